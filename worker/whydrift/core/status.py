@@ -1,0 +1,74 @@
+"""What metrics and health endpoints are made from: a picture of one partition at one moment.
+
+Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) or how the numbers came about.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SignalStatus:
+    """Evidence on one signal. `log10_e` and `log10_threshold` are decimal logarithms of e-values."""
+
+    signal: str
+    feature: str | None
+    log10_e: float
+    log10_threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceStatus:
+    """One performance metric of one model version; `window` is "recent" or "deployment"."""
+
+    model_version: str
+    metric: str
+    window: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentStatus:
+    """One open incident; `fault` is the leading cause's, `probability` its probability."""
+
+    incident_id: str
+    fault: str
+    severity: str
+    probability: float
+    summary: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model in one partition. Counters only grow; they start at zero when the model is first seen."""
+
+    model_id: str
+    events: int
+    labels: int
+    labels_joined: int
+    labels_expired: int
+    labels_conflicting: int
+    duplicates: int
+    waiting_for_label: int
+    baseline_seen: int
+    baseline_needed: int
+    incidents: tuple[IncidentStatus, ...]
+    incidents_opened: Mapping[str, int]
+    """Incidents opened so far, by fault."""
+    signals: tuple[SignalStatus, ...]
+    """Every signal, most evidence first."""
+    performance: tuple[PerformanceStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """`stream_time_ms` is None until an event moved it; `rejects` counts by reason code."""
+
+    topic: str
+    partition: int
+    next_offset: int | None
+    stream_time_ms: int | None
+    records: int
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    models: tuple[ModelStatus, ...] = ()
