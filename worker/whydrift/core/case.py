@@ -1,0 +1,223 @@
+"""What diagnosis looks at: one model at the moment its alarms are judged.
+
+Belongs here: the frozen picture, made by `model.py` and read by `faults/`. Not here: any judgement.
+
+Rows are retained ones, bounded in number. `reference` rows come from health; `current` rows begin at the onset of the
+change and end with the chunk that completed the evidence. Within a view, row i of every column is the same event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from whydrift.core.columns import Column, Floats, Presence, Presences
+from whydrift.core.detectors.bets import Bets
+from whydrift.core.evidence import mixture_log10
+from whydrift.core.reference import BINS, NO_BIN, ColumnReference
+from whydrift_schemas import ModelDescription
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEvidence:
+    """Evidence on one signal. `aspect` is the part of its name after the column: distribution, missing, repeated ….
+
+    `reference` and `current` are shares for yes-or-no aspects; for distributions the view has everything.
+    `is_alarmed`: it crossed its threshold and has not recovered. `onset_row`: running row number in its monitor.
+    """
+
+    signal: str
+    column: str
+    aspect: str
+    log10_e: float
+    log10_threshold: float
+    onset_ms: int
+    is_alarmed: bool
+    reference_share: float | None = None
+    current_share: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnView:
+    """One column: how it was, how it is. Values are floats (codes for categories), NaN where there is none.
+
+    reference_values: (reference rows,), empty where the reference keeps no sample; current_values: (current rows,).
+    position: place among the model's inputs, −1 for outputs.
+    """
+
+    column: Column
+    reference: ColumnReference
+    position: int
+    reference_values: Floats
+    reference_presence: Presences
+    current_values: Floats
+    current_presence: Presences
+    bets: Bets
+    signals: Mapping[str, SignalEvidence]
+    """By aspect."""
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    @cached_property
+    def current(self) -> Floats:
+        """Usable current values only."""
+        return self.current_values[self.current_presence == Presence.PRESENT]
+
+    @cached_property
+    def healthy(self) -> Floats:
+        """Usable values of health: the sample where there is one, else the stored quantiles; never codes from quantiles."""
+        sample = self.reference_values[self.reference_presence == Presence.PRESENT]
+        if len(sample) or self.reference.kind.is_coded:
+            return sample
+        return self.reference.quantiles
+
+    def is_alarmed(self, *aspects: str) -> bool:
+        """Whether any of these aspects (any at all, where none is named) has crossed its threshold."""
+        return any(s.is_alarmed for a, s in self.signals.items() if not aspects or a in aspects)
+
+    def share(self, presence: Presence) -> float:
+        """Share of the current rows with this presence."""
+        return float((self.current_presence == presence).mean()) if len(self.current_presence) else 0.0
+
+    def categories(self) -> dict[str, float]:
+        """Current share of each category, most frequent first."""
+        codes, counts = np.unique(self.current, return_counts=True)
+        order = np.lexsort((codes, -counts))
+        return {self.column.category(float(codes[i])): float(counts[i] / counts.sum()) for i in order}
+
+    def log10_evidence(self, values: Floats) -> float:
+        """Evidence that these values differ from the reference, by themselves. Around or below 0: they do not.
+
+        The undo test: transform `current` by a fault's inverse and ask again.
+        """
+        bins = self.reference.bins(self.column, values)
+        counts = np.bincount(bins[bins != NO_BIN], minlength=BINS)[:BINS]
+        return mixture_log10(self.bets, counts.astype(float))
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPicture:
+    """Keys of the current rows that the reference does not have: name → (share of rows, retained values as they came)."""
+
+    unknown: Mapping[str, tuple[float, tuple[object, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RatePicture:
+    """Arrivals of something against what was expected, as counts an hour of stream time. None = not known yet."""
+
+    expected_per_hour: float | None
+    observed_per_hour: float | None
+    evidence: SignalEvidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPicture:
+    """Error classes of the current rows, by share of all rows; in health likewise."""
+
+    reference: Mapping[str, float]
+    current: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """Two model events that follow each other; `before` is None for the first one. `at_ms` is the later one's time.
+
+    is_announced: the version changed with the model.
+    """
+
+    before: ModelDescription | None
+    after: ModelDescription
+    at_ms: int
+    is_announced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PerformancePicture:
+    """One metric before and now, with where it was measured. `metric` is mae, log_loss, error_rate …: higher is worse."""
+
+    metric: str
+    reference: float
+    current: float
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Everything there is to judge by.
+
+    features: inputs in the model's order. outputs: `prediction` (score or value, numeric), `decision` (label),
+    `residual` (prediction minus what the inputs make expect), `latency` (log10 of milliseconds), `errors` (1 = failed), for the
+    version that most current rows have; a missing key means that the model has no such output.
+    labels: `actual`, `label_delay` (log10 of seconds), `loss`; each present once learnt.
+    world: yes-or-no signals of the stream itself: `duplicates`, `schema`, `backwards` (event time runs backwards).
+    correlation: see `dependence`.
+    reference_kind: "profile" (training data) or "baseline" (the stream's own first events).
+    """
+
+    model_id: str
+    model_version: str
+    onset_ms: int
+    detected_ms: int
+    current_rows: int
+    reference_kind: str
+    features: Mapping[str, ColumnView]
+    outputs: Mapping[str, ColumnView]
+    labels: Mapping[str, ColumnView]
+    world: Mapping[str, SignalEvidence]
+    schema: SchemaPicture
+    arrivals: RatePicture
+    label_arrivals: RatePicture
+    errors: ErrorPicture
+    model_changes: tuple[ModelChange, ...]
+    performance: PerformancePicture | None
+    guards: tuple[SignalEvidence, ...] = ()
+    """Alarms of guards that need no reference (ADWIN on loss and residual)."""
+
+    @cached_property
+    def evidence(self) -> tuple[SignalEvidence, ...]:
+        """Every signal, most evidence first; ties by name."""
+        found = [s for views in (self.features, self.outputs, self.labels) for v in views.values() for s in v.signals.values()]
+        found += [*self.world.values(), *self.guards]
+        found += [rate.evidence for rate in (self.arrivals, self.label_arrivals) if rate.evidence is not None]
+        return tuple(sorted(found, key=lambda s: (-s.log10_e, s.signal)))
+
+    @cached_property
+    def alarmed(self) -> tuple[SignalEvidence, ...]:
+        """The signals that crossed their thresholds, most evidence first."""
+        return tuple(s for s in self.evidence if s.is_alarmed)
+
+    def alarmed_features(self, *aspects: str) -> list[ColumnView]:
+        """Inputs with an alarm on one of these aspects (on any, where none is named), in the model's order."""
+        return [view for view in self.features.values() if view.is_alarmed(*aspects)]
+
+    def has_output_alarm(self) -> bool:
+        """Whether the prediction, the decision or the residual has an alarm."""
+        return any(view.is_alarmed() for name, view in self.outputs.items() if name in ("prediction", "decision", "residual"))
+
+    @cached_property
+    def onset_dates(self) -> dict[str, int]:
+        """Onset of each alarmed signal in epoch milliseconds."""
+        return {s.signal: s.onset_ms for s in self.alarmed}
+
+
+def correlations(columns: list[Floats]) -> Floats:
+    """Rank correlations between aligned columns (rows where both are there): (columns, columns); NaN where undefined."""
+    size = len(columns)
+    result = np.full((size, size), np.nan)
+    for i in range(size):
+        for j in range(i, size):
+            both = ~(np.isnan(columns[i]) | np.isnan(columns[j]))
+            result[i, j] = result[j, i] = _rank_correlation(columns[i][both], columns[j][both])
+    return result
+
+
+def _rank_correlation(a: Floats, b: Floats) -> float:
+    if len(a) < 8:
+        return float("nan")
+    ranks = [np.searchsorted(np.sort(v), v, "left") + np.searchsorted(np.sort(v), v, "right") for v in (a, b)]
+    x, y = (r - r.mean() for r in ranks)
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / scale if scale > 0 else float("nan")

@@ -1,0 +1,194 @@
+"""From rows of JSON values to numpy columns, and the columns' names and kinds.
+
+Belongs here: what a feature's value is, whether it is there, and how it becomes a number. Not here: statistics.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from math import hypot, isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Presences = NDArray[np.int8]
+
+MAX_VOCABULARY = 1_000
+"""Distinct categories that keep a code of their own per column; later ones share the code OVERFLOW."""
+OVERFLOW = float(MAX_VOCABULARY)
+
+
+class Kind(StrEnum):
+    """What a column holds. Booleans are categories "false" and "true"; an embedding stands for its norm."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    BOOLEAN = "boolean"
+    EMBEDDING = "embedding"
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether values are codes into the column's vocabulary rather than quantities."""
+        return self in (Kind.CATEGORICAL, Kind.BOOLEAN)
+
+
+class Presence(IntEnum):
+    """Whether a row has a usable value: PRESENT, null, the key absent, or a value of a type the column does not have."""
+
+    PRESENT = 0
+    NULL = 1
+    ABSENT = 2
+    FOREIGN = 3
+
+
+class _Absent:
+    """Marks a key that a row does not have; None marks one that is null."""
+
+    __slots__ = ()
+
+
+ABSENT = _Absent()
+
+
+@dataclass(slots=True)
+class Column:
+    """Name, kind and vocabulary of one column. `codes` grows as new categories appear, up to MAX_VOCABULARY."""
+
+    name: str
+    kind: Kind
+    codes: dict[str, float] = field(default_factory=dict)
+    dimension: int = 0
+    """Length of an embedding; 0 = not known."""
+
+    def categories(self) -> list[str]:
+        """Category of each code; the last place, where reached, stands for all that overflowed."""
+        return list(self.codes)
+
+    def category(self, code: float) -> str:
+        """The category behind a code."""
+        names = list(self.codes)
+        return names[int(code)] if code < len(names) else "(further values)"
+
+    def code(self, category: str) -> float:
+        """The code of a category, given out at first sight."""
+        found = self.codes.get(category)
+        if found is None:
+            if len(self.codes) >= MAX_VOCABULARY:
+                return OVERFLOW
+            found = self.codes[category] = float(len(self.codes))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows: `values` (rows, columns), NaN where not PRESENT; `presence` (rows, columns); stream positions.
+
+    `times_ms` and `offsets` have one entry a row.
+    """
+
+    values: Floats
+    presence: Presences
+    times_ms: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+    def take(self, which: Any) -> "Rows":
+        """The rows that an index, slice or mask selects."""
+        return Rows(self.values[which], self.presence[which], self.times_ms[which], self.offsets[which])
+
+    @staticmethod
+    def concat(parts: Sequence["Rows"], columns: int) -> "Rows":
+        """All rows of all parts, in order; `columns` gives the width when there are none."""
+        if not parts:
+            return Rows(
+                np.empty((0, columns)), np.empty((0, columns), np.int8), np.empty(0, np.int64), np.empty(0, np.int64)
+            )
+        return Rows(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.presence for part in parts]),
+            np.concatenate([part.times_ms for part in parts]),
+            np.concatenate([part.offsets for part in parts]),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"values": self.values, "presence": self.presence, "times_ms": self.times_ms, "offsets": self.offsets}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Rows":
+        return cls(state["values"], state["presence"], state["times_ms"], state["offsets"])
+
+
+def infer_kind(values: Iterable[object]) -> Kind | None:
+    """The kind most values have; None where no value tells. Ties go to the kind named first in `Kind`."""
+    votes = dict.fromkeys(Kind, 0)
+    for value in values:
+        kind = _kind_of(value)
+        if kind is not None:
+            votes[kind] += 1
+    best = max(Kind, key=lambda kind: votes[kind])
+    return best if votes[best] else None
+
+
+def _kind_of(value: object) -> Kind | None:
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, int | float):
+        return Kind.NUMERIC
+    if isinstance(value, str):
+        return Kind.CATEGORICAL
+    return Kind.EMBEDDING if isinstance(value, list) else None
+
+
+def encode_column(column: Column, values: Sequence[Any]) -> tuple[Floats, Presences]:
+    """One column's values as floats and presences. A value of another type than the column's is FOREIGN."""
+    kinds = set(map(type, values))
+    if column.kind is Kind.NUMERIC and kinds <= _NUMBERS:
+        return np.array(values, dtype=np.float64), np.zeros(len(values), np.int8)
+    if column.kind is Kind.CATEGORICAL and kinds == _STRINGS:
+        get = column.codes.get
+        codes = list(map(get, values))
+        if None in codes:
+            codes = [column.code(value) for value in values]
+        return np.array(codes, dtype=np.float64), np.zeros(len(values), np.int8)
+    pairs = [_encode_value(column, value) for value in values]
+    return np.array([pair[0] for pair in pairs], dtype=np.float64), np.array([pair[1] for pair in pairs], dtype=np.int8)
+
+
+_NUMBERS = {int, float}
+_STRINGS = {str}
+
+
+def _encode_value(column: Column, value: Any) -> tuple[float, Presence]:
+    if value is None:
+        return np.nan, Presence.NULL
+    if value is ABSENT:
+        return np.nan, Presence.ABSENT
+    kind = column.kind
+    if _kind_of(value) is not kind:
+        # Codes declared as categories may come as integers; that is how many encoders write them.
+        if kind is Kind.CATEGORICAL and type(value) is int:
+            return column.code(str(value)), Presence.PRESENT
+        return np.nan, Presence.FOREIGN
+    if kind is Kind.NUMERIC:
+        return float(value), Presence.PRESENT
+    if kind is Kind.CATEGORICAL:
+        return column.code(value), Presence.PRESENT
+    if kind is Kind.BOOLEAN:
+        return column.code("true" if value else "false"), Presence.PRESENT
+    return _encode_embedding(column, value)
+
+
+def _encode_embedding(column: Column, vector: Sequence[float | None]) -> tuple[float, Presence]:
+    if not column.dimension:
+        column.dimension = len(vector)
+    if len(vector) != column.dimension:
+        return np.nan, Presence.FOREIGN
+    finite = [entry for entry in vector if entry is not None]
+    if len(finite) < len(vector):
+        return np.nan, Presence.NULL
+    norm = hypot(*finite)
+    return (norm, Presence.PRESENT) if isfinite(norm) else (np.nan, Presence.FOREIGN)

@@ -1,0 +1,270 @@
+"""What one column looks like in health, and how its values fall into bins.
+
+Belongs here: the reference of a column, made from rows; binning rows by references. Not here: when to learn
+(`monitor`), bets (`detectors`), files (`profile`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from whydrift.core.columns import Column, Floats, Kind, Presence, Presences
+
+BINS = 32
+"""Bins of every column. Unused ones have no mass; the last is UNSEEN for categories."""
+UNSEEN = BINS - 1
+NO_BIN = BINS
+"""Where rows without a usable value go."""
+
+GRID = (0.002, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.998)
+"""Quantiles between bins (detection.md)."""
+QUANTILES = 201
+"""Quantiles kept of a numeric column, evenly spaced from the minimum to the maximum."""
+REPEAT_WINDOW = 32
+"""A value counts as repeated when it equals one of this many values before it."""
+MAX_CATEGORIES = 500
+_OWN_BINS = 14
+"""The most frequent categories have a bin each, the other known ones share one."""
+_ATOM = 0.04
+"""A value with at least this share of a numeric column has a bin of its own."""
+_DISCRETE = 24
+"""A numeric column with at most this many distinct values is discrete: another value is *unseen*."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnReference:
+    """One column in health.
+
+    rows: rows the reference rests on, of which `null`, `absent` and `foreign` had no usable value; n: the others.
+    repeated of n values equalled one of the REPEAT_WINDOW before them; distinct: number of distinct values.
+    Numeric (and embedding norms): `edges` between bins, `quantiles` (QUANTILES,), `atoms` (value → share, ≥ 1 %).
+    Coded: `shares` by category, most frequent first; `singletons`: categories seen once (Good-Turing).
+    masses: share of each bin, (BINS,).
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    null: int
+    absent: int
+    foreign: int
+    repeated: int
+    distinct: int
+    masses: Floats
+    edges: Floats
+    quantiles: Floats
+    atoms: Mapping[float, float]
+    shares: Mapping[str, float]
+    singletons: int
+    dimension: int = 0
+
+    @property
+    def n(self) -> int:
+        """Usable values."""
+        return self.rows - self.null - self.absent - self.foreign
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether every value a numeric column may have is known."""
+        return not self.kind.is_coded and 0 < self.distinct <= _DISCRETE
+
+    @property
+    def low(self) -> float:
+        return float(self.quantiles[0])
+
+    @property
+    def high(self) -> float:
+        return float(self.quantiles[-1])
+
+    def quantile(self, p: float) -> float:
+        """Quantile of a numeric column, p in [0, 1], interpolated."""
+        return float(np.interp(p, np.linspace(0, 1, QUANTILES), self.quantiles))
+
+    @property
+    def median(self) -> float:
+        return self.quantile(0.5)
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range in units of a normal's standard deviation; falls back to the range, then to 0."""
+        iqr = (self.quantile(0.75) - self.quantile(0.25)) / 1.349
+        return iqr if iqr > 0 else (self.high - self.low) / 4
+
+    def bins(self, column: Column, values: Floats) -> NDArray[np.intp]:
+        """Bin of each value; NaN goes to NO_BIN. `column` is the live column, whose vocabulary the codes are in."""
+        usable = ~np.isnan(values)
+        found = np.full(len(values), NO_BIN, np.intp)
+        if self.kind.is_coded:
+            found[usable] = self.lookup(column)[values[usable].astype(np.intp)]
+        else:
+            found[usable] = np.searchsorted(self.edges, values[usable], side="right")
+        return found
+
+    def lookup(self, column: Column) -> NDArray[np.intp]:
+        """Bin of each code of the live vocabulary, and of the overflow code after it."""
+        own = {name: place for place, name in enumerate(list(self.shares)[:_OWN_BINS])}
+        known = {name: own.get(name, _OWN_BINS) for name in self.shares}
+        table = [known.get(name, UNSEEN) for name in column.codes]
+        return np.array(table + [UNSEEN] * (_MAX_CODES - len(table)), np.intp)
+
+    def snapshot(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        state["kind"] = str(self.kind)
+        state["atoms"] = [list(self.atoms), list(self.atoms.values())]
+        state["shares"] = [list(self.shares), list(self.shares.values())]
+        return state
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "ColumnReference":
+        fields = dict(state)
+        fields["kind"] = Kind(fields["kind"])
+        fields["atoms"] = dict(zip(*fields["atoms"], strict=True))
+        fields["shares"] = dict(zip(*fields["shares"], strict=True))
+        return cls(**fields)
+
+
+_MAX_CODES = 1_001  # columns.MAX_VOCABULARY and the overflow
+
+
+def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnReference:
+    """The reference of one column from its rows in stream order: values (rows,), presence (rows,)."""
+    usable = values[presence == Presence.PRESENT]
+    common: dict[str, Any] = {
+        "name": column.name,
+        "kind": column.kind,
+        "rows": len(values),
+        "null": int((presence == Presence.NULL).sum()),
+        "absent": int((presence == Presence.ABSENT).sum()),
+        "foreign": int((presence == Presence.FOREIGN).sum()),
+        "repeated": int(repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None]).sum()),
+        "dimension": column.dimension,
+    }
+    return _learn_coded(column, usable, common) if column.kind.is_coded else _learn_numeric(usable, common)
+
+
+def _learn_coded(column: Column, codes: Floats, common: dict[str, Any]) -> ColumnReference:
+    values, counts = np.unique(codes, return_counts=True)
+    n = max(int(counts.sum()), 1)
+    # Ties are broken by name, so that the order never depends on which value came first.
+    ranked = sorted(
+        ((column.category(code), int(count)) for code, count in zip(values, counts, strict=True)),
+        key=lambda pair: (-pair[1], pair[0]),
+    )[:MAX_CATEGORIES]
+    singletons = sum(1 for _, count in ranked if count == 1)
+    masses = np.zeros(BINS)
+    for place, (_, count) in enumerate(ranked):
+        masses[min(place, _OWN_BINS)] += count / n
+    masses[UNSEEN] = singletons / n
+    return ColumnReference(
+        **common,
+        distinct=len(values),
+        masses=masses,
+        edges=np.empty(0),
+        quantiles=np.full(QUANTILES, np.nan),
+        atoms={},
+        shares={name: count / n for name, count in ranked},
+        singletons=singletons,
+    )
+
+
+def _learn_numeric(values: Floats, common: dict[str, Any]) -> ColumnReference:
+    values = np.sort(values)
+    distinct, counts = np.unique(values, return_counts=True)
+    n = max(len(values), 1)
+    shares = counts / n
+    edges = _edges(values, distinct, shares)
+    masses = np.zeros(BINS)
+    np.add.at(masses, np.searchsorted(edges, values, side="right"), 1 / n)
+    heavy = np.argsort(-shares, kind="stable")[:16]
+    return ColumnReference(
+        **common,
+        distinct=len(distinct),
+        masses=masses,
+        edges=edges,
+        quantiles=np.quantile(values, np.linspace(0, 1, QUANTILES)) if len(values) else np.full(QUANTILES, np.nan),
+        atoms={float(distinct[i]): float(shares[i]) for i in heavy if shares[i] >= 0.01 and counts[i] > 1},
+        shares={},
+        singletons=0,
+    )
+
+
+def _edges(values: Floats, distinct: Floats, shares: Floats) -> Floats:
+    """Edges between bins, at most BINS − 1: the quantile grid, with a bin to itself for each heavy value."""
+    if len(distinct) <= _DISCRETE:
+        return distinct
+    grid = np.quantile(values, GRID, method="inverted_cdf")
+    atoms = distinct[shares >= _ATOM]
+    if not len(atoms):
+        return np.unique(grid)
+    # The bin above an atom starts right after it, so that the atom stands alone.
+    around = np.unique(np.concatenate([atoms, np.nextafter(atoms, np.inf)]))
+    room = BINS - 1 - len(around)
+    rest = np.setdiff1d(np.unique(grid), around)
+    if room < len(rest):
+        rest = rest[np.linspace(0, len(rest) - 1, max(room, 0)).astype(int)] if room > 0 else rest[:0]
+    return np.unique(np.concatenate([around, rest]))[: BINS - 1]
+
+
+def repeats(before: Floats, values: Floats) -> NDArray[np.bool_]:
+    """Whether each value equals one of the REPEAT_WINDOW values before it in its column: (rows, columns).
+
+    before: the REPEAT_WINDOW rows that precede, NaN where there were none. NaN never repeats.
+    """
+    joined = np.concatenate([before, values])
+    window = sliding_window_view(joined[:-1], REPEAT_WINDOW, axis=0)  # (rows, columns, REPEAT_WINDOW)
+    found: NDArray[np.bool_] = (window == values[:, :, None]).any(axis=2)
+    return found
+
+
+class Binning:
+    """Bins the rows of several columns at once. Rebuilt when a reference changes."""
+
+    def __init__(self, columns: Sequence[Column], references: Sequence[ColumnReference]) -> None:
+        self._columns = columns
+        self._references = references
+        width = max((len(reference.edges) for reference in references), default=0)
+        self._edges = np.full((len(references), width), np.inf)
+        for place, reference in enumerate(references):
+            self._edges[place, : len(reference.edges)] = reference.edges
+        self._coded = [place for place, reference in enumerate(references) if reference.kind.is_coded]
+        self._lookups = {place: references[place].lookup(columns[place]) for place in self._coded}
+        self._sizes = {place: len(columns[place].codes) for place in self._coded}
+        self.low = np.array([-np.inf if r.kind.is_coded else r.low for r in references])
+        self.high = np.array([np.inf if r.kind.is_coded else r.high for r in references])
+        self.is_coded = np.array([reference.kind.is_coded for reference in references], bool)
+        self.is_discrete = np.array([reference.is_discrete for reference in references], bool)
+        self._own = np.arange(len(references))
+
+    def bins(self, values: Floats) -> NDArray[np.intp]:
+        """Bin of each value (rows, columns) → (rows, columns); NaN goes to NO_BIN."""
+        found = (values[:, :, None] >= self._edges).sum(axis=2)
+        for place in self._coded:
+            codes = np.nan_to_num(values[:, place]).astype(np.intp)
+            found[:, place] = self._lookup(place)[codes]
+        found[np.isnan(values)] = NO_BIN
+        return found
+
+    def _lookup(self, place: int) -> NDArray[np.intp]:
+        """The table of a column, made anew when its vocabulary grew. (New values are unseen: only their place is new.)"""
+        size = len(self._columns[place].codes)
+        if size != self._sizes[place]:
+            self._lookups[place] = self._references[place].lookup(self._columns[place])
+            self._sizes[place] = size
+        return self._lookups[place]
+
+    def out_of_range(self, values: Floats) -> NDArray[np.bool_]:
+        """Whether a quantity is beyond what the reference has ever seen."""
+        found: NDArray[np.bool_] = (values < self.low) | (values > self.high)
+        return found
+
+    def unseen(self, values: Floats, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether a category, or a value of a discrete quantity, was never seen in the reference."""
+        found: NDArray[np.bool_] = self.is_coded & (bins == UNSEEN)
+        if self.is_discrete.any():
+            left = self._edges[self._own, np.clip(bins - 1, 0, self._edges.shape[1] - 1)]
+            found |= self.is_discrete & (bins != NO_BIN) & ((bins == 0) | (left != values))
+        return found
