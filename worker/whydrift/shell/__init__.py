@@ -1,0 +1,1 @@
+"""The only code that touches Kafka, HTTP, clocks, files and metrics."""
