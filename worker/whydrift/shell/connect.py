@@ -1,0 +1,38 @@
+"""Chooses the Kafka client library by configuration.
+
+Belongs here: the choice, and what is said when the chosen one is not installed. Not here: anything a client does.
+"""
+
+from importlib.util import find_spec
+
+from whydrift.shell.clients import Client, KafkaSetupError
+from whydrift.shell.kafka_settings import KafkaSettings
+
+
+def connect(settings: KafkaSettings) -> Client:
+    """A client for these brokers. Raises KafkaSetupError: a package is missing, or no broker answers."""
+    if settings.client == "librdkafka":
+        return _librdkafka(settings)
+    return _kafka_python(settings)
+
+
+def _kafka_python(settings: KafkaSettings) -> Client:
+    if find_spec("crc32c") is None:
+        raise KafkaSetupError(
+            "kafka.client is kafka-python, but the package crc32c is missing and every record would be checked six times slower: "
+            "install it with `pip install 'kafka-python[crc32c]'`"
+        )
+    from whydrift.shell.kafka_python_client import KafkaPythonClient
+
+    return KafkaPythonClient(settings)
+
+
+def _librdkafka(settings: KafkaSettings) -> Client:
+    if find_spec("confluent_kafka") is None:
+        raise KafkaSetupError(
+            "kafka.client is librdkafka, but the package confluent-kafka is missing: "
+            "install it with `pip install 'whydrift[librdkafka]'`"
+        )
+    from whydrift.shell.librdkafka_client import LibrdkafkaClient
+
+    return LibrdkafkaClient(settings)
