@@ -176,7 +176,14 @@ class Builder:
         for row in rows:
             for name in row["features"].keys() - set(self._names):
                 unknown.setdefault(name, []).append(row["features"][name])
-        return SchemaPicture({n: (len(v) / len(rows), tuple(v[-200:])) for n, v in sorted(unknown.items())})
+        foreign: dict[str, tuple[object, ...]] = {}
+        for name in self._names:
+            values = [_feature(row, name) for row in rows]
+            presence = encode_column(self._columns[name], values)[1]
+            odd = [value for value, p in zip(values, presence, strict=True) if p == Presence.FOREIGN]
+            if odd:
+                foreign[name] = tuple(odd[-200:])
+        return SchemaPicture({n: (len(v) / len(rows), tuple(v[-200:])) for n, v in sorted(unknown.items())}, foreign)
 
     def _arrivals(self, rows: Sequence[Row], name: str, now_ms: int) -> RatePicture:
         guard = RateGuard(downward_only=name == "label_arrivals")

@@ -100,9 +100,14 @@ class ColumnView:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPicture:
-    """Keys of the current rows that the reference does not have: name → (share of rows, retained values as they came)."""
+    """What the current rows' keys and types are that the reference does not have.
+
+    unknown: keys, name → (share of rows, retained values as they came). foreign: values of a type that their column does not
+    have, name → some of them as they came; optional, for words only.
+    """
 
     unknown: Mapping[str, tuple[float, tuple[object, ...]]] = field(default_factory=dict)
+    foreign: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,12 @@ class Case:
     @cached_property
     def evidence(self) -> tuple[SignalEvidence, ...]:
         """Every signal, most evidence first; ties by name."""
-        found = [s for views in (self.features, self.outputs, self.labels) for v in views.values() for s in v.signals.values()]
+        found = [
+            s
+            for views in (self.features, self.outputs, self.labels)
+            for v in views.values()
+            for s in v.signals.values()
+        ]
         found += [*self.world.values(), *self.guards]
         found += [rate.evidence for rate in (self.arrivals, self.label_arrivals) if rate.evidence is not None]
         return tuple(sorted(found, key=lambda s: (-s.log10_e, s.signal)))
@@ -195,7 +205,9 @@ class Case:
 
     def has_output_alarm(self) -> bool:
         """Whether the prediction, the decision or the residual has an alarm."""
-        return any(view.is_alarmed() for name, view in self.outputs.items() if name in ("prediction", "decision", "residual"))
+        return any(
+            view.is_alarmed() for name, view in self.outputs.items() if name in ("prediction", "decision", "residual")
+        )
 
     @cached_property
     def onset_dates(self) -> dict[str, int]:

@@ -1,0 +1,172 @@
+"""The inputs' distribution moved, and nothing that a broken pipe does explains it: the world, or who asks, has changed.
+
+Told apart: no invertible map, fill, freeze, recoding or exchange returns the columns to their references; where one does, this
+is proposed with a low fit. Inputs that depend on each other move together. That the relation of inputs and outcome holds
+(no `concept_drift`) shows when labels come.
+"""
+
+import numpy as np
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.faults import (
+    category_recoding,
+    default_fill,
+    feature_swap,
+    missing_values,
+    new_category,
+    outliers,
+    schema_change,
+    stale_feature,
+    unit_change,
+)
+from whydrift.core.faults.inputs import are, examined, explained, listed, match_p, moved_partners, number, percent
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import both, change, fill, scatter, swap
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("covariate_drift")
+_OTHERS = (
+    category_recoding,
+    default_fill,
+    feature_swap,
+    missing_values,
+    new_category,
+    outliers,
+    schema_change,
+    stale_feature,
+    unit_change,
+)
+_ALONE, _TOGETHER = 0.6, 0.75
+"""Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
+_EXPLAINED = 0.65
+"""Fit of another proposal from which a column counts as explained by it."""
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    moved = [view for view in examined(case, "distribution", "out_of_range", "unseen") if len(view.current)]
+    duplicates = case.world.get("duplicates")
+    if not moved:
+        return []
+    if duplicates is not None and duplicates.is_alarmed:
+        return [RuledOut(fault=FAULT, because="events repeat, which disturbs every distribution")]
+    others = _other_explanations(case)
+    free = [view for view in moved if others.get(view.name, ("", 0.0))[1] < _EXPLAINED]
+    no: list[Proposal | RuledOut] = [
+        RuledOut(fault=FAULT, because=f"{view.name} is explained otherwise: {others[view.name][0]}")
+        for view in moved
+        if view not in free
+    ]
+    # The nearly explained ones stay possible: the diagnosis then says "A or B".
+    return [_proposal(case, free, others), *no] if free else no
+
+
+def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:
+    """By feature, the best proposal of the rules for a broken input: (its headline, its fit)."""
+    best: dict[str, tuple[str, float]] = {}
+    for module in _OTHERS:
+        for proposal in module.examine(case):
+            if isinstance(proposal, Proposal):
+                for name in proposal.features:
+                    if proposal.fit > best.get(name, ("", 0.0))[1]:
+                        best[name] = (proposal.headline, proposal.fit)
+    return best
+
+
+def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, float]]) -> Proposal:
+    names = [view.name for view in views]
+    rival = max((others.get(name, ("", 0.0)) for name in names), key=lambda pair: pair[1])
+    together = any(moved_partners(case, view) for view in views)
+    fit = (_TOGETHER if together else _ALONE) * (1 - 0.3 * rival[1])
+    labels = {
+        s.signal
+        for name in ("actual",)
+        if name in case.labels
+        for s in case.labels[name].signals.values()
+        if s.is_alarmed
+    }
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated") | labels,
+        headline=f"{listed(names)} {are(names, 'has', 'have')} drifted: {_moved(views[0])}",
+        explanation=_explanation(views, together, rival[0]),
+        action=f"Ask what changed in who or what is scored ({listed(names)}); watch the loss when labels come, retrain if it rises.",
+        features=tuple(names),
+        decider="" if rival[1] < 0.3 else f"the source's change log, and whether inputs related to {names[0]} move too",
+    )
+
+
+def _moved(view: ColumnView) -> str:
+    """What is seen of one column, in a few words."""
+    if view.reference.kind.is_coded:
+        now = view.categories()
+        name = max(
+            sorted({*now, *view.reference.shares}),
+            key=lambda c: abs(now.get(c, 0.0) - view.reference.shares.get(c, 0.0)),
+        )
+        return f'"{name}" {percent(view.reference.shares.get(name, 0.0))} → {percent(now.get(name, 0.0))}'
+    later = view.current[len(view.current) // 3 :]
+    was, now_median = view.reference.median, float(np.median(later))
+    if abs(now_median - was) > 0.15 * max(view.reference.spread, 1e-12):
+        return f"median {number(was)} → {number(now_median)}"
+    low, high = np.quantile(later, [0.25, 0.75])
+    was_low, was_high = view.reference.quantile(0.25), view.reference.quantile(0.75)
+    return f"middle half {number(was_low)}–{number(was_high)} → {number(float(low))}–{number(float(high))}"
+
+
+def _explanation(views: list[ColumnView], together: bool, rival: str) -> str:
+    seen = "; ".join(f"{view.name}: {_moved(view)}" for view in views[:4])
+    text = f"{seen}. " + ("Inputs that depend on each other moved together. " if together else "")
+    if views and not views[0].reference.kind.is_coded:
+        half = views[0].current[len(views[0].current) // 2 :]
+        text += f"The chance that health looks like this is {match_p(half, views[0].reference):.1g}. "
+    return text + (f"Also possible: {rival}." if rival else "No unit, fill, freeze, exchange or recoding explains it.")
+
+
+_YOUNGER = both(
+    change(lambda v, i: 18 + (v - 18) // 2 if i % 5 < 3 else v, "age", world=True),
+    change(lambda v, i: v * 0.55 if i % 5 < 3 else v, "income", world=True),
+    change(lambda v, i: v - 2_500 if i % 5 < 3 else v, "balance", world=True),
+)
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.MARGINAL,
+    examine=examine,
+    examples=(
+        Example("a younger and poorer public comes in addition", _YOUNGER),
+        Example(
+            "the temperature is half a standard deviation higher",
+            change(lambda v, i: round(v + 3.2, 1), "temperature", world=True),
+        ),
+        Example(
+            "income drifts down over 800 rows", change(lambda v, i: v / (1 + min(i, 800) / 500), "income", world=True)
+        ),
+        Example(
+            "customers move from eu to us",
+            change(lambda v, i: "us" if v == "eu" and i % 2 else v, "region", world=True),
+        ),
+        Example("most customers are new", change(lambda v, i: v or scatter(i, 3) < 0.6, "is_new", world=True)),
+        Example(
+            "temperatures scatter twice as much",
+            change(lambda v, i: round(v + 12 * (scatter(i, 3) + scatter(i, 4) - 1) * 2, 1), "temperature", world=True),
+        ),
+        Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
+        Example(
+            "a few absurd incomes",
+            change(lambda v, i: v * (5 + 300 * scatter(i) ** 2), "income", share=0.05),
+            named=False,
+        ),
+        Example("income filled with −1", fill(-1, "income", share=0.1), named=False),
+        Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
+        Example("a new region", fill("africa", "region", share=0.1), named=False),
+        Example("region arrives in capitals", change(lambda v, i: v.upper(), "region"), named=False),
+        Example("income is null in a third of the rows", fill(None, "income", share=0.33), named=False),
+    ),
+    runbook=Runbook(
+        means="The model is asked about other cases than it was trained on. It may still be right; nobody knows before labels come.",
+        confirm="Compare with the same hour last week; split by segment: has one group grown, or has every group moved?",
+        do="Nothing in the pipeline, if the source confirms the numbers; watch the estimated performance, plan a retraining.",
+        if_wrong="If a source confirms a change of its own (unit, default, join), treat it as that.",
+    ),
+)

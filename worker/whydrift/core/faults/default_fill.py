@@ -1,0 +1,209 @@
+"""Missing values are filled with a default before they reach the model: one value gains mass it never had.
+
+Told apart: take the value's rows out and the rest matches the reference. A value that a source is stuck at is one the column
+really has (`stale_feature`); a fill is a sentinel (−1, 0, 999 …, "unknown") or the column's middle. Nulls do not rise: that
+is `missing_values`. Mass piled at a bound, with none beyond it, is clipping.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Presence
+from whydrift.core.faults.inputs import (
+    Atom,
+    Mask,
+    are,
+    examined,
+    explained,
+    graded,
+    is_bound,
+    listed,
+    match_p,
+    new_atoms,
+    number,
+    overlapping,
+    percent,
+    shares_p,
+    undone,
+)
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import both, change, drop, fill, scatter
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("default_fill")
+_LEAST_FIT = 0.2
+_MIDDLE = 0.06
+"""A value within this many standard deviations of the mean or the median may be that: rounding, another training set."""
+_EXTREMES = frozenset(
+    float(s * v) for v in (2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63) for s in (1, -1)
+)
+WORDS = frozenset(
+    (
+        "",
+        "-",
+        "?",
+        "0",
+        "-1",
+        "na",
+        "n/a",
+        "nan",
+        "nil",
+        "none",
+        "null",
+        "unknown",
+        "unk",
+        "missing",
+        "default",
+        "other",
+        "undefined",
+    )
+)
+"""Categories that stand for "not known", after trimming and lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    view: ColumnView
+    atom: Atom
+    what: str
+    rows: Mask
+    """Current rows (all of them, not only usable ones) with the value."""
+    before: float
+    after: float
+    fit: float
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    fills = [found for view in examined(case) if (found := _find(view)) is not None]
+    good = [one for one in fills if one.fit >= _LEAST_FIT]
+    no: list[Proposal | RuledOut] = [
+        RuledOut(
+            fault=FAULT, because=f"without its {_value(one)} rows {one.view.name} still differs from its reference"
+        )
+        for one in fills
+        if one.fit < _LEAST_FIT
+    ]
+    return [*(_proposal(case, group) for group in overlapping(good, lambda one: one.rows)), *no]
+
+
+def special(view: ColumnView, value: float) -> tuple[str, float]:
+    """What makes a value a likely default, in words, and how sure that is; ("", 0.0) for an ordinary value."""
+    if view.reference.kind.is_coded:
+        return ("a word for not known", 0.95) if view.column.category(value).strip().lower() in WORDS else ("", 0.0)
+    if value in (0.0, 1.0, -1.0) or value in _EXTREMES or _is_nines(value):
+        return "a usual default", 0.95
+    reference = view.reference
+    if value < reference.low or value > reference.high:
+        return "a value it never had", 0.85
+    spread = max(reference.spread, 1e-12)
+    middles = (("the median", reference.median), ("the mean", float(reference.quantiles.mean())))
+    for name, middle in middles:
+        if abs(value - middle) <= _MIDDLE * spread:
+            # More decimals than the column's own values have is what a computed mean looks like.
+            finer = _decimals(value) > max((_decimals(float(v)) for v in view.healthy[:50]), default=0)
+            return f"close to {name}", 0.93 if finer or value == middle else 0.8
+    return "", 0.0
+
+
+def _find(view: ColumnView) -> _Fill | None:
+    for atom in new_atoms(view):
+        what, surety = special(view, atom.value)
+        if not what or not _may_fill(view, atom) or is_bound(view, atom):
+            continue
+        rest = view.current[view.current != atom.value]
+        before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
+        p = shares_p(view, rest) if view.reference.kind.is_coded else match_p(rest, view.reference)
+        fit = surety * graded(p) * undone(before, after)
+        rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
+        return _Fill(view, atom, what, rows, before, after, fit)
+    return None
+
+
+def _may_fill(view: ColumnView, atom: Atom) -> bool:
+    """A known value of a column with hardly any is that column's business: it has become more frequent."""
+    reference = view.reference
+    known = atom.reference_share > 2 / max(reference.n, 1)
+    return not (known and (reference.distinct <= 2 or view.reference.kind == "boolean"))
+
+
+def _is_nines(value: float) -> bool:
+    digits = str(int(abs(value))) if abs(value) < 1e15 and float(value).is_integer() else ""
+    return bool(digits) and set(digits) == {"9"}
+
+
+def _decimals(value: float) -> int:
+    text = repr(float(value))
+    return len(text.split(".")[1].rstrip("0")) if "." in text and "e" not in text else 0
+
+
+def _proposal(case: Case, group: list[_Fill]) -> Proposal:
+    views = [one.view for one in group]
+    names = [view.name for view in views]
+    first = group[0]
+    share = float(np.mean([one.atom.share for one in group]))
+    values = listed(sorted({_value(one) for one in group}))
+    together = f" The same rows in all {len(names)}: one source." if len(names) > 1 else ""
+    return Proposal(
+        fault=FAULT,
+        fit=max(one.fit for one in group),
+        explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated"),
+        headline=f"{listed(names)} {are(names, 'is', 'are')} filled with {values} in {percent(share)} of the rows",
+        explanation=(
+            f"{first.view.name} = {_value(first)} ({first.what}) in {percent(first.atom.share)} of the rows, "
+            f"at most {percent(first.atom.reference_share)} in health; nulls now {percent(first.view.share(Presence.NULL))}. "
+            f"Without these rows evidence {first.before:.1f} falls to {first.after:.1f}.{together}"
+        ),
+        action=f"Find what fills {listed(names)} with {values}: the look-up or join in front of it returns nothing. Send null instead.",
+        features=tuple(names),
+        undo=Undo(
+            transform=f"rows with {values} left out",
+            evidence_before=sum(one.before for one in group),
+            evidence_after=sum(one.after for one in group),
+        ),
+        decider=""
+        if first.fit > 0.85
+        else f"does the source of {first.view.name} still send different values for different rows?",
+    )
+
+
+def _value(one: _Fill) -> str:
+    view = one.view
+    return f'"{view.column.category(one.atom.value)}"' if view.reference.kind.is_coded else number(one.atom.value)
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.TRANSFORM,
+    examine=examine,
+    examples=(
+        Example("income is −1 in a third of the rows", fill(-1, "income", share=0.33)),
+        Example("income is 0 in all rows", fill(0, "income")),
+        Example("balance is −999 in 3 % of the rows", fill(-999.0, "balance", share=0.03)),
+        Example("temperature is 0 in a tenth of the rows", fill(0.0, "temperature", share=0.1)),
+        Example("income is its own mean in a tenth of the rows", fill(54_321.98765, "income", share=0.1)),
+        Example("income and balance are 0 in the same rows", fill(0, "income", "balance", share=0.2)),
+        Example("the constant limit is 0 in some rows", fill(0, "limit", share=0.1)),
+        Example('the region is "unknown" in a tenth of the rows', fill("unknown", "region", share=0.1)),
+        Example("age is 99 in some rows", fill(99, "age", share=0.1)),
+        Example("income is null in a third of the rows", fill(None, "income", share=0.33), named=False),
+        Example("income is absent in a third of the rows", drop("income", share=0.33), named=False),
+        Example("balance is stuck at an everyday value", fill(4_417.22, "balance"), named=False),
+        Example("income clipped at 70000", change(lambda v, i: min(v, 70_000), "income"), named=False),
+        Example(
+            "temperatures really fall around zero",
+            both(change(lambda v, i: round(0.4 * (v - 15) + 6 * (scatter(i, 3) - 0.5), 1), "temperature", world=True)),
+            named=False,
+        ),
+        Example(
+            "a few absurd balances", change(lambda v, i: 1e5 * (scatter(i) - 0.5), "balance", share=0.05), named=False
+        ),
+    ),
+    runbook=Runbook(
+        means="A look-up, join or request in front of the feature fails and a default takes the value's place, unseen as a null.",
+        confirm="Look at raw events with the value: do they come from one source, one customer group, one replica of the feature store?",
+        do="Repair the look-up; send null where nothing is known, so that it counts as missing. Score again what was decided since.",
+        if_wrong="If the value is genuine (a new product that has 0), accept the incident.",
+    ),
+)

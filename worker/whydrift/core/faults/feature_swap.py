@@ -1,0 +1,275 @@
+"""Two (or more) features arrive in each other's place.
+
+Told apart: the permutation must fit in every place it touches, in the same rows, and undoing it returns all of them to their
+references; two changes of unit fit one column each. Features with equal marginals can only be told by what they depend on:
+that is proposed with a lower fit, and said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import OVERFLOW, Floats, Presence
+from whydrift.core.faults.inputs import (
+    Mask,
+    dragged,
+    examined,
+    explained,
+    graded,
+    listed,
+    match_p,
+    percent,
+    range_p,
+    rank_correlation,
+    shares_p,
+    undone,
+)
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import both, change, swap
+from whydrift.core.faults.transforms import Density, onset, share_of
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("feature_swap")
+_MOST_COLUMNS = 12
+_MOST_QUIET = 60
+"""Columns without an alarm that are tried as the other half of a pair."""
+_MIN_ROWS = 20
+_GAIN = 12.0
+"""Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
+_LEAST_FIT = 0.2
+_PARTIAL = 0.93
+_EQUAL = 0.06
+"""Largest distance between two references' distributions that count as equal."""
+_DEPENDENCE_ROWS = 80
+_DEPENDENCE_GAIN = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Permutation:
+    """cycle[k] receives the values of cycle[k + 1] (the last one those of the first)."""
+
+    cycle: tuple[ColumnView, ...]
+    gain: float
+    share: float
+    before: float
+    after: float
+    fit: float
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    views = examined(case, "distribution", "out_of_range", "unseen")[:_MOST_COLUMNS]
+    found = []
+    for is_coded in (False, True):
+        group = [view for view in views if view.reference.kind.is_coded == is_coded]
+        quiet = [v for v in case.features.values() if v.reference.kind.is_coded == is_coded and v not in views]
+        found += _permutations(group, quiet[:_MOST_QUIET])
+    chosen: list[_Permutation] = []
+    for one in sorted(found, key=lambda p: (-p.fit, -p.gain)):
+        taken = {view.name for other in chosen for view in other.cycle}
+        if one.fit >= _LEAST_FIT and not taken & {view.name for view in one.cycle}:
+            chosen.append(one)
+    if chosen:
+        return [_proposal(case, one) for one in chosen]
+    if not views:
+        return [*_by_dependence(case)]
+    if len(views) > 1:
+        because = f"no exchange among {listed([v.name for v in views])} fits in every place"
+        return [RuledOut(fault=FAULT, because=because)]
+    return []
+
+
+def _permutations(views: Sequence[ColumnView], quiet: Sequence[ColumnView]) -> list[_Permutation]:
+    """Every pair with an alarm (one may show it before the other), and the cycles of the assignment whose distances are least."""
+    cycles = [tuple(pair) for pair in [*combinations(views, 2), *product(views, quiet)]]
+    cycles += [cycle for cycle in _assigned(views) if len(cycle) > 2]
+    return [found for cycle in cycles if (found := _judge(cycle)) is not None]
+
+
+def _assigned(views: Sequence[ColumnView]) -> list[tuple[ColumnView, ...]]:
+    """Cycles of the optimal assignment of current columns to references, by their distances."""
+    if len(views) < 3:
+        return []
+    distance = np.array([[_distance(view, other) for other in views] for view in views])
+    _, source = linear_sum_assignment(distance)
+    cycles, seen = [], set()
+    for start in range(len(views)):
+        cycle, place = [], start
+        while place not in seen:
+            seen.add(place)
+            cycle.append(views[place])
+            place = int(source[place])
+        if cycle:
+            cycles.append(tuple(cycle))
+    return cycles
+
+
+def _distance(view: ColumnView, other: ColumnView) -> float:
+    """How far the later half of a column's rows is from another column's reference: mean minus log-likelihood."""
+    later = view.current[len(view.current) // 2 :]
+    if not len(later):
+        return 0.0
+    return float(-np.log(_density(other, view, later)).mean())
+
+
+def _density(reference: ColumnView, view: ColumnView, values: Floats) -> Floats:
+    """Density (share, for categories) that `reference` gives to values of `view`."""
+    if not view.reference.kind.is_coded:
+        return Density(reference.reference)(values)
+    shares = reference.reference.shares
+    floor = 0.5 / max(reference.reference.n, 1)
+    by_code = {code: max(shares.get(view.column.category(code), 0.0), floor) for code in np.unique(values).tolist()}
+    return np.array([by_code[code] for code in values.tolist()])
+
+
+def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
+    usable = np.all([view.current_presence == Presence.PRESENT for view in cycle], axis=0)
+    if usable.sum() < _MIN_ROWS:
+        return None
+    values = [view.current_values[usable] for view in cycle]
+    ratio = np.ones(int(usable.sum()))
+    for place, view in enumerate(cycle):
+        source = cycle[(place + 1) % len(cycle)]
+        ratio = ratio * _density(source, view, values[place]) / _density(view, view, values[place])
+    share = share_of(ratio)
+    gain = float(np.log(1 - share + share * ratio).sum())
+    if gain < _GAIN:
+        return None
+    first, since = onset(ratio, share)
+    swapped: Mask = (np.arange(len(ratio)) >= first) & (since * ratio > 1 - since)
+    before = after = 0.0
+    p = 1.0
+    for place in range(len(cycle)):
+        source, restored = cycle[(place + 1) % len(cycle)], values[(place + 1) % len(cycle)].copy()
+        restored[swapped] = _as_codes(cycle[place], source, values[place][swapped])
+        before += source.log10_evidence(values[(place + 1) % len(cycle)])
+        after = max(after, source.log10_evidence(restored))
+        is_coded = source.reference.kind.is_coded
+        late = restored[first:]
+        p = min(
+            p,
+            shares_p(source, late)
+            if is_coded
+            else min(match_p(late, source.reference), range_p(late, source.reference)),
+        )
+    sure = 0.98 if since > _PARTIAL else 0.95
+    return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
+
+
+def _as_codes(view: ColumnView, source: ColumnView, values: Floats) -> Floats:
+    """Values that arrived in `view`, as values of `source`."""
+    if not view.reference.kind.is_coded:
+        return values
+    return np.array([source.column.codes.get(view.column.category(code), OVERFLOW) for code in values.tolist()])
+
+
+def _proposal(case: Case, one: _Permutation) -> Proposal:
+    names = [view.name for view in one.cycle]
+    where = "" if one.share > _PARTIAL else f" in {percent(one.share)} of the rows"
+    how = f"{names[0]} and {names[1]} are swapped" if len(names) == 2 else f"{listed(names)} are permuted"
+    arrows = ", ".join(f"{a} holds {b}" for a, b in zip(names, [*names[1:], names[0]], strict=True))
+    return Proposal(
+        fault=FAULT,
+        fit=one.fit,
+        explains=explained(case, one.cycle, "distribution", "out_of_range", "unseen", "repeated"),
+        headline=how + where,
+        explanation=(
+            f"{arrows}{where}: the permutation fits in each place. Put back, evidence {one.before:.1f} falls to {max(one.after, 0):.1f} at most."
+        ),
+        action=f"Compare the order of the inputs at the producer with the model's: {listed(names)}.",
+        features=tuple(names),
+        undo=Undo(transform=f"{arrows}: put back", evidence_before=one.before, evidence_after=one.after),
+    )
+
+
+# -- equal marginals: dependence only ---------------------------------------------------------------------------
+
+
+def _by_dependence(case: Case) -> list[Proposal | RuledOut]:
+    """Pairs whose marginals are equal, when the model errs or answers otherwise though no input moved."""
+    if not dragged(case):
+        return []
+    numeric = [
+        view for view in case.features.values() if not view.reference.kind.is_coded and view.reference.spread > 0
+    ]
+    found = []
+    for first, second in combinations(numeric[:40], 2):
+        if _reference_distance(first, second) > _EQUAL or len(first.current) < _DEPENDENCE_ROWS:
+            continue
+        gain = _exchanged(first, second, [v for v in numeric if v not in (first, second)])
+        if gain > _DEPENDENCE_GAIN:
+            found.append((gain, first, second))
+    return [_ambiguous(case, *max(found, key=lambda item: item[0]))] if found else []
+
+
+def _reference_distance(first: ColumnView, second: ColumnView) -> float:
+    """Largest difference of two references' quantiles, in standard deviations of the first."""
+    a, b = (np.array([v.reference.quantile(p) for p in (0.05, 0.25, 0.5, 0.75, 0.95)]) for v in (first, second))
+    return float(np.abs(a - b).max() / first.reference.spread) / 2
+
+
+def _exchanged(first: ColumnView, second: ColumnView, others: Sequence[ColumnView]) -> float:
+    """How much better the correlations with all other inputs fit when the two are exchanged (chi-square units)."""
+    gain = 0.0
+    for other in others:
+        was = [_fisher(v.reference_values, other.reference_values) for v in (first, second)]
+        now = [_fisher(v.current_values, other.current_values) for v in (first, second)]
+        stay = (now[0] - was[0]) ** 2 + (now[1] - was[1]) ** 2
+        gone = (now[0] - was[1]) ** 2 + (now[1] - was[0]) ** 2
+        gain += (stay - gone) * (len(first.current) - 3)
+    return gain
+
+
+def _fisher(a: Floats, b: Floats) -> float:
+    return float(np.arctanh(np.clip(rank_correlation(a, b), -0.99, 0.99)))
+
+
+def _ambiguous(case: Case, gain: float, first: ColumnView, second: ColumnView) -> Proposal:
+    names = (first.name, second.name)
+    return Proposal(
+        fault=FAULT,
+        fit=0.75,
+        explains=explained(case, (first, second)),
+        headline=f"{names[0]} and {names[1]} seem to be swapped",
+        explanation=(
+            f"{names[0]} and {names[1]} are distributed alike, so neither moved; but each now depends on the other inputs as the other "
+            f"one did (χ² better by {gain:.0f}), and the model's answers moved."
+        ),
+        action=f"Compare the order of the inputs at the producer with the model's: {names[0]}, {names[1]}.",
+        features=names,
+        decider=f"look at one raw event of the source: which value is {names[0]}, which {names[1]}?",
+    )
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.TRANSFORM,
+    examine=examine,
+    examples=(
+        Example("age and tenure are swapped", swap("age", "tenure_days")),
+        Example("income and balance are swapped in a fifth of the rows", swap("income", "balance", share=0.2)),
+        Example("age and temperature are swapped in 5 % of the rows", swap("age", "temperature", share=0.05)),
+        Example("region and channel are swapped", swap("region", "channel")),
+        Example("income, age and tenure move one place on", both(swap("income", "age"), swap("age", "tenure_days"))),
+        Example(
+            "age and income change their units at once",
+            both(change(lambda v, i: v * 24, "age"), change(lambda v, i: v / 1000, "income")),
+            named=False,
+        ),
+        Example("balance arrives with the opposite sign", change(lambda v, i: -v, "balance"), named=False),
+        Example(
+            "age is overwritten by tenure",
+            both(swap("age", "tenure_days"), change(lambda v, i: 600, "tenure_days")),
+            named=False,
+        ),
+    ),
+    runbook=Runbook(
+        means="Columns change places between the source and the model: a reordered select, a positional payload, a renamed pair.",
+        confirm="Take one raw event and compare each named feature with what the source holds for it.",
+        do="Restore the order, or send features by name. Score again what was decided since the onset.",
+        if_wrong="If only one of the places fits, look at the other causes listed.",
+    ),
+)

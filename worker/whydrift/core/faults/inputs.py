@@ -1,0 +1,275 @@
+"""What the rules about inputs share: which signals a broken input explains, new atoms, goodness of fit, words.
+
+Belongs here: pure helpers of more than one rule. Not here: rules (this file has none, and is passed over as one).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, gammaincc, kolmogorov
+
+from whydrift.core.case import Case, ColumnView, SignalEvidence, correlations
+from whydrift.core.columns import Floats, Presence
+from whydrift.core.reference import QUANTILES, REPEAT_WINDOW, ColumnReference, repeats
+
+Mask = NDArray[np.bool_]
+
+MAX_EXAMINED = 64
+"""Alarmed inputs that a rule looks at, most evidence first: diagnosis stays quick when a thousand break at once."""
+ATOM_P = 1e-6
+"""Chance, in health, that some value of a column comes as often as it now does, below which it is a new atom."""
+_MIN_ATOM_ROWS = 4
+_DEPENDENT = 0.35
+_REMOVED_LOG10 = 40.0
+"""A run of absent keys this unlikely in health, as −log10 (a dozen rows of a key never absent), means removed."""
+_BOUND_ROWS = 7.0
+"""Rows that must be missing beyond a value for it to be a bound: e^−7 by chance."""
+_SAME_ROWS = 0.5
+"""Jaccard index from which two sets of rows count as the same."""
+_MAX_ATOMS_KEPT = 16
+"""`ColumnReference.atoms` has at most this many."""
+
+
+def examined(case: Case, *aspects: str) -> list[ColumnView]:
+    """Inputs with an alarm on one of these aspects (any, where none is named), most evidence first, at most MAX_EXAMINED."""
+    found = case.alarmed_features(*aspects)
+    return sorted(found, key=lambda view: (-strength(view), view.name))[:MAX_EXAMINED]
+
+
+def strength(view: ColumnView) -> float:
+    """The strongest alarm's log10 evidence."""
+    return max((s.log10_e for s in view.signals.values() if s.is_alarmed), default=0.0)
+
+
+def explained(case: Case, views: Iterable[ColumnView], *aspects: str) -> frozenset[str]:
+    """The alarms of these inputs (on these aspects), and the alarms that broken inputs drag along."""
+    own = {s.signal for v in views for a, s in v.signals.items() if s.is_alarmed and (not aspects or a in aspects)}
+    return frozenset(own | dragged(case))
+
+
+def dragged(case: Case) -> set[str]:
+    """Alarms that follow from broken inputs: the model answers otherwise, and errs."""
+    outputs = [view for name, view in case.outputs.items() if name in ("prediction", "decision", "residual")]
+    outputs += [view for name, view in case.labels.items() if name == "loss"]
+    signals: list[SignalEvidence] = [s for view in outputs for s in view.signals.values()]
+    return {s.signal for s in [*signals, *case.guards] if s.is_alarmed}
+
+
+# -- values ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A value that comes far more often than in health. share: of the usable values since it first came."""
+
+    value: float
+    rows: int
+    share: float
+    reference_share: float
+
+
+def new_atoms(view: ColumnView) -> list[Atom]:
+    """Values that come too often to be chance, most rows first."""
+    values = view.current
+    if not len(values):
+        return []
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    found = []
+    for place in np.flatnonzero(counts >= min(_MIN_ATOM_ROWS, len(values))):
+        value, rows = float(distinct[place]), int(counts[place])
+        expected = reference_share(view, value)
+        if chance_of(rows, len(values), expected) < ATOM_P:
+            found.append(Atom(value, rows, rows / (len(values) - int(first[place])), expected))
+    return sorted(found, key=lambda atom: (-atom.rows, atom.value))
+
+
+def is_bound(view: ColumnView, atom: Atom) -> bool:
+    """Whether nothing lies beyond an atom any more where health has values: clipping piles mass up at its bound."""
+    reference = view.reference
+    if reference.kind.is_coded:
+        return False
+    first = int(np.argmax(view.current == atom.value))
+    rest = view.current[first:][view.current[first:] != atom.value]
+    below = float((reference.quantiles < atom.value).mean())
+    above = float((reference.quantiles > atom.value).mean())
+    is_top = above * len(rest) > _BOUND_ROWS and not (rest > atom.value).any()
+    return is_top or (below * len(rest) > _BOUND_ROWS and not (rest < atom.value).any())
+
+
+def removed_from(view: ColumnView) -> int | None:
+    """First current row from which on the key is absent from every event; None where it is not, or too short a time."""
+    present = np.flatnonzero(view.current_presence != Presence.ABSENT)
+    first = int(present[-1]) + 1 if len(present) else 0
+    usual = (view.reference.absent + 1) / (view.reference.rows + 2)
+    return first if (len(view.current_presence) - first) * -np.log10(usual) > _REMOVED_LOG10 else None
+
+
+def reference_share(view: ColumnView, value: float) -> float:
+    """Share a value has in health, rather too high than too low where the reference does not keep it."""
+    reference = view.reference
+    least = 1 / max(reference.n, 1)
+    if reference.kind.is_coded:
+        return max(reference.shares.get(view.column.category(value), 0.0), least)
+    if value in reference.atoms:
+        return float(reference.atoms[value])
+    if value < reference.low or value > reference.high:
+        return least
+    if reference.distinct > 0.5 * reference.n:
+        return 2 * least
+    return min(reference.atoms.values()) if len(reference.atoms) == _MAX_ATOMS_KEPT else 0.01
+
+
+def chance_of(ones: int, n: int, share: float) -> float:
+    """Chance of at least this many of n at this share: the binomial's upper tail."""
+    if ones <= 0:
+        return 1.0
+    return float(betainc(ones, n - ones + 1, min(max(share, 0.0), 1.0)))
+
+
+def repeated_rows(values: Floats) -> Mask:
+    """Whether each value equals one of the REPEAT_WINDOW before it: (rows,)."""
+    return repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None])[:, 0]
+
+
+def is_present(view: ColumnView) -> Mask:
+    """Which current rows have a usable value."""
+    found: Mask = view.current_presence == Presence.PRESENT
+    return found
+
+
+T = TypeVar("T")
+
+
+def overlapping(found: Sequence[T], rows: Callable[[T], Mask]) -> list[list[T]]:
+    """Groups of findings in (mostly) the same rows, in order of first members: one source feeds them."""
+    groups: list[list[T]] = []
+    for one in found:
+        mask = rows(one)
+        for group in groups:
+            other = rows(group[0])
+            either = int((mask | other).sum())
+            if either and int((mask & other).sum()) / either >= _SAME_ROWS:
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return groups
+
+
+# -- goodness of fit -------------------------------------------------------------------------------------------
+
+
+def match_p(values: Floats, reference: ColumnReference) -> float:
+    """Chance that values from health lie at least this far from the reference (Kolmogorov-Smirnov); 1.0 without values."""
+    n = len(values)
+    if not n:
+        return 1.0
+    grid = np.linspace(0, 1, QUANTILES)
+    ordered = np.sort(values)
+    # Ties (whole numbers) make both distributions steps: compare them right of each step, and left of it.
+    right = np.searchsorted(reference.quantiles, ordered, "right") / QUANTILES
+    left = np.searchsorted(reference.quantiles, ordered, "left") / QUANTILES
+    smooth = np.interp(ordered, reference.quantiles, grid)
+    high = np.where(right > left + 1 / QUANTILES, right, smooth)
+    low = np.where(right > left + 1 / QUANTILES, left, smooth)
+    upper = np.searchsorted(ordered, ordered, "right") / n
+    lower = np.searchsorted(ordered, ordered, "left") / n
+    distance = max(float((upper - high).max()), float((low - lower).max()), 0.0)
+    both = n * reference.n / (n + max(reference.n, 1))
+    return float(kolmogorov(max(distance - 1 / QUANTILES, 0.0) * np.sqrt(both)))
+
+
+def range_p(values: Floats, reference: ColumnReference) -> float:
+    """Chance that health has at least as many values beyond the reference's ends."""
+    beyond = int(((values < reference.low) | (values > reference.high)).sum())
+    return chance_of(beyond, len(values), 2 / max(reference.n, 1))
+
+
+def shares_p(view: ColumnView, codes: Floats) -> float:
+    """Chance that a coded column's values from health lie at least this far from the reference's shares (G-test).
+
+    Categories expected less than once are taken together.
+    """
+    n = len(codes)
+    if not n:
+        return 1.0
+    names = [view.column.category(float(code)) for code in codes]
+    shares = view.reference.shares
+    common = [name for name in shares if shares[name] * n >= 1]
+    rest = max(1 - sum(shares[name] for name in common), 0.5 / max(view.reference.n, 1))
+    expected = np.array([*(shares[name] for name in common), rest])
+    counts = Counter(names)
+    observed = np.array([*(counts[name] for name in common), n - sum(counts[name] for name in common)], float)
+    # The reference's own sampling error widens what health may look like.
+    weight = view.reference.n / (n + max(view.reference.n, 1))
+    seen = observed > 0
+    g = 2 * weight * float((observed[seen] * np.log(observed[seen] / (n * expected[seen] / expected.sum()))).sum())
+    return float(gammaincc(max(len(expected) - 1, 1) / 2, max(g, 0.0) / 2))
+
+
+def graded(p: float) -> float:
+    """From a chance to a factor on the fit: 1 where the data look like health, 0 where they cannot."""
+    return float(np.clip((np.log10(max(p, 1e-12)) + 6) / 4, 0.0, 1.0))
+
+
+def undone(before: float, after: float) -> float:
+    """How much of the evidence an undo takes away, 0 to 1: 1 = nothing that counts is left."""
+    left = max(after, 0.0)
+    return float(np.clip(1 - (left - 1.0) / max(before - 1.0, 1.0), 0.0, 1.0)) if left > 1.0 else 1.0
+
+
+def moved_partners(case: Case, view: ColumnView) -> list[str]:
+    """Numeric inputs that depend on this one in health (rank correlation of at least .35) and have moved as well."""
+    found = []
+    for other in case.features.values():
+        if other is view or other.reference.kind.is_coded or not other.is_alarmed("distribution", "out_of_range"):
+            continue
+        rho = rank_correlation(view.reference_values, other.reference_values)
+        if abs(rho) >= _DEPENDENT:
+            found.append(other.name)
+    return found
+
+
+def rank_correlation(a: Floats, b: Floats) -> float:
+    """Rank correlation of two aligned columns where both are there; 0.0 where it is not defined."""
+    if len(a) != len(b):
+        return 0.0
+    rho = float(correlations([a, b])[0, 1])
+    return rho if np.isfinite(rho) else 0.0
+
+
+# -- words -----------------------------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """A number as people write it: four significant digits at most, no exponent for everyday sizes."""
+    if value == 0 or not np.isfinite(value):
+        return "0" if value == 0 else str(value)
+    if float(value).is_integer() and abs(value) < 1e7:
+        return str(int(value))
+    text = f"{value:.4g}"
+    return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+def percent(share: float) -> str:
+    """A share of rows."""
+    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """income; income and age; income, age and 3 more."""
+    names = list(names)
+    if len(names) <= 1:
+        return "".join(names)
+    if len(names) <= most:
+        return ", ".join(names[:-1]) + " and " + names[-1]
+    return ", ".join(names[: most - 1]) + f" and {len(names) - most + 1} more"
+
+
+def are(names: Sequence[str], one: str, many: str) -> str:
+    """The verb's form for one name or many."""
+    return one if len(names) == 1 else many

@@ -1,0 +1,199 @@
+"""A feature no longer follows its rows: it is stuck at one value, or served from a cache of old ones.
+
+Told apart: an ordinary value of the column repeats (a sentinel or a middle is `default_fill`); many repeating values are a
+stale cache. Other inputs still move, else whole events repeat (`duplicate_events`). Values on a coarse grid are rounding.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Presence
+from whydrift.core.faults.default_fill import special
+from whydrift.core.faults.inputs import (
+    Mask,
+    are,
+    chance_of,
+    examined,
+    explained,
+    graded,
+    is_bound,
+    listed,
+    match_p,
+    new_atoms,
+    number,
+    overlapping,
+    percent,
+    repeated_rows,
+    undone,
+)
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import change, fill, scatter
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("stale_feature")
+_LEAST_FIT = 0.2
+_WHOLE = 0.97
+"""Share from which a column that often repeats in health counts as stuck."""
+_GRID_STEP = 0.02
+"""Values spaced by at least this many standard deviations, all multiples of one step, are rounded ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    view: ColumnView
+    rows: Mask
+    share: float
+    """Of the rows since the first repeat."""
+    distinct: int
+    stuck_at: str
+    """The one value; "" for several."""
+    before: float
+    after: float
+    fit: float
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    found = [one for view in examined(case) if (one := _stuck(view) or _cached(view)) is not None]
+    if not found:
+        return []
+    duplicates = case.world.get("duplicates")
+    if duplicates is not None and duplicates.is_alarmed:
+        names = listed([one.view.name for one in found])
+        return [RuledOut(fault=FAULT, because=f"values of {names} repeat because whole events repeat")]
+    groups = overlapping([one for one in found if one.fit >= _LEAST_FIT], lambda one: one.rows)
+    return [_proposal(case, group) for group in groups]
+
+
+def _stuck(view: ColumnView) -> _Stale | None:
+    """One ordinary value in place of many."""
+    for atom in new_atoms(view)[:1]:
+        if is_bound(view, atom):
+            return None
+        what, surety = special(view, atom.value)
+        is_often = view.reference.kind.is_coded or view.reference.is_discrete
+        if is_often and (atom.share < _WHOLE or atom.reference_share < 1.5 / max(view.reference.n, 1)):
+            return None
+        rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
+        rest = view.current[view.current != atom.value]
+        others = [other for other in new_atoms(view)[1:] if other.rows > atom.rows / 4]
+        if others:
+            return None
+        before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
+        p = 1.0 if view.reference.kind.is_coded else match_p(rest, view.reference)
+        sure = 0.95 if not what else 1.15 - surety
+        if is_often:
+            sure = min(sure, 0.72)
+        text = view.column.category(atom.value) if view.reference.kind.is_coded else number(atom.value)
+        return _Stale(view, rows, atom.share, 1, text, before, after, sure * graded(p) * undone(before, after))
+    return None
+
+
+def _cached(view: ColumnView) -> _Stale | None:
+    """Several old values again and again, in a column whose values hardly repeat in health."""
+    reference = view.reference
+    if not view.is_alarmed("repeated") or not reference.n:
+        return None
+    values = view.current
+    repeats = repeated_rows(values)
+    usual = reference.repeated / reference.n
+    p = chance_of(int(repeats.sum()), len(values), max(usual, 1 / reference.n))
+    atoms = new_atoms(view)
+    common = max((atom.rows for atom in atoms), default=0) / max(int(repeats.sum()), 1)
+    if p > 1e-6 or (common > 0.7 and special(view, atoms[0].value)[0]) or _is_rounded(view, values[repeats]):
+        return None
+    rows = np.zeros(len(view.current_values), bool)
+    rows[np.flatnonzero(view.current_presence == Presence.PRESENT)[repeats]] = True
+    inside = float(((values[repeats] >= reference.low) & (values[repeats] <= reference.high)).mean())
+    first = int(np.argmax(repeats))
+    share = float(repeats[first:].mean())
+    before, after = view.log10_evidence(values), view.log10_evidence(values[~repeats])
+    fit = 0.88 * inside * max(0.0, 1 - usual / max(share, 1e-9)) * (1.0 if after < 3 else 0.7)
+    return _Stale(view, rows, share, len(np.unique(values[repeats])), "", before, after, fit)
+
+
+def _is_rounded(view: ColumnView, values: np.ndarray) -> bool:  # type: ignore[type-arg]
+    """Whether repeating values are multiples of one coarse step, which the reference's are not."""
+    distinct, counts = np.unique(values, return_counts=True)
+    # What repeats by chance, as rows from before the onset do, is rarely repeated again.
+    distinct = distinct[counts >= 3]
+    if len(distinct) < 3:
+        return False
+    step = float(np.diff(distinct).min())
+    if step < _GRID_STEP * view.reference.spread:
+        return False
+    off = np.abs((distinct - distinct[0]) / step - np.round((distinct - distinct[0]) / step))
+    return bool((off < 0.01).all())
+
+
+def _proposal(case: Case, group: list[_Stale]) -> Proposal:
+    views = [one.view for one in group]
+    names = [view.name for view in views]
+    first = max(group, key=lambda one: one.fit)
+    where = "" if first.share > _WHOLE else f" in {percent(first.share)} of the rows"
+    if first.stuck_at:
+        seen = f"{first.view.name} is {first.stuck_at} again and again"
+        says = f"stuck at {first.stuck_at}" if len(group) == 1 else "stuck"
+    else:
+        seen = f"{first.view.name} repeats {first.distinct} old values, as a cache that is not refreshed does"
+        says = "stale: old values repeat"
+    moving = sum(1 for view in case.features.values() if not view.is_alarmed())
+    return Proposal(
+        fault=FAULT,
+        fit=max(one.fit for one in group),
+        explains=explained(case, views, "distribution", "repeated", "unseen"),
+        headline=f"{listed(names)} {are(names, 'is', 'are')} {says}{where}",
+        explanation=(
+            f"{seen}{where}; in health {percent(first.view.reference.repeated / max(first.view.reference.n, 1))} of the values repeat one "
+            f"of the 32 before. {moving} other inputs move as ever. Without the repeats evidence {first.before:.1f} falls to {first.after:.1f}."
+        ),
+        action=f"Look at the job or cache that refreshes {listed(names)}: when did it last write? Restart it.",
+        features=tuple(names),
+        undo=Undo(
+            transform="repeated values left out",
+            evidence_before=sum(one.before for one in group),
+            evidence_after=sum(one.after for one in group),
+        ),
+        decider="" if first.fit > 0.85 else f"does {first.view.name} change at its source?",
+    )
+
+
+def _cache(row: Row, i: int) -> Row:
+    row["features"]["income"] = _OLD[int(scatter(i, 5) * len(_OLD))]
+    return row
+
+
+_OLD = (31_877.4, 48_212.66, 52_950.12, 39_004.18, 71_431.9, 44_519.05, 60_088.31, 27_415.73)
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.TRANSFORM,
+    examine=examine,
+    examples=(
+        Example("balance is stuck at an everyday value", fill(4_417.22, "balance")),
+        Example("income is stuck at its last value in a tenth of the rows", fill(63_102.44, "income", share=0.1)),
+        Example("income comes from a cache of eight old values", _cache),
+        Example(
+            "temperature is refreshed every 30 rows only",
+            change(lambda v, i: round(2 + 25 * scatter(i // 30, 9), 1), "temperature"),
+        ),
+        Example(
+            "income and balance are stuck together",
+            change(lambda v, i: 30_500.5 if v > 20_000 else 3_310.1, "income", "balance"),
+        ),
+        Example("income is −1 in a third of the rows", fill(-1, "income", share=0.33), named=False),
+        Example("income is its own mean in a tenth of the rows", fill(54_321.98765, "income", share=0.1), named=False),
+        Example("every third event comes twice", lambda row, i: [row, dict(row)] if i % 3 == 0 else row, named=False),
+        Example(
+            "temperatures rounded to 5 degrees", change(lambda v, i: 5.0 * round(v / 5), "temperature"), named=False
+        ),
+        Example("incomes fall", change(lambda v, i: v**0.93, "income", world=True), named=False),
+    ),
+    runbook=Runbook(
+        means="The job, cache or stream that refreshes the feature stands still; the model decides on old values.",
+        confirm="Ask the feature store for two different keys: the same answer? When was the feature last written?",
+        do="Restart the refresh; score again what was decided since the onset.",
+        if_wrong="If the world itself stands still (a holiday price), snooze until it moves.",
+    ),
+)

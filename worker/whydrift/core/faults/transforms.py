@@ -1,0 +1,343 @@
+"""Which invertible map q → a·q + b turns a numeric column's health into what is seen, and in which rows.
+
+Belongs here: the search over known and free maps, shared by the rules that need to know whether one fits (`unit_change`,
+`outliers`, `covariate_drift`). Not here: what to call it.
+
+Current rows are a mixture: some still (or again) healthy, a share mapped. Each map is judged by the likelihood of that
+mixture under the reference's density (piecewise constant between its quantiles), so rows from before the onset and a fault in
+a part of the traffic need no special case. Rows are then undone one by one where the mapped component is the likelier.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaincc
+
+from whydrift.core.case import ColumnView
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import Mask, graded, match_p, range_p, rank_correlation, undone
+from whydrift.core.reference import ColumnReference
+
+_MIN_ROWS = 20
+_FLOOR_MASS = 0.004
+"""Mass given to what lies beyond the reference's ends, spread over its range on both sides."""
+_FAR = 1e-6
+"""Density, in units of the reference's range, far beyond: nothing is impossible."""
+_GAIN = 9.0
+"""Log-likelihood a map must gain over "healthy" to be considered: e^9 pays for the number of maps tried."""
+_TEMPERATURES = (-150.0, 600.0)
+"""Only columns within this range are taken for temperatures (°C, °F or kelvin)."""
+_BROAD_LEAD = 2.0
+"""Log-likelihood by which "scattered anywhere outside" must beat a map of a part of the rows to refute it."""
+_TREND = 3.0
+"""Rank correlation with the row number, in standard errors, from which undone rows still drift."""
+_RIVAL = 2.0
+"""Two known maps whose log-likelihoods are closer than this cannot be told apart by their ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """current = scale · healthy + offset. says: completes "income arrives …" ("" = no name); penalty: log prior against it."""
+
+    scale: float
+    offset: float
+    says: str
+    is_known: bool
+    penalty: float
+
+    @property
+    def is_temperature(self) -> bool:
+        """Whether it is a named map between temperature scales."""
+        return self.is_known and self.offset != 0
+
+    def undo(self, values: Floats) -> Floats:
+        result: Floats = (values - self.offset) / self.scale
+        return result
+
+    def apply(self, values: Floats) -> Floats:
+        result: Floats = self.scale * values + self.offset
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A map with what speaks for it.
+
+    gain: log-likelihood over "all rows are healthy". share: of the rows since the first that is mapped. rows: which usable
+    current rows are mapped. after: log10 evidence left when they are undone; before: as they are. p: chance of a match as bad.
+    is_step: early and late mapped rows fit alike. fit: 0 to 1. rivals: other known maps that fit as well. lead: of a free map, how much
+    likelier it is than the next free kind (scale, offset, both).
+    """
+
+    map: Map
+    gain: float
+    share: float
+    rows: Mask
+    before: float
+    after: float
+    p: float
+    is_step: bool
+    fit: float
+    rivals: tuple[Map, ...] = ()
+    lead: float = 0.0
+
+
+def _known(scale: float, offset: float, says: str) -> Map:
+    return Map(scale, offset, says, True, 0.0)
+
+
+_POUND_KG, _FOOT_M, _MILE_KM, _INCH_CM = 0.45359237, 0.3048, 1.609344, 2.54
+
+KNOWN = (
+    _known(1e3, 0, "1000 times too large"),
+    _known(1e-3, 0, "in thousands"),
+    _known(1e6, 0, "a million times too large"),
+    _known(1e-6, 0, "in millions"),
+    _known(100, 0, "100 times too large (percent for a fraction, or cents)"),
+    _known(1 / 100, 0, "100 times too small (a fraction for percent, or not in cents)"),
+    _known(60, 0, "60 times too large (seconds for minutes, or minutes for hours)"),
+    _known(1 / 60, 0, "60 times too small (minutes for seconds, or hours for minutes)"),
+    _known(3600, 0, "in seconds instead of hours"),
+    _known(1 / 3600, 0, "in hours instead of seconds"),
+    _known(86_400, 0, "in seconds instead of days"),
+    _known(1 / 86_400, 0, "in days instead of seconds"),
+    _known(24, 0, "in hours instead of days"),
+    _known(1 / 24, 0, "in days instead of hours"),
+    _known(_INCH_CM, 0, "in centimetres instead of inches"),
+    _known(1 / _INCH_CM, 0, "in inches instead of centimetres"),
+    _known(_MILE_KM, 0, "in kilometres instead of miles"),
+    _known(1 / _MILE_KM, 0, "in miles instead of kilometres"),
+    _known(_POUND_KG, 0, "in kilograms instead of pounds"),
+    _known(1 / _POUND_KG, 0, "in pounds instead of kilograms"),
+    _known(_FOOT_M, 0, "in metres instead of feet"),
+    _known(1 / _FOOT_M, 0, "in feet instead of metres"),
+    _known(1.8, 32, "in °F instead of °C"),
+    _known(1 / 1.8, -32 / 1.8, "in °C instead of °F"),
+    _known(1, 273.15, "in kelvin instead of °C"),
+    _known(1, -273.15, "in °C instead of kelvin"),
+    _known(-1, 0, "with the opposite sign"),
+)
+"""Maps with a name: the ratios of faults.md, feet, days, millions, kelvin. They complete "income arrives …"."""
+
+
+class Density:
+    """The density of a numeric reference."""
+
+    def __init__(self, reference: ColumnReference) -> None:
+        self._low, self._high = reference.low, reference.high
+        self._range = max(self._high - self._low, 1e-12)
+        grid = np.array([0, 0.01, 0.03, 0.06, *np.arange(0.1, 0.95, 0.05), 0.94, 0.97, 0.99, 1])
+        edges = np.array([reference.quantile(float(p)) for p in grid])
+        keep = np.append(np.diff(edges) > 1e-9 * self._range, True)
+        # Quantiles that coincide (atoms) join into the next step, which gets their mass.
+        self._edges = edges[keep] if keep.sum() > 1 else np.array([self._low, self._low + self._range])
+        mass = np.diff(grid[keep]) if keep.sum() > 1 else np.array([1.0])
+        if keep.sum() > 1 and not keep[0]:
+            mass[0] += grid[keep][0]
+        self._density = (1 - _FLOOR_MASS) * mass / np.diff(self._edges)
+
+    def __call__(self, values: Floats) -> Floats:
+        """Density at each value, above 0 everywhere."""
+        place = np.searchsorted(self._edges, values, side="right") - 1
+        place = np.where(values == self._edges[-1], len(self._density) - 1, place)
+        inside = (place >= 0) & (place < len(self._density))
+        near = (values > self._low - self._range) & (values < self._high + self._range)
+        floor = np.where(near, _FLOOR_MASS / (3 * self._range), _FAR / self._range / _spread_out(self, values))
+        return np.where(inside, self._density[np.clip(place, 0, len(self._density) - 1)], 0.0) + floor
+
+
+def _spread_out(density: Density, values: Floats) -> Floats:
+    """Falls off with the distance, as 1 / (1 + distance in ranges), so that no far map gains from a flat floor."""
+    distance = np.maximum(density._low - values, values - density._high) / density._range
+    return 1.0 + np.maximum(distance, 0.0)
+
+
+@lru_cache(maxsize=128)
+def best_map(view: ColumnView) -> Mapped | None:
+    """The map that explains a numeric column best; None where none gains enough, or there are too few rows.
+
+    Cached by the view's identity: several rules ask about the same one.
+    """
+    values = view.current
+    reference = view.reference
+    if reference.kind.is_coded or len(values) < _MIN_ROWS or not reference.n:
+        return None
+    if reference.high <= reference.low:
+        return _constant_map(view)
+    density = Density(reference)
+    health = density(values)
+    judged = []
+    named = [
+        one
+        for one in KNOWN
+        if not one.is_temperature or _TEMPERATURES[0] <= reference.low <= reference.high <= _TEMPERATURES[1]
+    ]
+    for one in [*named, *_free_maps(view, health, density)]:
+        ratio = density(one.undo(values)) / abs(one.scale) / health
+        share = share_of(ratio)
+        gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
+        judged.append((gain, one, share, ratio))
+    judged.sort(key=lambda item: -item[0])
+    best = [_judge(view, *item) for item in judged[:4] if item[0] > _GAIN]
+    if not best:
+        return None
+    # The likeliest map first; one that leaves evidence behind gives way to one that does not, a number to a name.
+    chosen = max(best, key=lambda found: (round(found.fit + (0.15 if found.map.is_known else 0), 1), found.gain))
+    return _with_rivals(chosen, judged)
+
+
+def _with_rivals(chosen: Mapped, judged: list[tuple[float, Map, float, Floats]]) -> Mapped:
+    if not chosen.map.is_known:
+        others = [gain for gain, m, _, _ in judged if not m.is_known and m != chosen.map]
+        return replace(chosen, lead=chosen.gain - max(others, default=0.0))
+    rivals = tuple(m for gain, m, _, _ in judged if m.is_known and m != chosen.map and gain > chosen.gain - _RIVAL)
+    return replace(chosen, rivals=rivals)
+
+
+def share_of(ratio: Floats) -> float:
+    """Share of mapped rows that makes the mixture likeliest, by expectation maximisation."""
+    share = 0.5
+    for _ in range(40):
+        share = float((share * ratio / (1 - share + share * ratio)).mean())
+    return min(max(share, 0.0), 1.0)
+
+
+def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats) -> Mapped:
+    values = view.current
+    first, since = onset(ratio, share)
+    mapped = (np.arange(len(values)) >= first) & (since * ratio > (1 - since))
+    restored = np.where(mapped, one.undo(values), values)
+    before, after = view.log10_evidence(values), view.log10_evidence(restored)
+    late = restored[first:]
+    half = len(late) // 2
+    p = min(match_p(late, view.reference), range_p(late, view.reference))
+    halves = [match_p(part, view.reference) for part in (late[:half], late[half:])]
+    # A ramp leaves a trend in what one map for all rows makes of it.
+    rows_in_order = np.arange(float(len(late)))
+    trend = abs(rank_correlation(rows_in_order, late)) * np.sqrt(len(late))
+    # The mapped rows by themselves must look like health too, where there are enough of them to say so.
+    own = match_p(restored[mapped], view.reference) if one.is_known or share > 0.9 else p
+    is_step = min(halves) > 1e-3 and trend < _TREND
+    fit = graded(min(p, 10 * own)) * undone(before, after) * (1.0 if is_step else 0.5)
+    if len(np.unique(values[mapped])) <= 0.1 * mapped.sum() < view.reference.distinct:
+        # One value (or few) in place of many: a fill, whatever map leads to it.
+        fit *= 0.2
+    is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view)
+    if since < 0.9 and is_scattered:
+        fit *= 0.3
+    return Mapped(one, gain, since, mapped, before, after, p, is_step, fit)
+
+
+def _is_too_wide(view: ColumnView) -> bool:
+    """Whether the magnitudes out of range spread far more than a constant factor times healthy values can."""
+    values, reference = view.current, view.reference
+    outside = values[(values < reference.low) | (values > reference.high)]
+    if reference.low <= 0 or len(outside) < 5 or (outside <= 0).any():
+        return False
+    healthy = float(np.log(reference.quantiles).var())
+    n = len(outside) - 1
+    return float(gammaincc(n / 2, n * float(np.log(outside).var()) / max(healthy, 1e-12) / 2)) < 0.005
+
+
+def onset(ratio: Floats, share: float) -> tuple[int, float]:
+    """First mapped row (the cut that makes all rows likeliest), and the share of mapped rows from there on.
+
+    The share is 1.0 where that is hardly less likely than the best share.
+    """
+    gains = np.cumsum(np.log(1 - share + share * ratio)[::-1])[::-1]
+    first = int(np.argmax(gains))
+    later = ratio[first:]
+    since = share_of(later)
+    partial = float(np.log(1 - since + since * later).sum())
+    return first, 1.0 if float(np.log(later).sum()) > partial - _RIVAL else since
+
+
+def _scattered_gain(view: ColumnView) -> float:
+    """Log-likelihood over "healthy" of: some rows are anywhere outside the reference's range, evenly over magnitudes."""
+    values, reference = view.current, view.reference
+    sizes = np.abs(values[(values < reference.low) | (values > reference.high)])
+    sizes = sizes[sizes > 0]
+    if len(sizes) < 3 or sizes.max() <= sizes.min():
+        return 0.0
+    inside = (np.abs(values) >= sizes.min()) & (np.abs(values) <= sizes.max())
+    outside = values[np.isin(np.abs(values), sizes)]
+    sides = 1 if (outside > 0).all() or (outside < 0).all() else 2
+    width = sides * np.log(sizes.max() / sizes.min())
+    scattered = np.where(inside, 1 / (np.maximum(np.abs(values), sizes.min()) * width), 0.0)
+    ratio = scattered / Density(reference)(values)
+    share = share_of(ratio)
+    return float(np.log(1 - share + share * ratio).sum()) - float(np.log(len(values)))
+
+
+def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
+    """Unnamed maps that fit the later rows: by scale, by offset, by both; and one of the rows out of range by themselves."""
+    values, reference = view.current, view.reference
+    n = len(values)
+    found = []
+    for cut in (0, 20, 40, 60):
+        later = values[cut:]
+        if len(later) < max(_MIN_ROWS, n // 4):
+            continue
+        found += _quantile_fits(later, reference, n)
+    outside = values[(values < reference.low) | (values > reference.high)]
+    if len(outside) >= 8 and reference.median != 0 and np.median(outside) != 0:
+        found.append(Map(float(np.median(outside)) / reference.median, 0.0, "", False, _parameter_cost(n)))
+    best: dict[str, tuple[float, Map]] = {}
+    for one in found:
+        kind = f"{one.offset == 0}{one.scale == 1}"
+        ratio = density(one.undo(values)) / abs(one.scale) / health
+        share = share_of(ratio)
+        gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
+        if kind not in best or gain > best[kind][0]:
+            best[kind] = (gain, one)
+    return [one for _, one in best.values()]
+
+
+_P = np.linspace(0.1, 0.9, 17)
+
+
+def _parameter_cost(n: int) -> float:
+    """Half a log n for a fitted number (BIC), and a handicap: a name explains more than a number."""
+    return 0.5 * float(np.log(n)) + 5
+
+
+def _quantile_fits(values: Floats, reference: ColumnReference, n: int) -> list[Map]:
+    """Least squares on the inner quantiles, for a scale, an offset, and both."""
+    x = np.array([reference.quantile(float(p)) for p in _P])
+    y = np.quantile(values, _P)
+    one = _parameter_cost(n)
+    found = []
+    if (x @ x) > 0 and (x @ y) != 0:
+        # Relative errors, so that the small quantiles of a skewed column count as much as the large ones.
+        weight = 1 / np.maximum(np.abs(x), 0.05 * reference.spread + 1e-12)
+        scale = float((weight**2 * x) @ y / ((weight**2 * x) @ x))
+        if 1e-12 < abs(scale) < 1e12:
+            found.append(Map(scale, 0.0, "", False, one))
+    found.append(Map(1.0, float(np.median(y - x)), "", False, one))
+    spread = x - x.mean()
+    if (spread @ spread) > 0:
+        # A negative slope turns the order round: the lowest quantile comes from the highest.
+        for target, sign in ((y, 1), (y[::-1], -1)):
+            slope = float(spread @ target / (spread @ spread))
+            if slope * sign > 1e-9:
+                found.append(Map(slope, float(y.mean() - slope * x.mean()), "", False, 2 * one))
+    return found
+
+
+def _constant_map(view: ColumnView) -> Mapped | None:
+    """A column with one value in health: the known map that leads from it to the one new value."""
+    constant = view.reference.low
+    values = view.current
+    moved = values != constant
+    new = np.unique(values[moved])
+    if len(new) != 1 or constant == 0:
+        return None
+    for one in KNOWN:
+        target = one.scale * constant + one.offset
+        if abs(new[0] - target) <= 1e-6 * abs(target):
+            restored = np.where(moved, constant, values)
+            before, after = view.log10_evidence(values), view.log10_evidence(restored)
+            first = int(np.argmax(moved))
+            return Mapped(one, before, float(moved[first:].mean()), moved, before, after, 1.0, True, 0.9)
+    return None

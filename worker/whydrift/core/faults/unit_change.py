@@ -1,0 +1,192 @@
+"""A feature arrives in another unit: one map q → a·q + b for all affected rows, from one row to the next.
+
+Told apart: undoing the map returns the column to its reference, early rows as well as late ones. Drift of the world also
+moves quantiles, but by no known ratio, and together with the features that depend on it.
+
+Not every map that fits is a change of unit. Known ratios are. An unnamed factor of 3 or more is likely one; a smaller one is
+proposed below or beside `covariate_drift` with what would decide; a mere offset (half a standard deviation, say) is drift of
+the world unless it is a known one (kelvin), or larger than three standard deviations.
+"""
+
+import numpy as np
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.faults.inputs import are, examined, explained, listed, moved_partners, number, percent
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
+from whydrift.core.faults.transforms import Map, Mapped, best_map
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("unit_change")
+_LARGE_FACTOR = 3.0
+_LARGE_OFFSET = 3.0
+_LEAD = 2.0
+"""Log-likelihood by which a scale must beat an offset to count as a scale."""
+_PARTIAL = 0.93
+_LEAST_FIT = 0.2
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    groups: dict[tuple[float, float], list[tuple[ColumnView, Mapped, float]]] = {}
+    no: list[Proposal | RuledOut] = []
+    for view in examined(case, "distribution", "out_of_range", "unseen"):
+        found = best_map(view)
+        if found is None:
+            continue
+        fit = found.fit * _plausible(case, view, found)
+        if fit >= _LEAST_FIT:
+            key = (found.map.scale, found.map.offset) if found.map.is_known else (float(view.position), np.inf)
+            groups.setdefault(key, []).append((view, found, fit))
+        elif found.map.is_known:
+            no.append(
+                RuledOut(fault=FAULT, because=f"{_undo(view.name, found.map)} does not return it to its reference")
+            )
+    return [*(_proposal(case, group) for group in groups.values()), *no]
+
+
+def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
+    """How much a map looks like a change of unit rather than of the world."""
+    factor = abs(np.log(abs(found.map.scale)))
+    if found.map.is_known and (factor > np.log(_LARGE_FACTOR) or found.map.scale < 0 or found.map.offset):
+        return 0.97 if found.share > _PARTIAL else 0.93
+    if found.map.is_known:
+        # Drift of the world gets as far as a ratio of 1.6 or 2.5 too: all rows must follow it, and only in this column.
+        alone = 0.6 if moved_partners(case, view) else 1.0
+        return alone * (0.85 if found.share > _PARTIAL else 0.45)
+    offset = abs(found.map.offset) / max(view.reference.spread, 1e-12)
+    is_scale, is_offset = found.map.offset == 0, found.map.scale == 1
+    if factor > np.log(_LARGE_FACTOR) or found.map.scale < 0:
+        plausible = 0.85 if is_scale else 0.75
+    elif is_offset:
+        plausible = 0.8 if offset > _LARGE_OFFSET else 0.4
+    elif is_scale and found.lead > _LEAD:
+        plausible = 0.65
+    else:
+        plausible = 0.35
+    if found.share < _PARTIAL:
+        plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
+    return plausible * (0.6 if moved_partners(case, view) else 1.0)
+
+
+def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]]) -> Proposal:
+    views = [view for view, _, _ in group]
+    names = [view.name for view in views]
+    view, found, fit = max(group, key=lambda item: item[1].gain)
+    share = float(np.mean([one.share for _, one, _ in group]))
+    rows = f" in {percent(share)} of the rows" if share < _PARTIAL else ""
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated"),
+        headline=f"{listed(names)} {are(names, 'arrives', 'arrive')} {_says(found)}{rows}",
+        explanation=_explanation(view, found, len(views)),
+        action=f"Ask whoever feeds {listed(names)} what unit it is sent in, and convert ({_undo(view.name, found.map)}).",
+        features=tuple(names),
+        undo=Undo(
+            transform="; ".join(_undo(one.name, m.map) for one, m, _ in group[:3]),
+            evidence_before=sum(m.before for _, m, _ in group),
+            evidence_after=sum(m.after for _, m, _ in group),
+        ),
+        decider=""
+        if found.map.is_known
+        else f"the source's change log: was the unit of {view.name} changed, or the population?",
+    )
+
+
+def _says(found: Mapped) -> str:
+    if found.map.is_known and not found.rivals:
+        return found.map.says
+    scale, offset = found.map.scale, found.map.offset
+    if scale == 1:
+        return f"shifted by {number(offset)}"
+    times = f"{number(abs(scale))} times too large" if abs(scale) > 1 else f"{number(1 / abs(scale))} times too small"
+    sign = " with the opposite sign" if scale < 0 else ""
+    return times + sign + (f" and shifted by {number(offset)}" if offset else "")
+
+
+def _explanation(view: ColumnView, found: Mapped, columns: int) -> str:
+    was, now = view.reference.median, float(np.median(view.current[found.rows]))
+    text = (
+        f"The median of {view.name} was {number(was)} and is {number(now)} in the affected rows ({percent(found.share)} since they began). "
+        f"{_undo(view.name, found.map)} returns it to its reference: evidence {found.before:.1f} falls to {found.after:.1f}."
+    )
+    if found.rivals:
+        text += " Other units that fit as well: " + "; ".join(m.says for m in found.rivals[:2]) + "."
+    if not found.is_step:
+        text += " Early and late rows do not fit alike, which speaks against a change of unit."
+    return text + (f" The same map fits {columns - 1} more." if columns > 1 else "")
+
+
+def _undo(name: str, one: Map) -> str:
+    """The inverse in words: "income × 1000"."""
+    if one.scale == 1:
+        return _plus(name, -one.offset)
+    if one.scale == -1:
+        return _plus(f"−{name}", one.offset)
+    if abs(one.scale) < 1:
+        return _plus(f"{name} × {number(1 / one.scale)}", -one.offset / one.scale)
+    inner = _plus(name, -one.offset)
+    return f"({inner}) ÷ {number(one.scale)}" if one.offset else f"{name} ÷ {number(one.scale)}"
+
+
+def _plus(text: str, offset: float) -> str:
+    if not offset:
+        return text
+    return f"{text} {'+' if offset > 0 else '−'} {number(abs(offset))}"
+
+
+def _times(factor: float, *names: str, share: float = 1.0) -> Break:
+    return change(lambda value, i: value * factor, *names, share=share)
+
+
+_POORER = (
+    change(lambda v, i: v * 0.5 if i % 5 < 3 else v, "income", world=True),
+    change(lambda v, i: v - 3_000 if i % 5 < 3 else v, "balance", world=True),
+    change(lambda v, i: 18 + (v - 18) // 2 if i % 5 < 3 else v, "age", world=True),
+)
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.TRANSFORM,
+    examine=examine,
+    examples=(
+        Example("income arrives in thousands", _times(1 / 1000, "income")),
+        Example("income arrives in cents", _times(100, "income")),
+        Example("temperature arrives in °F instead of °C", change(lambda v, i: v * 1.8 + 32, "temperature")),
+        Example("temperature arrives in kelvin", change(lambda v, i: v + 273.15, "temperature")),
+        Example("balance arrives with the opposite sign", _times(-1, "balance")),
+        Example("tenure in hours instead of days", _times(24, "tenure_days")),
+        Example("age × 2.54", _times(2.54, "age")),
+        Example("income in kilo-pounds of another kind: × 1/1.609344", _times(1 / 1.609344, "income")),
+        Example("income in thousands in every fifth row", _times(1 / 1000, "income", share=0.2)),
+        Example("income × 1000 in 5 % of the rows", _times(1000, "income", share=0.05)),
+        Example("an unnamed factor: balance × 7.3", _times(7.3, "balance")),
+        Example("income and balance both in cents", _times(100, "income", "balance")),
+        Example("a small factor: income × 1.2", _times(1.5, "income")),
+        Example("the constant limit in thousands", _times(1 / 1000, "limit")),
+        Example("a poorer public comes in addition", both(*_POORER), named=False),
+        Example(
+            "income drifts down over 800 rows",
+            change(lambda v, i: v / (1 + min(i, 800) / 500), "income", world=True),
+            named=False,
+        ),
+        Example(
+            "the temperature is half a standard deviation higher",
+            change(lambda v, i: v + 3.2, "temperature"),
+            named=False,
+        ),
+        Example(
+            "a few absurd incomes",
+            change(lambda v, i: v * (5 + 300 * scatter(i) ** 2), "income", share=0.05),
+            named=False,
+        ),
+        Example("income filled with 0", fill(0, "income", share=0.3), named=False),
+        Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
+    ),
+    runbook=Runbook(
+        means="A producer sends the feature in another unit or scale; the model reads the numbers as before and errs.",
+        confirm="Compare the medians in the diagnosis: their ratio is the factor. Look at one raw event of the source.",
+        do="Convert at the producer, or in the feature pipeline until it is fixed. Score again what was decided since the onset.",
+        if_wrong="If the population really moved, related features moved too: accept the incident to learn the new reference.",
+    ),
+)
