@@ -7,7 +7,10 @@ Rows are the world's: predictions with their label under "label"; rows of kind "
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import cache
+from itertools import islice
 from math import log, log10
 from typing import Any
 
@@ -55,6 +58,7 @@ class Builder:
         self._names = list(dict.fromkeys(name for row in self._rows for name in row["features"]))
         self._columns = {name: _column(name, [_feature(r, name) for r in self._rows]) for name in self._names}
         self._surrogate: Surrogate | None = None
+        self._made_bets: dict[str, Bets] = {}
         features = {name: self._learn(name, [_feature(r, name) for r in self._rows]) for name in self._names}
         numeric = Binning([self._columns[n] for n in self._names], [features[n] for n in self._names])
         self._binning = numeric
@@ -62,6 +66,8 @@ class Builder:
         self.references = features | {
             name: self._learn(name, self._values(name, self._learnt_rows(name))) for name in self._derived()
         }
+
+        self._usual_flags = {name: float(flag(self._rows, self).mean()) for name, flag in _WORLD.items()}
 
     def _learnt_rows(self, name: str) -> list[Row]:
         # The half that the surrogate was fitted on would make the residual look smaller than it is.
@@ -105,7 +111,12 @@ class Builder:
         before: rows between the reference and the onset, which evidence has seen too.
         labels_by_ms: labels that arrive later are not known yet; by default the last row's time.
         """
-        rows = [*before, *current_rows]
+        # Each case has a vocabulary of its own, or new categories of one would be known to the next.
+        own = copy(self)
+        own._columns = {name: replace(column, codes=dict(column.codes)) for name, column in self._columns.items()}
+        return own._build([*before, *current_rows], current_rows, labels_by_ms)
+
+    def _build(self, rows: Sequence[Row], current_rows: Sequence[Row], labels_by_ms: int | None) -> Case:
         predictions = [row for row in current_rows if row.get("kind") == "prediction"][-RETAINED_ROWS:]
         now_ms = max(int(row["timestamp"]) for row in rows) if labels_by_ms is None else labels_by_ms
         signals = self._evidence(rows, now_ms)
@@ -150,7 +161,17 @@ class Builder:
         )
 
     def _bets(self, name: str) -> Bets:
-        return distribution_bets(self.references[name], Tolerance(self.references[name].rows, _SIGNALS, _MARGIN))
+        made = self._made_bets.get(name)
+        if made is None:
+            reference = self.references[name]
+            made = self._made_bets[name] = distribution_bets(reference, Tolerance(reference.rows, _SIGNALS, _MARGIN))
+        return made
+
+    def _flag_bets(self, name: str, ones: float, n: int) -> Bets:
+        made = self._made_bets.get(name)
+        if made is None:
+            made = self._made_bets[name] = flag_bets(ones, Tolerance(n, _SIGNALS, _MARGIN))
+        return made
 
     # -- evidence ----------------------------------------------------------------------------------------------
 
@@ -163,12 +184,12 @@ class Builder:
             column = self._columns[name]
             before = encode_column(column, self._values(name, self._rows[-REPEAT_WINDOW:]))[0]
             values, presence = encode_column(column, self._values(name, shown))
-            found[name] = _column_evidence(column, reference, self._bets(name), before, values, presence, shown)
+            found[name] = _column_evidence(self, column, reference, before, values, presence, shown)
         for name, flag in _WORLD.items():
-            health = flag(self._rows, self)
-            bets = flag_bets(float(health.sum()), Tolerance(len(health), _SIGNALS, _MARGIN))
+            usual = self._usual_flags[name]
+            bets = self._flag_bets(name, usual * len(self._rows), len(self._rows))
             signal = _flag_evidence(name, name, "", bets, flag(rows, self), rows)
-            found[name] = {"": replace(signal, reference_share=float(health.mean()))}
+            found[name] = {"": replace(signal, reference_share=usual)}
         return found
 
     def _schema(self, rows: list[Row]) -> SchemaPicture:
@@ -222,43 +243,54 @@ def case_of(
     is_awaited: judge the case when this holds; by default when any signal is alarmed.
     """
     onset = REFERENCE_ROWS + 4 * CHUNK
-    rows = world.broken_rows(example, onset, onset + limit_rows, seed)
-    healthy = world.healthy_rows(seed, onset)
-    builder = builder or Builder(healthy[:REFERENCE_ROWS])
-    quiet, broken = rows[REFERENCE_ROWS : onset - before_rows], rows[onset - before_rows :]
+    builder = builder or builder_of(seed)
+    stream = islice(world.breaking(example, onset, onset + limit_rows, seed), REFERENCE_ROWS, None)
+    quiet = list(islice(stream, onset - before_rows - REFERENCE_ROWS))
+    broken: list[Row] = []
     ready = is_awaited or (lambda case: bool(case.alarmed))
     # Looking every few chunks is enough, and the further from the onset the less often.
     size = before_rows + CHUNK
-    while size <= len(broken):
-        case = _at(builder, quiet, broken, size, late_labels_ms)
+    while len(broken) < size:
+        broken += islice(stream, size - len(broken))
+        if len(broken) < size:
+            return None
+        case = _at(builder, quiet, broken, late_labels_ms)
         if ready(case):
-            return _at(builder, quiet, broken, min(size + settle_rows, len(broken)), late_labels_ms)
+            broken += islice(stream, settle_rows)
+            return _at(builder, quiet, broken, late_labels_ms)
         size += max(CHUNK, size // 3 // CHUNK * CHUNK)
     return None
 
 
-def _at(builder: Builder, quiet: Sequence[Row], broken: Sequence[Row], size: int, late_labels_ms: int) -> Case:
-    now_ms = max(int(row["timestamp"]) for row in broken[:size]) + late_labels_ms
-    return builder.build(broken[:size], before=quiet, labels_by_ms=now_ms)
+@cache
+def builder_of(seed: int) -> Builder:
+    """The builder that has learnt the world of this seed."""
+    return Builder(world.healthy_rows(seed, REFERENCE_ROWS))
+
+
+def _at(builder: Builder, quiet: Sequence[Row], broken: Sequence[Row], late_labels_ms: int) -> Case:
+    now_ms = max(int(row["timestamp"]) for row in broken) + late_labels_ms
+    return builder.build(broken, before=quiet, labels_by_ms=now_ms)
 
 
 def _column_evidence(
+    builder: Builder,
     column: Column,
     reference: ColumnReference,
-    bets: Bets,
     before: Floats,
     values: Floats,
     presence: Presences,
     rows: Sequence[Row],
 ) -> dict[str, SignalEvidence]:
     bins = reference.bins(column, values)
+    bets = builder._bets(column.name)
     signal = _process(f"{column.name}.distribution", column.name, "distribution", bets, bins, rows)
     found = {"distribution": signal}
     flags = _flags(column, reference, before, values, presence, bins)
     for aspect in flag_aspects(reference):
         ones, n = flag_share(reference, aspect)
         yes, trials = flags[aspect]
-        made = flag_bets(ones, Tolerance(n, _SIGNALS, _MARGIN))
+        made = builder._flag_bets(f"{column.name}.{aspect}", ones, n)
         chosen = [row for row, is_trial in zip(rows, trials, strict=True) if is_trial]
         evidence = _flag_evidence(f"{column.name}.{aspect}", column.name, str(aspect), made, yes[trials], chosen)
         found[str(aspect)] = replace(evidence, reference_share=ones / max(n, 1))

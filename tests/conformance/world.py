@@ -13,6 +13,7 @@ What `breaks(row, i)` may do with a row (a prediction on the wire, with its labe
 - return None (the event never happens), or a list of rows; rows of other kinds ("model", "command") pass as they are.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from math import exp, isfinite, log
 from typing import Any
@@ -98,15 +99,19 @@ def with_fault(example: Example, onset: int, n: int, seed: int) -> list[Row]:
 
 def healthy_rows(seed: int, n: int) -> list[Row]:
     """n predictions, each with its label under "label"."""
-    return [_row(seed, i, features, at_ms) for i, (features, at_ms) in enumerate(_inputs(seed, n))]
+    return [_row(seed, i) for i in range(n)]
 
 
 def broken_rows(example: Example, onset: int, n: int, seed: int) -> list[Row]:
     """Rows as the example leaves them; rows of other kinds than predictions are among them where it adds some."""
-    found: list[Row] = []
-    for i, row in enumerate(healthy_rows(seed, n)):
-        found += [row] if i < onset else _break(example, row, i, onset, seed)
-    return found
+    return list(breaking(example, onset, n, seed))
+
+
+def breaking(example: Example, onset: int, n: int, seed: int) -> Iterator[Row]:
+    """The same, one by one, for who needs only the first of them."""
+    for i in range(n):
+        row = _row(seed, i)
+        yield from [row] if i < onset else _break(example, row, i, onset, seed)
 
 
 def _break(example: Example, row: Row, i: int, onset: int, seed: int) -> list[Row]:
@@ -182,8 +187,24 @@ def _noise(seed: int, i: int) -> tuple[float, float]:
     return float(draw.normal()), float(draw.random())
 
 
-def _row(seed: int, i: int, features: dict[str, Any], at_ms: int) -> Row:
+_ROWS: dict[int, list[Row]] = {}
+"""Rows made so far, by seed: making them anew for each example would take most of the suite's time."""
+
+
+def _row(seed: int, i: int) -> Row:
+    made = _ROWS.setdefault(seed, [])
+    while len(made) <= i:
+        last_ms = made[-1]["timestamp"] if made else START_MS
+        made.append(_new_row(seed, len(made), last_ms))
+    row = made[i]
+    return row | {part: dict(row[part]) for part in ("features", "prediction", "label")}
+
+
+def _new_row(seed: int, i: int, last_ms: int) -> Row:
+    inputs = np.random.default_rng((seed, i, 0))
     draw = np.random.default_rng((seed, i, 2))
+    at_ms = last_ms + 1 + int(inputs.exponential(999.0))
+    features = _features(inputs)
     noise, uniform = _noise(seed, i)
     event_id = f"e{seed}-{i:07d}"
     return {
@@ -206,17 +227,6 @@ def _row(seed: int, i: int, features: dict[str, Any], at_ms: int) -> Row:
             "source": "crm",
         },
     }
-
-
-def _inputs(seed: int, n: int) -> list[tuple[dict[str, Any], int]]:
-    """Features and time of each prediction."""
-    found = []
-    at_ms = START_MS
-    for i in range(n):
-        draw = np.random.default_rng((seed, i, 0))
-        at_ms += 1 + int(draw.exponential(999.0))
-        found.append((_features(draw), at_ms))
-    return found
 
 
 def _features(draw: np.random.Generator) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _names(view: ColumnView) -> list[str]:
 
 def _by_spelling(view: ColumnView) -> _Recoding | None:
     """New values that are known ones but for case, blanks and punctuation; certain, whatever their share."""
-    known = {_plain(name): name for name in reversed(view.reference.shares) if _plain(name)}
+    known = {_plain(name): name for name in reversed(list(view.reference.shares)) if _plain(name)}
     new = {name for name in set(_names(view)) if name not in view.reference.shares}
     labels = {name: known[_plain(name)] for name in sorted(new) if _plain(name) in known}
     return _relabelled(view, labels, "case, blanks or punctuation", 0.98) if labels else None
@@ -226,8 +226,14 @@ RULE = Rule(
         ),
     ),
     runbook=Runbook(
-        means="The producer codes the category otherwise than when the model was trained; the model meets values it does not know.",
-        confirm="Compare the values of one raw event with those the diagnosis lists; look for a deployment or a new code table.",
+        means=(
+            "The producer codes the category otherwise than when the model was trained; the model meets "
+            "values it does not know."
+        ),
+        confirm=(
+            "Compare the values of one raw event with those the diagnosis lists; look for a deployment or a "
+            "new code table."
+        ),
         do="Map the new values back in front of the model. Score again what was decided since the onset.",
         if_wrong="If the new values mean something new, the model must be trained on them: see new_category.",
     ),

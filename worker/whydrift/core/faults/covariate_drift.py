@@ -90,7 +90,10 @@ def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, 
         explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated") | labels,
         headline=f"{listed(names)} {are(names, 'has', 'have')} drifted: {_moved(views[0])}",
         explanation=_explanation(views, together, rival[0]),
-        action=f"Ask what changed in who or what is scored ({listed(names)}); watch the loss when labels come, retrain if it rises.",
+        action=(
+            f"Ask what changed in who or what is scored ({listed(names)}); watch the loss when labels come, "
+            "retrain if it rises."
+        ),
         features=tuple(names),
         decider="" if rival[1] < 0.3 else f"the source's change log, and whether inputs related to {names[0]} move too",
     )
@@ -164,9 +167,17 @@ RULE = Rule(
         Example("income is null in a third of the rows", fill(None, "income", share=0.33), named=False),
     ),
     runbook=Runbook(
-        means="The model is asked about other cases than it was trained on. It may still be right; nobody knows before labels come.",
-        confirm="Compare with the same hour last week; split by segment: has one group grown, or has every group moved?",
-        do="Nothing in the pipeline, if the source confirms the numbers; watch the estimated performance, plan a retraining.",
+        means=(
+            "The model is asked about other cases than it was trained on. It may still be right; nobody knows "
+            "before labels come."
+        ),
+        confirm=(
+            "Compare with the same hour last week; split by segment: has one group grown, or has every group moved?"
+        ),
+        do=(
+            "Nothing in the pipeline, if the source confirms the numbers; watch the estimated performance, "
+            "plan a retraining."
+        ),
         if_wrong="If a source confirms a change of its own (unit, default, join), treat it as that.",
     ),
 )

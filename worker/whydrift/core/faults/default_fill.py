@@ -152,10 +152,14 @@ def _proposal(case: Case, group: list[_Fill]) -> Proposal:
         headline=f"{listed(names)} {are(names, 'is', 'are')} filled with {values} in {percent(share)} of the rows",
         explanation=(
             f"{first.view.name} = {_value(first)} ({first.what}) in {percent(first.atom.share)} of the rows, "
-            f"at most {percent(first.atom.reference_share)} in health; nulls now {percent(first.view.share(Presence.NULL))}. "
+            f"at most {percent(first.atom.reference_share)} in health; nulls now "
+            f"{percent(first.view.share(Presence.NULL))}. "
             f"Without these rows evidence {first.before:.1f} falls to {first.after:.1f}.{together}"
         ),
-        action=f"Find what fills {listed(names)} with {values}: the look-up or join in front of it returns nothing. Send null instead.",
+        action=(
+            f"Find what fills {listed(names)} with {values}: the look-up or join in front of it returns "
+            "nothing. Send null instead."
+        ),
         features=tuple(names),
         undo=Undo(
             transform=f"rows with {values} left out",
@@ -201,9 +205,18 @@ RULE = Rule(
         ),
     ),
     runbook=Runbook(
-        means="A look-up, join or request in front of the feature fails and a default takes the value's place, unseen as a null.",
-        confirm="Look at raw events with the value: do they come from one source, one customer group, one replica of the feature store?",
-        do="Repair the look-up; send null where nothing is known, so that it counts as missing. Score again what was decided since.",
+        means=(
+            "A look-up, join or request in front of the feature fails and a default takes the value's place, "
+            "unseen as a null."
+        ),
+        confirm=(
+            "Look at raw events with the value: do they come from one source, one customer group, one replica "
+            "of the feature store?"
+        ),
+        do=(
+            "Repair the look-up; send null where nothing is known, so that it counts as missing. Score again "
+            "what was decided since."
+        ),
         if_wrong="If the value is genuine (a new product that has 0), accept the incident.",
     ),
 )

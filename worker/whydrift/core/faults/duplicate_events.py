@@ -30,7 +30,10 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
             fit=0.98,
             explains=_explains(case, runs_back),
             headline=f"events come twice: {percent(share)} of them repeat an id or a payload",
-            explanation=f"{percent(share)} of the events repeat an id or a payload seen before, {percent(usual)} in health{back}.",
+            explanation=(
+                f"{percent(share)} of the events repeat an id or a payload seen before, {percent(usual)} in "
+                f"health{back}."
+            ),
             action="Look for a producer that retries or replays (a reset offset, a restarted job) and stop it.",
         )
     ]

@@ -177,7 +177,8 @@ def _proposal(case: Case, one: _Permutation) -> Proposal:
         explains=explained(case, one.cycle, "distribution", "out_of_range", "unseen", "repeated"),
         headline=how + where,
         explanation=(
-            f"{arrows}{where}: the permutation fits in each place. Put back, evidence {one.before:.1f} falls to {max(one.after, 0):.1f} at most."
+            f"{arrows}{where}: the permutation fits in each place. Put back, evidence {one.before:.1f} "
+            f"falls to {max(one.after, 0):.1f} at most."
         ),
         action=f"Compare the order of the inputs at the producer with the model's: {listed(names)}.",
         features=tuple(names),
@@ -235,7 +236,8 @@ def _ambiguous(case: Case, gain: float, first: ColumnView, second: ColumnView) -
         explains=explained(case, (first, second)),
         headline=f"{names[0]} and {names[1]} seem to be swapped",
         explanation=(
-            f"{names[0]} and {names[1]} are distributed alike, so neither moved; but each now depends on the other inputs as the other "
+            f"{names[0]} and {names[1]} are distributed alike, so neither moved; but each now depends on "
+            "the other inputs as the other "
             f"one did (χ² better by {gain:.0f}), and the model's answers moved."
         ),
         action=f"Compare the order of the inputs at the producer with the model's: {names[0]}, {names[1]}.",
@@ -267,7 +269,10 @@ RULE = Rule(
         ),
     ),
     runbook=Runbook(
-        means="Columns change places between the source and the model: a reordered select, a positional payload, a renamed pair.",
+        means=(
+            "Columns change places between the source and the model: a reordered select, a positional "
+            "payload, a renamed pair."
+        ),
         confirm="Take one raw event and compare each named feature with what the source holds for it.",
         do="Restore the order, or send features by name. Score again what was decided since the onset.",
         if_wrong="If only one of the places fits, look at the other causes listed.",

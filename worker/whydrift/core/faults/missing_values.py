@@ -102,7 +102,8 @@ def _proposal(case: Case, group: list[_Missing]) -> Proposal:
         explains=explained(case, views),
         headline=f"{listed(names)} {are(names, 'is', 'are')} missing ({how}) {where}",
         explanation=(
-            f"{views[0].name} is null in {percent(views[0].share(Presence.NULL))} and absent in {percent(views[0].share(Presence.ABSENT))} "
+            f"{views[0].name} is null in {percent(views[0].share(Presence.NULL))} and absent in "
+            f"{percent(views[0].share(Presence.ABSENT))} "
             f"of the current rows; in health {percent(_usual(views[0]))} were missing.{together}"
         ),
         action=f"Look at the source of {listed(names)}: does its query or look-up fail, or time out?",
@@ -128,8 +129,14 @@ RULE = Rule(
         Example("income arrives as text", lambda row, i: _as_text(row), named=False),
     ),
     runbook=Runbook(
-        means="The source of the feature fails, times out or lost a join; the model falls back to whatever it does without the value.",
-        confirm="Which rows lack it: one replica, one customer group, one upstream version? Query the source for one of them.",
+        means=(
+            "The source of the feature fails, times out or lost a join; the model falls back to whatever it "
+            "does without the value."
+        ),
+        confirm=(
+            "Which rows lack it: one replica, one customer group, one upstream version? Query the source for "
+            "one of them."
+        ),
         do="Repair the source or its time-out; decide by rule or by hand where the feature matters most until then.",
         if_wrong="If the value became optional on purpose, accept the incident.",
     ),

@@ -55,12 +55,19 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
             fault=FAULT,
             fit=fit,
             explains=explained(case, [view], "unseen", "distribution", "repeated"),
-            headline=f"{view.name} has {are(values, 'a new value', 'new values')} {shown} in {percent(share)} of the rows",
-            explanation=(
-                f"{len(values)} {are(values, 'value', 'values')} of {view.name} that health never had ({shown}) in {percent(share)} of the rows; "
-                f"the known ones keep their proportions. Without the new ones evidence {before:.1f} falls to {after:.1f}."
+            headline=(
+                f"{view.name} has {are(values, 'a new value', 'new values')} {shown} in {percent(share)} of the rows"
             ),
-            action=f"Ask what {shown} is in {view.name}; the model never learnt it: decide by rule, or train it on examples.",
+            explanation=(
+                f"{len(values)} {are(values, 'value', 'values')} of {view.name} that health never had "
+                f"({shown}) in {percent(share)} of the rows; "
+                f"the known ones keep their proportions. Without the new ones evidence {before:.1f} falls "
+                f"to {after:.1f}."
+            ),
+            action=(
+                f"Ask what {shown} is in {view.name}; the model never learnt it: decide by rule, or train it "
+                "on examples."
+            ),
             features=(view.name,),
             undo=Undo(transform=f"rows with {shown} left out", evidence_before=before, evidence_after=after),
         )
@@ -83,8 +90,14 @@ RULE = Rule(
         Example("a tenth of the regions are unknown", fill("unknown", "region", share=0.1), named=False),
     ),
     runbook=Runbook(
-        means="Something the model never saw has come up: a new product, country, channel; it is scored by what the encoder does with it.",
-        confirm="Look at a few events with the new value: are they real customers, and is the value spelt as its source means it?",
+        means=(
+            "Something the model never saw has come up: a new product, country, channel; it is scored by what "
+            "the encoder does with it."
+        ),
+        confirm=(
+            "Look at a few events with the new value: are they real customers, and is the value spelt as its "
+            "source means it?"
+        ),
         do="Decide by rule or by hand for the new value until the model has learnt it.",
         if_wrong="If it is another spelling of a known value, map it (category_recoding).",
     ),

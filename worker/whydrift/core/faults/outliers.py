@@ -92,12 +92,19 @@ def _proposal(
         fault=FAULT,
         fit=fit,
         explains=explained(case, [view], "distribution", "out_of_range", "unseen"),
-        headline=f"{view.name} has extreme values in {percent(share)} of the rows (such as {number(float(extremes[-1]))})",
-        explanation=(
-            f"{len(extremes)} values of {view.name} lie beyond all of health, {number(reference.low)} to {number(reference.high)}, such as {examples}. "
-            f"The rest has its median where it was ({number(was)}, now {number(now)}): without extremes evidence {before:.1f} falls to {after:.1f}."
+        headline=(
+            f"{view.name} has extreme values in {percent(share)} of the rows (such as {number(float(extremes[-1]))})"
         ),
-        action=f"Look at the raw events with extreme {view.name}: one source, one device, one parser? Refuse or cap them until it is mended.",
+        explanation=(
+            f"{len(extremes)} values of {view.name} lie beyond all of health, {number(reference.low)} to "
+            f"{number(reference.high)}, such as {examples}. "
+            f"The rest has its median where it was ({number(was)}, now {number(now)}): without extremes "
+            f"evidence {before:.1f} falls to {after:.1f}."
+        ),
+        action=(
+            f"Look at the raw events with extreme {view.name}: one source, one device, one parser? Refuse or "
+            "cap them until it is mended."
+        ),
         features=(view.name,),
         undo=Undo(transform="extreme values left out", evidence_before=before, evidence_after=after),
     )

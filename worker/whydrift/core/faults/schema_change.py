@@ -122,7 +122,8 @@ def _renamed(case: Case, renames: Sequence[_Rename]) -> Proposal:
         explains=explained(case, [r.old for r in renames]) | _schema_signals(case),
         headline=f"{listed(names)} {are(names, 'was', 'were')} renamed: {listed(pairs)}",
         explanation=(
-            f"{listed(names)} {are(names, 'is', 'are')} absent from every event, and the new key's values are distributed as "
+            f"{listed(names)} {are(names, 'is', 'are')} absent from every event, and the new key's values "
+            "are distributed as "
             f"in health ({listed(pairs)}; chance of a match as bad: {percent(worst)} or more)."
         ),
         action=f"Send the old name again, or map it in front of the model: {listed(pairs)}.",
@@ -139,7 +140,10 @@ def _removed(case: Case, views: Sequence[ColumnView]) -> Proposal:
         explains=explained(case, views),
         headline=f"{listed(names)} {are(names, 'is', 'are')} no longer sent",
         explanation=f"The key is absent from all of the last {rows} events; no added key has its distribution.",
-        action=f"Ask who changed the payload; send {listed(names)} again, or retire the model that needs {are(names, 'it', 'them')}.",
+        action=(
+            f"Ask who changed the payload; send {listed(names)} again, or retire the model that needs "
+            f"{are(names, 'it', 'them')}."
+        ),
         features=tuple(names),
     )
 
@@ -154,7 +158,10 @@ def _added(case: Case, names: Sequence[str]) -> Proposal:
         explains=_schema_signals(case),
         headline=f"{listed(names)} {are(names, 'is', 'are')} sent, which the reference does not know",
         explanation=f"{names[0]} is in {percent(share)} of the rows, with values such as {sample}.",
-        action=f"Ask who changed the payload; if {are(names, 'it is', 'they are')} meant, accept the incident and it will be learnt.",
+        action=(
+            f"Ask who changed the payload; if {are(names, 'it is', 'they are')} meant, accept the incident and "
+            "it will be learnt."
+        ),
         features=tuple(names),
     )
 
@@ -169,8 +176,13 @@ def _retyped(case: Case, views: Sequence[ColumnView]) -> Proposal:
         fault=FAULT,
         fit=0.98,
         explains=explained(case, views),
-        headline=f"{listed(names)} {are(names, 'arrives', 'arrive')} as {arrives}, not {_kind(views[0].reference.kind)}",
-        explanation=f"{names[0]} has another type than in health in {percent(share)} of the current rows{because}.{_still(views[0], samples)}",
+        headline=(
+            f"{listed(names)} {are(names, 'arrives', 'arrive')} as {arrives}, not {_kind(views[0].reference.kind)}"
+        ),
+        explanation=(
+            f"{names[0]} has another type than in health in {percent(share)} of the current "
+            f"rows{because}.{_still(views[0], samples)}"
+        ),
         action=f"Send {listed(names)} with the declared type again.",
         features=tuple(names),
     )
@@ -240,7 +252,9 @@ RULE = Rule(
         means="The payload changed its shape: a producer was deployed, a field renamed, a serialiser switched.",
         confirm="Compare one raw event from before with one from after the onset.",
         do="Restore the field at the producer, or map it in front of the model.",
-        if_wrong="If the change is meant and the model expects it, accept the incident: the new shape becomes the reference.",
+        if_wrong=(
+            "If the change is meant and the model expects it, accept the incident: the new shape becomes the reference."
+        ),
     ),
 )
 

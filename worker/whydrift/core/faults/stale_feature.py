@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
-from whydrift.core.columns import Presence
+from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.default_fill import special
 from whydrift.core.faults.inputs import (
     Mask,
@@ -113,7 +113,7 @@ def _cached(view: ColumnView) -> _Stale | None:
     return _Stale(view, rows, share, len(np.unique(values[repeats])), "", before, after, fit)
 
 
-def _is_rounded(view: ColumnView, values: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _is_rounded(view: ColumnView, values: Floats) -> bool:
     """Whether repeating values are multiples of one coarse step, which the reference's are not."""
     distinct, counts = np.unique(values, return_counts=True)
     # What repeats by chance, as rows from before the onset do, is rarely repeated again.
@@ -145,8 +145,10 @@ def _proposal(case: Case, group: list[_Stale]) -> Proposal:
         explains=explained(case, views, "distribution", "repeated", "unseen"),
         headline=f"{listed(names)} {are(names, 'is', 'are')} {says}{where}",
         explanation=(
-            f"{seen}{where}; in health {percent(first.view.reference.repeated / max(first.view.reference.n, 1))} of the values repeat one "
-            f"of the 32 before. {moving} other inputs move as ever. Without the repeats evidence {first.before:.1f} falls to {first.after:.1f}."
+            f"{seen}{where}; in health "
+            f"{percent(first.view.reference.repeated / max(first.view.reference.n, 1))} of the values repeat one "
+            f"of the 32 before. {moving} other inputs move as ever. Without the repeats evidence "
+            f"{first.before:.1f} falls to {first.after:.1f}."
         ),
         action=f"Look at the job or cache that refreshes {listed(names)}: when did it last write? Restart it.",
         features=tuple(names),

@@ -66,8 +66,8 @@ class Mapped:
 
     gain: log-likelihood over "all rows are healthy". share: of the rows since the first that is mapped. rows: which usable
     current rows are mapped. after: log10 evidence left when they are undone; before: as they are. p: chance of a match as bad.
-    is_step: early and late mapped rows fit alike. fit: 0 to 1. rivals: other known maps that fit as well. lead: of a free map, how much
-    likelier it is than the next free kind (scale, offset, both).
+    is_step: early and late mapped rows fit alike. fit: 0 to 1. rivals: other known maps that fit as well.
+    lead: of a free map, how much likelier it is than the next free kind (scale, offset, both).
     """
 
     map: Map

@@ -80,7 +80,9 @@ def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]]) -> Prop
         explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated"),
         headline=f"{listed(names)} {are(names, 'arrives', 'arrive')} {_says(found)}{rows}",
         explanation=_explanation(view, found, len(views)),
-        action=f"Ask whoever feeds {listed(names)} what unit it is sent in, and convert ({_undo(view.name, found.map)}).",
+        action=(
+            f"Ask whoever feeds {listed(names)} what unit it is sent in, and convert ({_undo(view.name, found.map)})."
+        ),
         features=tuple(names),
         undo=Undo(
             transform="; ".join(_undo(one.name, m.map) for one, m, _ in group[:3]),
@@ -107,8 +109,10 @@ def _says(found: Mapped) -> str:
 def _explanation(view: ColumnView, found: Mapped, columns: int) -> str:
     was, now = view.reference.median, float(np.median(view.current[found.rows]))
     text = (
-        f"The median of {view.name} was {number(was)} and is {number(now)} in the affected rows ({percent(found.share)} since they began). "
-        f"{_undo(view.name, found.map)} returns it to its reference: evidence {found.before:.1f} falls to {found.after:.1f}."
+        f"The median of {view.name} was {number(was)} and is {number(now)} in the affected rows "
+        f"({percent(found.share)} since they began). "
+        f"{_undo(view.name, found.map)} returns it to its reference: evidence {found.before:.1f} falls to "
+        f"{found.after:.1f}."
     )
     if found.rivals:
         text += " Other units that fit as well: " + "; ".join(m.says for m in found.rivals[:2]) + "."
@@ -186,7 +190,13 @@ RULE = Rule(
     runbook=Runbook(
         means="A producer sends the feature in another unit or scale; the model reads the numbers as before and errs.",
         confirm="Compare the medians in the diagnosis: their ratio is the factor. Look at one raw event of the source.",
-        do="Convert at the producer, or in the feature pipeline until it is fixed. Score again what was decided since the onset.",
-        if_wrong="If the population really moved, related features moved too: accept the incident to learn the new reference.",
+        do=(
+            "Convert at the producer, or in the feature pipeline until it is fixed. Score again what was "
+            "decided since the onset."
+        ),
+        if_wrong=(
+            "If the population really moved, related features moved too: accept the incident to learn the new "
+            "reference."
+        ),
     ),
 )
