@@ -100,6 +100,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self._consumer = consumer
         self.revoked: set[int] = set()
         self.assigned: set[int] = set()
+        self.held: set[int] = set()
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         self._gone(revoked)
@@ -118,6 +119,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
             # Any position will do: it keeps the client from looking for one, and nothing is read before `start_at`.
             self._consumer.seek(at, 0)
             self.assigned.add(at.partition)
+            self.held.add(at.partition)
 
 
 class KafkaPythonConsumer:
@@ -160,7 +162,7 @@ class KafkaPythonConsumer:
         return {
             at.partition: [_record(one) for one in records]
             for at, records in found.items()
-            if at.partition not in self._listener.assigned
+            if at.partition not in self._listener.held
         }
 
     def take_change(self) -> AssignmentChange:
@@ -173,12 +175,14 @@ class KafkaPythonConsumer:
 
     def hold(self, partition: int) -> None:
         self._consumer.pause(TopicPartition(self._topic, partition))
+        self._listener.held.add(partition)
 
     def start_at(self, partition: int, offset: int) -> None:
         at = TopicPartition(self._topic, partition)
         with _translated(f"seeking {self._topic}-{partition}"):
             self._consumer.seek(at, offset)
             self._consumer.resume(at)
+        self._listener.held.discard(partition)
 
     def position(self, partition: int) -> int | None:
         with _translated("asking for the position"):

@@ -17,13 +17,16 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
 from whydrift.core.records import Record
 from whydrift.shell.clients import AssignmentChange, GroupMetadata, KafkaClientError, KafkaSetupError, Message
 from whydrift.shell.kafka_settings import KafkaSettings, Security
 
 log = logging.getLogger("librdkafka")
+
+BEGIN: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+END: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 # One by one is four times slower; in thousands, one slow partition holds the others up.
 CONSUME_AT_MOST = 500
@@ -88,10 +91,10 @@ class LibrdkafkaClient:
 
     def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         with _translated(f"asking for the offsets of {topic}-{partition}"):
-            begin = self._listed(topic, partition, OffsetSpec.earliest(), IsolationLevel.READ_COMMITTED)
-            return begin, self._listed(topic, partition, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)
+            begin = self._listed(topic, partition, BEGIN, IsolationLevel.READ_COMMITTED)
+            return begin, self._listed(topic, partition, END, IsolationLevel.READ_COMMITTED)
 
-    def _listed(self, topic: str, partition: int, spec: OffsetSpec, isolation: IsolationLevel) -> int:
+    def _listed(self, topic: str, partition: int, spec: Any, isolation: IsolationLevel) -> int:
         asked = {TopicPartition(topic, partition): spec}
         (answer,) = self._admin.list_offsets(
             asked, isolation_level=isolation, request_timeout=self._patience_s
@@ -108,8 +111,8 @@ class LibrdkafkaClient:
 
     def reader(self, topic: str, partition: int) -> "LibrdkafkaReader":
         with _translated(f"opening {topic}-{partition}"):
-            begin = self._listed(topic, partition, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
-            end = self._listed(topic, partition, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+            begin = self._listed(topic, partition, BEGIN, IsolationLevel.READ_UNCOMMITTED)
+            end = self._listed(topic, partition, END, IsolationLevel.READ_UNCOMMITTED)
             return LibrdkafkaReader(self._settings, topic, partition, begin, end)
 
     def close(self) -> None:
@@ -165,7 +168,7 @@ class LibrdkafkaConsumer:
 
     def poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
         with _translated("polling"):
-            messages = self._consumer.consume(num_messages=self._at_most, timeout=timeout_s)
+            messages: list[Any] = self._consumer.consume(num_messages=self._at_most, timeout=timeout_s)
         found: dict[int, list[Record]] = {}
         for message in messages:
             if message.partition() in self._held:
@@ -322,7 +325,7 @@ class LibrdkafkaReader:
             return []
         found = []
         with _translated(f"reading {self._name}"):
-            messages = self._consumer.consume(num_messages=CONSUME_AT_MOST, timeout=timeout_s)
+            messages: list[Any] = self._consumer.consume(num_messages=CONSUME_AT_MOST, timeout=timeout_s)
         for message in messages:
             error = message.error()
             if error is None and message.offset() < self._end:

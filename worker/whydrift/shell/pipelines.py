@@ -1,0 +1,30 @@
+"""What the worker needs of the core: a pipeline per partition, new or from its state.
+
+Belongs here: that protocol, and the core's pipeline behind it. Not here: how records are read or outputs published.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from whydrift.core.records import Output, Record
+from whydrift.core.status import PartitionStatus
+
+
+class PartitionPipeline(Protocol):
+    """All logic for one partition; `whydrift.core.pipeline.Pipeline`. Its output depends on the records alone, not on batches."""
+
+    def process(self, records: Sequence[Record]) -> list[Output]: ...
+
+    def snapshot(self) -> dict[str, bytes]: ...
+
+    def status(self) -> PartitionStatus: ...
+
+
+class Pipelines(Protocol):
+    """Makes pipelines."""
+
+    def create(self, partition: int) -> PartitionPipeline: ...
+
+    def restore(self, partition: int, sections: Mapping[str, bytes]) -> PartitionPipeline:
+        """Raises StateError (`whydrift.core.state`)."""
+        ...

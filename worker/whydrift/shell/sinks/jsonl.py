@@ -1,0 +1,39 @@
+"""Diagnoses as lines of a JSONL file.
+
+Each write is whole lines in one call to the system, so that someone who follows the file sees no half line. Rejected records are
+not written: the offset of a reject is its line in the input, and the counts are in the pipeline's status.
+Belongs here: the file. Not here: how a diagnosis is spelled (`whydrift_schemas`).
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from whydrift.core.records import Emit, Output
+from whydrift_schemas import encode
+
+
+class JsonlSink:
+    """Opens at once: `append=False` empties a file that is there, `append=True` goes on behind its last line. Raises OSError."""
+
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        self._file = path.open("ab" if append else "wb", buffering=0)
+
+    def write(self, outputs: Sequence[Output]) -> None:
+        lines = b"".join(encode(output.diagnosis) + b"\n" for output in outputs if isinstance(output, Emit))
+        while lines:
+            written = self._file.write(lines)
+            lines = lines[written or 0 :]
+
+    def flush(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            # A pipe or a terminal cannot be synchronised, and need not be.
+            if os.path.isfile(self._file.fileno()):
+                raise
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
