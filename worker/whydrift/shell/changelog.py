@@ -51,11 +51,12 @@ class _Version(msgspec.Struct):
     version: int
 
 
-class _Key(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    partition: int
+class _Key(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
+    # In the order in which they are written: equal keys must be equal bytes, or compaction keeps both.
     manifest: bool = False
-    section: str | None = None
     part: int | None = None
+    partition: int
+    section: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def snapshot_records(
         records += [(_part_key(origin.partition, name, number), part) for number, part in enumerate(parts)]
     records += [(key, None) for key in _vanished(origin.partition, known, described)]
     manifest = Manifest(VERSION, origin.topic, origin.group_id, origin.partition, next_offset, described)
-    records.append((_key(_Key(origin.partition, manifest=True)), msgspec.json.encode(manifest, order="deterministic")))
+    records.append(
+        (_key(_Key(partition=origin.partition, manifest=True)), msgspec.json.encode(manifest, order="deterministic"))
+    )
     return manifest, records
 
 
@@ -105,11 +108,11 @@ def _digest(data: bytes) -> str:
 
 
 def _part_key(partition: int, section: str, number: int) -> bytes:
-    return _key(_Key(partition, section=section, part=number))
+    return _key(_Key(partition=partition, section=section, part=number))
 
 
 def _key(key: _Key) -> bytes:
-    return msgspec.json.encode(key, order="deterministic")
+    return msgspec.json.encode(key)
 
 
 class StoredState:
@@ -138,7 +141,7 @@ class StoredState:
 
     def manifest(self) -> Manifest | None:
         """None: no state was ever written here. Raises StateError: unreadable, too new, or somebody else's."""
-        data = self._latest.get(_Key(self._origin.partition, manifest=True))
+        data = self._latest.get(_Key(partition=self._origin.partition, manifest=True))
         if data is None:
             return None
         try:
@@ -172,7 +175,7 @@ class StoredState:
         return {name: self._section(name, section) for name, section in manifest.sections.items()}
 
     def _section(self, name: str, section: Section) -> bytes:
-        keys = [_Key(self._origin.partition, section=name, part=number) for number in range(section.parts)]
+        keys = [_Key(partition=self._origin.partition, section=name, part=number) for number in range(section.parts)]
         parts = [self._latest.get(key) for key in keys]
         data = _inflate(b"".join(part for part in parts if part is not None), section.size)
         if None in parts or data is None or _digest(data) != section.digest:

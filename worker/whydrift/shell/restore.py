@@ -1,8 +1,8 @@
 """Getting a newly assigned partition ready: read its state, find where to go on, make its pipeline. A step at a time.
 
-The steps are short so that the worker's loop keeps polling meanwhile; a time-out bounds them all. Order matters: first the state
-is read to the end that includes open transactions, which waits for a previous owner's last commit; only then is the committed offset
-asked for.
+The steps are short so that the worker's loop keeps polling meanwhile; a time-out bounds them all. Order matters: first the
+state is read to the end that includes open transactions, which waits for a previous owner's last commit; only then is the
+committed offset asked for.
 Belongs here: those steps. Not here: the decision itself (`resume`), the encoding (`changelog`).
 """
 
