@@ -310,7 +310,7 @@ def _flags(
         Aspect.TYPE: (presence == Presence.FOREIGN, everywhere),
         Aspect.OUT_OF_RANGE: (one.out_of_range(matrix)[:, 0], present),
         Aspect.UNSEEN: (one.unseen(matrix, bins[:, None])[:, 0], present),
-        Aspect.REPEATED: (repeats(before[:, None], matrix)[:, 0], present),
+        Aspect.REPEATED: (repeats(before[:, None], matrix)[:, 0] if len(values) else present, present),
     }
 
 

@@ -5,10 +5,13 @@ reached among all rules (`test_diagnose`), the pipeline (`tests/conformance`).
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world and its case builder
@@ -32,8 +35,8 @@ from whydrift.core.faults import (
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
-from whydrift.core.faults.transforms import KNOWN, best_map
-from whydrift_schemas import Fault, RuledOut
+from whydrift.core.faults.transforms import KNOWN, Map, best_map
+from whydrift_schemas import RuledOut
 
 MODULES = (
     category_recoding,
@@ -116,8 +119,200 @@ def test_rules_say_nothing_about_a_healthy_stream(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("one", KNOWN, ids=[one.says for one in KNOWN])
-def test_every_known_map_is_undone_by_its_inverse(one: object) -> None:
-    import numpy as np
-
+def test_every_known_map_is_undone_by_its_inverse(one: Map) -> None:
     values = np.array([-3.5, 0.0, 2.0, 48_000.0])
-    assert one.undo(one.apply(values)) == pytest.approx(values)  # type: ignore[attr-defined]
+    assert one.undo(one.apply(values)) == pytest.approx(values)
+
+
+def test_judging_leaves_vocabularies_alone_and_repeats_exactly() -> None:
+    for index in range(0, len(EXAMPLES), 7):
+        case = example_case(index)
+        before = {name: list(view.column.codes) for name, view in case.features.items()}
+        first = answers(case)
+        assert answers(case) == first
+        assert {name: list(view.column.codes) for name, view in case.features.items()} == before
+
+
+def test_income_in_thousands_is_said_in_words_that_can_be_acted_on() -> None:
+    best = proposals(case_with(change(lambda v, i: v / 1000, "income")))[0]
+    assert best.headline == "income arrives in thousands"
+    assert best.undo is not None
+    assert best.undo.transform == "income × 1000"
+    assert best.undo.evidence_before > 7 > 1 > best.undo.evidence_after
+    assert best.decider == ""
+
+
+def test_a_temperature_in_fahrenheit_names_scale_and_offset_of_the_way_back() -> None:
+    best = proposals(case_with(change(lambda v, i: v * 1.8 + 32, "temperature")))[0]
+    assert best.headline == "temperature arrives in °F instead of °C"
+    assert best.undo is not None
+    assert best.undo.transform == "(temperature − 32) ÷ 1.8"
+
+
+def test_a_pair_of_units_is_not_named_when_another_known_ratio_fits_as_well() -> None:
+    case = case_with(change(lambda v, i: v * 2.54, "age"))
+    found = best_map(case.features["age"])
+    assert found is not None
+    assert unit_change._says(replace(found, rivals=())) == "in centimetres instead of inches"
+    assert unit_change._says(replace(found, rivals=(KNOWN[0],))) == "2.54 times too large"
+
+
+def test_a_unit_change_in_a_part_of_the_rows_says_in_how_many() -> None:
+    case = case_with(change(lambda v, i: v / 1000, "income", share=0.2), settle_rows=300)
+    best = proposals(case)[0]
+    assert best.fault == "unit_change"
+    found = best_map(case.features["income"])
+    assert found is not None
+    assert found.share == pytest.approx(0.2, abs=0.06)
+
+
+def test_one_factor_on_several_features_is_one_cause() -> None:
+    best = proposals(case_with(change(lambda v, i: v * 100, "income", "balance")))[0]
+    assert set(best.features) == {"income", "balance"}
+    assert best.headline.startswith("income and balance arrive 100 times too large")
+
+
+def test_half_a_standard_deviation_is_drift_first_with_the_unit_as_the_alternative() -> None:
+    found = proposals(case_with(change(lambda v, i: v + 3.2, "temperature")))
+    assert [proposal.fault for proposal in found[:2]] == ["covariate_drift", "unit_change"]
+    assert all(proposal.decider for proposal in found[:2])
+
+
+def test_a_small_unnamed_factor_offers_both_unit_and_drift_and_says_what_would_decide() -> None:
+    found = proposals(case_with(change(lambda v, i: v * 1.5, "income")))
+    assert {proposal.fault for proposal in found[:2]} == {"covariate_drift", "unit_change"}
+    assert all(proposal.decider for proposal in found[:2])
+
+
+def test_features_that_depend_on_each_other_and_move_together_are_drift() -> None:
+    steps = (
+        change(lambda v, i: v * 0.55, "income", world=True),
+        change(lambda v, i: v - 3_000, "balance", world=True),
+    )
+    best = proposals(case_with(*steps, settle_rows=200))[0]
+    assert best.fault == "covariate_drift"
+    assert set(best.features) == {"income", "balance"}
+    assert "moved together" in best.explanation
+
+
+def test_fills_in_the_same_rows_are_one_cause_and_in_other_rows_two() -> None:
+    together = proposals(case_with(fill(0, "income", "balance", share=0.3)))
+    assert set(together[0].features) == {"income", "balance"}
+    apart = (
+        change(lambda v, i: -1 if scatter(i, 21) < 0.3 else v, "income"),
+        change(lambda v, i: -1 if scatter(i, 22) < 0.3 else v, "balance"),
+    )
+    found = [p for p in proposals(case_with(*apart, settle_rows=100)) if p.fault == "default_fill"]
+    assert sorted(p.features for p in found) == [("balance",), ("income",)]
+
+
+def test_a_computed_mean_is_told_from_a_stuck_value_by_its_decimals() -> None:
+    mean = proposals(case_with(fill(54_321.98765, "income", share=0.1)))[0]
+    stuck = proposals(case_with(fill(61_003.25, "income", share=0.1)))[0]
+    assert (mean.fault, stuck.fault) == ("default_fill", "stale_feature")
+
+
+def test_clipping_is_neither_a_fill_nor_a_stuck_value() -> None:
+    found = proposals(case_with(change(lambda v, i: min(v, 70_000.0), "income")))
+    assert {proposal.fault for proposal in found} <= {"covariate_drift", "unit_change"}
+
+
+def test_repeats_of_whole_events_rule_out_a_stale_feature_and_drift() -> None:
+    case = case_with(lambda row, i: [row, dict(row)] if scatter(i, 11) < 0.4 else row, settle_rows=200)
+    assert [proposal.fault for proposal in proposals(case)] == ["duplicate_events"]
+
+
+def test_time_running_backwards_without_repeats_is_no_duplicate() -> None:
+    case = case_with(lambda row, i: row | {"timestamp": row["timestamp"] - (60_000 if i % 3 == 0 else 0)})
+    assert ruled_out(case, "duplicate_events") == ["event time runs backwards, but neither ids nor payloads repeat"]
+
+
+def test_a_rename_names_both_keys_and_takes_the_added_one_along() -> None:
+    case = case_with(rename("income", "annual_income"))
+    best = proposals(case)[0]
+    assert best.headline == "income was renamed: income → annual_income"
+    assert {"schema", "income.missing"} <= best.explains
+
+
+def test_an_added_key_with_another_distribution_is_not_taken_for_the_removed_one() -> None:
+    case = case_with(rename("income", "payload_bytes", lambda v: 500 + v % 97))
+    assert [p.headline for p in proposals(case)] == [
+        "income is no longer sent",
+        "payload_bytes is sent, which the reference does not know",
+    ]
+
+
+def test_text_that_holds_the_old_numbers_is_said_to_match_them() -> None:
+    best = proposals(case_with(change(lambda v, i: str(v), "income")))[0]
+    assert best.headline == "income arrives as text, not numbers"
+    assert "Read as numbers they match the reference" in best.explanation
+
+
+def test_merged_categories_are_named_with_what_swallowed_them() -> None:
+    best = proposals(case_with(change(lambda v, i: "us" if v == "apac" else v, "region")))[0]
+    assert best.headline == 'region is coded otherwise: "apac" → "us"'
+
+
+def test_nulls_that_come_with_a_category_which_always_had_them_are_a_change_of_the_mix() -> None:
+    def phone_has_no_income(row: Row) -> Row:
+        if row["features"]["channel"] in ("branch", "phone"):
+            row["features"]["income"] = None
+        return row
+
+    def more_branch(row: Row, i: int) -> Row:
+        row["features"]["channel"] = "branch" if scatter(i, 4) < 0.5 else row["features"]["channel"]
+        return phone_has_no_income(row)
+
+    builder = Builder([phone_has_no_income(row) for row in world.healthy_rows(1, 2_000)])
+    case = case_of(Example("more customers come to the branch", more_branch), 1, builder=builder, settle_rows=100)
+    assert case is not None
+    assert "income.missing" in {signal.signal for signal in case.alarmed}
+    assert ruled_out(case, "missing_values") == [
+        "income is missing as often as ever within each channel: the shares of channel moved"
+    ]
+    assert proposals(case)[0].features == ("channel",)
+
+
+def test_a_swap_of_equal_marginals_is_found_by_dependence_and_said_to_be_uncertain() -> None:
+    case = case_with(swap("utilisation", "debt_ratio"), raised_score, settle_rows=300)
+    best = proposals(case)[0]
+    assert best.fault == "feature_swap"
+    assert set(best.features) == {"utilisation", "debt_ratio"}
+    assert best.fit < 0.8
+    assert best.decider
+
+
+def test_a_moved_score_alone_is_no_swap() -> None:
+    assert proposals(case_with(raised_score, settle_rows=300)) == []
+
+
+def test_two_faults_at_once_are_both_named() -> None:
+    steps = (change(lambda v, i: v / 1000, "income"), change(lambda v, i: v.upper(), "region"))
+    found = proposals(case_with(*steps))
+    assert {(p.fault, p.features) for p in found if p.fit > 0.9} == {
+        ("unit_change", ("income",)),
+        ("category_recoding", ("region",)),
+    }
+
+
+@pytest.mark.parametrize("rows", [1, 3, 21])
+def test_no_rule_falls_over_a_handful_of_rows_or_rows_without_values(rows: int) -> None:
+    fresh = world.healthy_rows(1, 2_000 + rows)[2_000:]
+    empty = [row | {"features": dict.fromkeys(row["features"])} for row in fresh]
+    bare = [row | {"features": {}} for row in fresh]
+    huge = [row | {"features": {n: 1e300 if n == "income" else v for n, v in row["features"].items()}} for row in fresh]
+    for current in (fresh, empty, bare, huge):
+        answers(builder_of(1).build(current))
+
+
+def rename(old: str, new: str, edit: Callable[[Any], Any] = lambda value: value) -> Callable[[Row, int], Row]:
+    def breaks(row: Row, i: int) -> Row:
+        row["features"][new] = edit(row["features"].pop(old))
+        return row
+
+    return breaks
+
+
+def raised_score(row: Row, i: int) -> Row:
+    row["prediction"] = {"label": "bad", "score": min(row["prediction"]["score"] + 0.3, 1.0)}
+    return row

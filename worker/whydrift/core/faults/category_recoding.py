@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.default_fill import WORDS
-from whydrift.core.faults.inputs import examined, explained, graded, listed, percent, shares_p, undone
+from whydrift.core.faults.inputs import chance_of, examined, explained, graded, listed, percent, shares_p, undone
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fill, swap
 from whydrift_schemas import Fault, RuledOut, Undo
@@ -23,6 +23,7 @@ _LEAST_FIT = 0.2
 _MIN_ROWS = 20
 _VANISHED_P = 1e-4
 _ALL_GONE = 0.9
+_VANISHED_BY_CHANCE = 1e-3
 _MOST_CATEGORIES = 60
 """Categories per side that are matched by their shares; the names' spelling is compared for all."""
 
@@ -101,8 +102,12 @@ def _by_shares(view: ColumnView) -> _Recoding | None:
             labels[name] = max(sorted(room), key=lambda b: room[b])
     gaining = {b: labels_of(labels, b)[0] for b in old if labels_of(labels, b)}
     merged = {b: _swallower(b, lost, counts, n, labels) for b in old if b not in gaining}
+    # A category this rare may be missing by chance: then it says little that it "became" the new one.
+    expected = sum(shares[b] for b in old)
+    by_chance = chance_of(n - sum(counts[b] for b in old), n, 1 - expected)
+    sure = 0.94 if by_chance < _VANISHED_BY_CHANCE else 0.65
     how = "an index map" if all(name.lstrip("-").isdigit() for name in new) else "a rename"
-    return _relabelled(view, labels, how if not merged else "a merge", 0.94, merged)
+    return _relabelled(view, labels, how if not merged else "a merge", sure, merged)
 
 
 def labels_of(labels: dict[str, str], old: str) -> list[str]:

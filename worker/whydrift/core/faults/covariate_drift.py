@@ -38,7 +38,7 @@ _OTHERS = (
 )
 _ALONE, _TOGETHER = 0.6, 0.75
 """Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
-_EXPLAINED = 0.65
+_EXPLAINED = 0.7
 """Fit of another proposal from which a column counts as explained by it."""
 
 

@@ -185,7 +185,7 @@ RULE = Rule(
         Example("income is −1 in a third of the rows", fill(-1, "income", share=0.33)),
         Example("income is 0 in all rows", fill(0, "income")),
         Example("balance is −999 in 3 % of the rows", fill(-999.0, "balance", share=0.03)),
-        Example("temperature is 0 in a tenth of the rows", fill(0.0, "temperature", share=0.1)),
+        Example("temperature is 0 in a fifth of the rows", fill(0.0, "temperature", share=0.2)),
         Example("income is its own mean in a tenth of the rows", fill(54_321.98765, "income", share=0.1)),
         Example("income and balance are 0 in the same rows", fill(0, "income", "balance", share=0.2)),
         Example("the constant limit is 0 in some rows", fill(0, "limit", share=0.1)),

@@ -42,7 +42,7 @@ _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
 _PARTIAL = 0.93
-_EQUAL = 0.06
+_EQUAL = 0.1
 """Largest distance between two references' distributions that count as equal."""
 _DEPENDENCE_ROWS = 80
 _DEPENDENCE_GAIN = 12.0

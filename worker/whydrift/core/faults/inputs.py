@@ -132,6 +132,8 @@ def chance_of(ones: int, n: int, share: float) -> float:
 
 def repeated_rows(values: Floats) -> Mask:
     """Whether each value equals one of the REPEAT_WINDOW before it: (rows,)."""
+    if not len(values):
+        return np.zeros(0, bool)
     return repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None])[:, 0]
 
 

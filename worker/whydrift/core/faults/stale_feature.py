@@ -69,7 +69,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _stuck(view: ColumnView) -> _Stale | None:
     """One ordinary value in place of many."""
     for atom in new_atoms(view)[:1]:
-        if is_bound(view, atom):
+        if is_bound(view, atom) or _is_rounded(view, view.current):
             return None
         what, surety = special(view, atom.value)
         is_often = view.reference.kind.is_coded or view.reference.is_discrete
@@ -100,6 +100,8 @@ def _cached(view: ColumnView) -> _Stale | None:
     usual = reference.repeated / reference.n
     p = chance_of(int(repeats.sum()), len(values), max(usual, 1 / reference.n))
     atoms = new_atoms(view)
+    if atoms and is_bound(view, atoms[0]):
+        return None
     common = max((atom.rows for atom in atoms), default=0) / max(int(repeats.sum()), 1)
     if p > 1e-6 or (common > 0.7 and special(view, atoms[0].value)[0]) or _is_rounded(view, values[repeats]):
         return None
@@ -114,17 +116,16 @@ def _cached(view: ColumnView) -> _Stale | None:
 
 
 def _is_rounded(view: ColumnView, values: Floats) -> bool:
-    """Whether repeating values are multiples of one coarse step, which the reference's are not."""
+    """Whether values that repeat are multiples of one coarse step, which the reference's are not."""
     distinct, counts = np.unique(values, return_counts=True)
-    # What repeats by chance, as rows from before the onset do, is rarely repeated again.
-    distinct = distinct[counts >= 3]
-    if len(distinct) < 3:
+    # What repeats by chance, as in rows from before the onset, is rarely repeated again.
+    often = [distinct[counts >= least] for least in (3, 2)]
+    grid = often[0] if len(often[0]) >= 3 else often[1]
+    if len(grid) < 3:
         return False
-    step = float(np.diff(distinct).min())
-    if step < _GRID_STEP * view.reference.spread:
-        return False
-    off = np.abs((distinct - distinct[0]) / step - np.round((distinct - distinct[0]) / step))
-    return bool((off < 0.01).all())
+    step = float(np.diff(grid).min())
+    steps = (grid - grid[0]) / step
+    return step >= _GRID_STEP * view.reference.spread and bool((np.abs(steps - np.round(steps)) < 0.01).all())
 
 
 def _proposal(case: Case, group: list[_Stale]) -> Proposal:

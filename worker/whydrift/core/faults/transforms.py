@@ -10,6 +10,7 @@ a part of the traffic need no special case. Rows are then undone one by one wher
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 from scipy.special import gammaincc
@@ -28,8 +29,13 @@ _GAIN = 9.0
 """Log-likelihood a map must gain over "healthy" to be considered: e^9 pays for the number of maps tried."""
 _TEMPERATURES = (-150.0, 600.0)
 """Only columns within this range are taken for temperatures (°C, °F or kelvin)."""
-_BROAD_LEAD = 2.0
+_BROAD_LEAD = 6.0
 """Log-likelihood by which "scattered anywhere outside" must beat a map of a part of the rows to refute it."""
+_TOO_WIDE_P = 0.01
+_SMALL = 1.0
+"""Logarithm of a ratio that drift of the world reaches as well."""
+_HUGE = 1e100
+"""Values beyond count as this: nothing overflows, and they are absurd either way."""
 _TREND = 3.0
 """Rank correlation with the row number, in standard errors, from which undone rows still drift."""
 _RIVAL = 2.0
@@ -139,6 +145,7 @@ class Density:
 
     def __call__(self, values: Floats) -> Floats:
         """Density at each value, above 0 everywhere."""
+        values = np.clip(values, -_HUGE, _HUGE)
         place = np.searchsorted(self._edges, values, side="right") - 1
         place = np.where(values == self._edges[-1], len(self._density) - 1, place)
         inside = (place >= 0) & (place < len(self._density))
@@ -165,6 +172,13 @@ def best_map(view: ColumnView) -> Mapped | None:
         return None
     if reference.high <= reference.low:
         return _constant_map(view)
+    # Values near the largest float overflow to infinity here and there, and are then cut to _HUGE.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _search(view, values)
+
+
+def _search(view: ColumnView, values: Floats) -> Mapped | None:
+    reference = view.reference
     density = Density(reference)
     health = density(values)
     judged = []
@@ -183,8 +197,16 @@ def best_map(view: ColumnView) -> Mapped | None:
     if not best:
         return None
     # The likeliest map first; one that leaves evidence behind gives way to one that does not, a number to a name.
-    chosen = max(best, key=lambda found: (round(found.fit + (0.15 if found.map.is_known else 0), 1), found.gain))
+    chosen = max(best, key=lambda found: (round(found.fit + _preference(found), 1), found.gain))
     return _with_rivals(chosen, judged)
+
+
+def _preference(found: Mapped) -> float:
+    """What a name, and holding for all rows, count for in the choice between maps that fit alike."""
+    is_partial = found.share < 0.9
+    if found.map.is_known and is_partial and abs(np.log(abs(found.map.scale))) < _SMALL and not found.map.offset:
+        return -0.3  # Many a change comes close to a small ratio in some of its rows.
+    return (0.15 if found.map.is_known else 0.0) - (0.15 if is_partial else 0.0)
 
 
 def _with_rivals(chosen: Mapped, judged: list[tuple[float, Map, float, Floats]]) -> Mapped:
@@ -223,21 +245,22 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     if len(np.unique(values[mapped])) <= 0.1 * mapped.sum() < view.reference.distinct:
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
-    is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view)
+    is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
     if since < 0.9 and is_scattered:
         fit *= 0.3
     return Mapped(one, gain, since, mapped, before, after, p, is_step, fit)
 
 
-def _is_too_wide(view: ColumnView) -> bool:
-    """Whether the magnitudes out of range spread far more than a constant factor times healthy values can."""
+def _is_too_wide(view: ColumnView, rows: Mask) -> bool:
+    """Whether the mapped rows, with all others far outside, spread more than a constant factor times healthy values can."""
     values, reference = view.current, view.reference
-    outside = values[(values < reference.low) | (values > reference.high)]
-    if reference.low <= 0 or len(outside) < 5 or (outside <= 0).any():
+    far = (values < reference.low - reference.spread) | (values > reference.high + reference.spread)
+    mapped = values[rows | far]
+    if reference.low <= 0 or len(mapped) < 5 or (mapped <= 0).any():
         return False
     healthy = float(np.log(reference.quantiles).var())
-    n = len(outside) - 1
-    return float(gammaincc(n / 2, n * float(np.log(outside).var()) / max(healthy, 1e-12) / 2)) < 0.005
+    n = len(mapped) - 1
+    return float(gammaincc(n / 2, n * float(np.log(mapped).var()) / max(healthy, 1e-12) / 2)) < _TOO_WIDE_P
 
 
 def onset(ratio: Floats, share: float) -> tuple[int, float]:
@@ -285,7 +308,9 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         found.append(Map(float(np.median(outside)) / reference.median, 0.0, "", False, _parameter_cost(n)))
     best: dict[str, tuple[float, Map]] = {}
     for one in found:
-        kind = f"{one.offset == 0}{one.scale == 1}"
+        if not (isfinite(one.scale) and isfinite(one.offset)):
+            continue
+        kind = f"{one.offset == 0}{one.scale == 1}{one.scale < 0}"
         ratio = density(one.undo(values)) / abs(one.scale) / health
         share = share_of(ratio)
         gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
