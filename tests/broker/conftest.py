@@ -8,12 +8,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TypeVar
 
 import pytest
 
 from whydrift.core.records import Record
-from whydrift.shell.clients import Client, Consumer, GroupMetadata, Message
+from whydrift.shell.clients import Client, Consumer, GroupMetadata, KafkaClientError, Message, PartitionReader
 from whydrift.shell.connect import connect
 from whydrift.shell.kafka_settings import ClientName, KafkaSettings, Topics
 from whydrift.shell.memory import MemoryBroker, MemoryClient
@@ -77,7 +78,15 @@ class Cluster:
 
     def read(self, topic: str, partition: int = 0) -> list[Record]:
         """All committed records."""
-        reader = self.admin.reader(topic, partition)
+        readers: list[PartitionReader] = []
+
+        def opened() -> bool:
+            with suppress(KafkaClientError):  # a broker that has just come back
+                readers.append(self.admin.reader(topic, partition))
+            return bool(readers)
+
+        until(opened, f"{topic} can be read")
+        (reader,) = readers
         found: list[Record] = []
 
         def read_on() -> bool:

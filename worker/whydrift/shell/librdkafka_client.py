@@ -99,7 +99,12 @@ class LibrdkafkaClient:
         (answer,) = self._admin.list_offsets(
             asked, isolation_level=isolation, request_timeout=self._patience_s
         ).values()
-        return int(answer.result(self._patience_s).offset)
+        try:
+            return int(answer.result(self._patience_s).offset)
+        except KafkaException:
+            # An admin client asks with the leader epoch it once heard, and after a new election is refused for ever.
+            self._admin = AdminClient(_common(self._settings))
+            raise
 
     def consumer(self) -> "LibrdkafkaConsumer":
         with _translated("joining the group"):
