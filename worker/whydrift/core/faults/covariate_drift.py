@@ -19,7 +19,7 @@ from whydrift.core.faults import (
     stale_feature,
     unit_change,
 )
-from whydrift.core.faults.inputs import are, examined, explained, listed, match_p, moved_partners, number, percent
+from whydrift.core.faults.inputs import are, examined, explained, has_moved_partner, listed, match_p, number, percent
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
 from whydrift_schemas import Fault, RuledOut
@@ -75,7 +75,7 @@ def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:
 def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, float]]) -> Proposal:
     names = [view.name for view in views]
     rival = max((others.get(name, ("", 0.0)) for name in names), key=lambda pair: pair[1])
-    together = any(moved_partners(case, view) for view in views)
+    together = any(has_moved_partner(case, view) for view in views)
     fit = (_TOGETHER if together else _ALONE) * (1 - 0.3 * rival[1])
     labels = {
         s.signal

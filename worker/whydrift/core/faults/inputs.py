@@ -6,6 +6,7 @@ Belongs here: pure helpers of more than one rule. Not here: rules (this file has
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +20,9 @@ from whydrift.core.reference import QUANTILES, REPEAT_WINDOW, ColumnReference, r
 Mask = NDArray[np.bool_]
 
 MAX_EXAMINED = 64
-"""Alarmed inputs that a rule looks at, most evidence first: diagnosis stays quick when a thousand break at once."""
+"""Alarmed inputs that a costly rule looks at, most evidence first: diagnosis stays quick when a thousand break at once."""
+ALL = 1_000_000
+"""For rules that cost next to nothing."""
 ATOM_P = 1e-6
 """Chance, in health, that some value of a column comes as often as it now does, below which it is a new atom."""
 _MIN_ATOM_ROWS = 4
@@ -34,10 +37,10 @@ _MAX_ATOMS_KEPT = 16
 """`ColumnReference.atoms` has at most this many."""
 
 
-def examined(case: Case, *aspects: str) -> list[ColumnView]:
-    """Inputs with an alarm on one of these aspects (any, where none is named), most evidence first, at most MAX_EXAMINED."""
+def examined(case: Case, *aspects: str, most: int = MAX_EXAMINED) -> list[ColumnView]:
+    """Inputs with an alarm on one of these aspects (any, where none is named), most evidence first, at most `most`."""
     found = case.alarmed_features(*aspects)
-    return sorted(found, key=lambda view: (-strength(view), view.name))[:MAX_EXAMINED]
+    return sorted(found, key=lambda view: (-strength(view), view.name))[:most]
 
 
 def strength(view: ColumnView) -> float:
@@ -224,16 +227,15 @@ def undone(before: float, after: float) -> float:
     return float(np.clip(1 - (left - 1.0) / max(before - 1.0, 1.0), 0.0, 1.0)) if left > 1.0 else 1.0
 
 
-def moved_partners(case: Case, view: ColumnView) -> list[str]:
-    """Numeric inputs that depend on this one in health (rank correlation of at least .35) and have moved as well."""
-    found = []
-    for other in case.features.values():
-        if other is view or other.reference.kind.is_coded or not other.is_alarmed("distribution", "out_of_range"):
-            continue
-        rho = rank_correlation(view.reference_values, other.reference_values)
-        if abs(rho) >= _DEPENDENT:
-            found.append(other.name)
-    return found
+@lru_cache(maxsize=2 * MAX_EXAMINED)
+def has_moved_partner(case: Case, view: ColumnView) -> bool:
+    """Whether a numeric input that depends on this one in health (rank correlation of at least .35) has moved as well."""
+    return any(
+        other is not view
+        and not other.reference.kind.is_coded
+        and abs(rank_correlation(view.reference_values, other.reference_values)) >= _DEPENDENT
+        for other in examined(case, "distribution", "out_of_range")
+    )
 
 
 def rank_correlation(a: Floats, b: Floats) -> float:

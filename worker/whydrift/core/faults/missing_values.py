@@ -10,7 +10,7 @@ import numpy as np
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Presence
-from whydrift.core.faults.inputs import Mask, are, examined, explained, listed, overlapping, percent, removed_from
+from whydrift.core.faults.inputs import ALL, Mask, are, examined, explained, listed, overlapping, percent, removed_from
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import drop, fill
 from whydrift_schemas import Fault, RuledOut
@@ -32,7 +32,7 @@ class _Missing:
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[_Missing] = []
     no: list[Proposal | RuledOut] = []
-    for view in examined(case, "missing"):
+    for view in examined(case, "missing", most=ALL):
         if removed_from(view) is not None:
             no.append(RuledOut(fault=FAULT, because=f"{view.name} is absent from every event: the key was removed"))
         elif (mix := _mix(case, view)) is not None:

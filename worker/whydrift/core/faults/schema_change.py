@@ -12,6 +12,7 @@ import numpy as np
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Column, Floats, Kind, Presence, encode_column, infer_kind
 from whydrift.core.faults.inputs import (
+    ALL,
     are,
     examined,
     explained,
@@ -42,7 +43,7 @@ class _Rename:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    removed = [view for view in examined(case, "missing") if removed_from(view) is not None]
+    removed = [view for view in examined(case, "missing", most=ALL) if removed_from(view) is not None]
     added = {name: share for name, (share, _) in case.schema.unknown.items() if share >= _ADDED}
     renames = _renames(case, removed, list(added))
     gone = [view for view in removed if view.name not in {r.old.name for r in renames}]
@@ -54,7 +55,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         found.append(_removed(case, gone))
     if new and _is_schema_alarmed(case):
         found.append(_added(case, new))
-    retyped = examined(case, "type")
+    retyped = examined(case, "type", most=ALL)
     if retyped:
         found.append(_retyped(case, retyped))
     return found

@@ -11,7 +11,7 @@ the world unless it is a known one (kelvin), or larger than three standard devia
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
-from whydrift.core.faults.inputs import are, examined, explained, listed, moved_partners, number, percent
+from whydrift.core.faults.inputs import are, examined, explained, has_moved_partner, listed, number, percent
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import Map, Mapped, best_map
@@ -53,7 +53,7 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         return 0.97 if found.share > _PARTIAL else 0.93
     if found.map.is_known:
         # Drift of the world gets as far as a ratio of 1.6 or 2.2 too: all rows must follow it, and only in this column.
-        alone = 0.6 if moved_partners(case, view) else 1.0
+        alone = 0.6 if has_moved_partner(case, view) else 1.0
         return alone * (0.68 if found.share > _PARTIAL else 0.45)
     offset = abs(found.map.offset) / max(view.reference.spread, 1e-12)
     is_scale, is_offset = found.map.offset == 0, found.map.scale == 1
@@ -68,7 +68,7 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         plausible = 0.35
     if found.share < _PARTIAL:
         plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
-    return plausible * (0.6 if moved_partners(case, view) else 1.0)
+    return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
 def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]]) -> Proposal:
