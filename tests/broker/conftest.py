@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 
@@ -204,12 +205,12 @@ class Member:
 
 
 @pytest.fixture
-def join(cluster: Cluster) -> Iterator[Callable[[], Member]]:
-    """Make members of the group; they leave at the end."""
+def join(cluster: Cluster) -> Iterator[Callable[..., Member]]:
+    """Make members of the group, with these settings changed; they leave at the end."""
     members: list[Member] = []
 
-    def make() -> Member:
-        members.append(Member(cluster.client()))
+    def make(**changes: Any) -> Member:
+        members.append(Member(cluster.client(replace(cluster.settings, **changes))))
         return members[-1]
 
     yield make

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from whydrift.core.records import Emit, Output, Record, Reject
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.status import PartitionStatus
-from whydrift_schemas import Diagnosis, RejectReason
+from whydrift_schemas import Diagnosis, RejectReason, encode
 
 REASON = next(iter(RejectReason))
 
@@ -55,14 +55,31 @@ class CountingPipelines:
 
 
 def counted(partition: int, offset: int, seen: int, total: int) -> Diagnosis:
-    """A diagnosis that carries these numbers."""
-    return Diagnosis(model_id=f"model-{partition}", text=json.dumps([partition, offset, seen, total]))
+    """A diagnosis that carries these numbers in its summary."""
+    return Diagnosis.model_validate(
+        {
+            "kind": "diagnosis",
+            "incident_id": f"incident-{partition}",
+            "sequence": seen,
+            "status": "opened",
+            "model_id": f"model-{partition}",
+            "model_versions": ["1"],
+            "severity": "warning",
+            "onset_at": "2026-11-23T16:45:00Z",
+            "detected_at": "2026-11-23T16:46:00Z",
+            "resolved_at": None,
+            "detected": {"partition": partition, "offset": offset},
+            "summary": json.dumps([partition, offset, seen, total]),
+            "causes": [],
+            "ruled_out": [],
+            "evidence": [],
+            "impact": None,
+        }
+    )
 
 
 def expected(values: Sequence[tuple[int, bytes]], partition: int = 0, every: int = 3) -> list[bytes]:
     """What an undisturbed pipeline says of these (offset, value) pairs, encoded."""
-    from whydrift_schemas import encode
-
     pipeline = CountingPipeline(partition, every, b"")
     outputs = pipeline.process([Record("events", partition, offset, value) for offset, value in values])
     return [encode(output.diagnosis) for output in outputs if isinstance(output, Emit)]

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from whydrift.shell.clients import KafkaClientError, KafkaSetupError, Message, Producer
+from whydrift.shell.clients import Consumer, KafkaClientError, KafkaSetupError, Message, Producer
 from whydrift.shell.connect import connect
 from whydrift.shell.kafka_settings import ClientName, KafkaSettings
 
 from .conftest import Cluster, Member, until
 
-Join = Callable[[], Member]
+Join = Callable[..., Member]
 
 
 def test_partition_counts_leave_out_a_topic_that_does_not_exist(cluster: Cluster) -> None:
@@ -66,6 +66,25 @@ def test_holding_stops_a_partition_and_starting_again_repeats_from_the_offset(cl
     assert [record.value for record in member.records] == [b"0", b"1"]
     member.start_at(0, 1)
     assert [record.value for record in member.until_records(4)] == [b"0", b"1", b"1", b"2"]
+
+
+def test_starting_again_in_the_middle_of_what_was_fetched_gives_every_record_from_there(
+    cluster: Cluster, join: Join
+) -> None:
+    cluster.create(1)
+    cluster.send(cluster.settings.topics.events, [str(number).encode() for number in range(200)])
+    member = join(max_poll_records=10).until_owning({0})
+    member.start_at(0, 0)
+    member.until_records(10)
+    for start in (5, 0, 150):
+
+        def again(consumer: Consumer, start: int = start) -> None:
+            consumer.hold(0)
+            member.records.clear()
+            consumer.start_at(0, start)
+
+        member.do(again)
+        assert [record.offset for record in member.until_records(20)][:20] == list(range(start, start + 20))
 
 
 def test_messages_and_offsets_of_a_transaction_appear_together(cluster: Cluster, join: Join) -> None:
