@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the exampl
 import world
 from case_builder import Builder, builder_of, case_of
 
-from whydrift.core.case import Case
+from whydrift.core.case import Case, ColumnView
 from whydrift.core.faults import (
     category_recoding,
     covariate_drift,
@@ -172,6 +172,16 @@ def test_one_factor_on_several_features_is_one_cause() -> None:
     assert best.headline.startswith("income and balance arrive 100 times too large")
 
 
+def test_a_unit_change_of_hundreds_of_features_names_all_of_them() -> None:
+    case = case_with(change(lambda v, i: v / 1000, "income"))
+    income = case.features["income"]
+    many = {f"f{k}": copy_of(income, f"f{k}") for k in range(200)}
+    best = unit_change.examine(replace(case, features=many))[0]
+    assert isinstance(best, Proposal)
+    assert set(best.features) == set(many)
+    assert best.headline == "f0, f1 and 198 more arrive in thousands"
+
+
 def test_half_a_standard_deviation_is_drift_first_with_the_unit_as_the_alternative() -> None:
     found = proposals(case_with(change(lambda v, i: v + 3.2, "temperature")))
     assert [proposal.fault for proposal in found[:2]] == ["covariate_drift", "unit_change"]
@@ -303,6 +313,11 @@ def test_no_rule_falls_over_a_handful_of_rows_or_rows_without_values(rows: int) 
     huge = [row | {"features": {n: 1e300 if n == "income" else v for n, v in row["features"].items()}} for row in fresh]
     for current in (fresh, empty, bare, huge):
         answers(builder_of(1).build(current))
+
+
+def copy_of(view: ColumnView, name: str) -> ColumnView:
+    signals = {a: replace(s, signal=f"{name}.{a}", column=name) for a, s in view.signals.items()}
+    return replace(view, column=replace(view.column, name=name), signals=signals)
 
 
 def rename(old: str, new: str, edit: Callable[[Any], Any] = lambda value: value) -> Callable[[Row, int], Row]:

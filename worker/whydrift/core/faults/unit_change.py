@@ -11,7 +11,18 @@ the world unless it is a known one (kelvin), or larger than three standard devia
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
-from whydrift.core.faults.inputs import are, examined, explained, has_moved_partner, listed, number, percent
+from whydrift.core.faults.inputs import (
+    ALL,
+    MAX_EXAMINED,
+    are,
+    examined,
+    explained,
+    has_moved_partner,
+    listed,
+    match_p,
+    number,
+    percent,
+)
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import Map, Mapped, best_map
@@ -26,6 +37,7 @@ _LEAD = 2.0
 _SIGN_LEAD = 5.0
 _PARTIAL = 0.93
 _LEAST_FIT = 0.2
+_FOLLOWS_P = 1e-3
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -43,7 +55,20 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
             no.append(
                 RuledOut(fault=FAULT, because=f"{_undo(view.name, found.map)} does not return it to its reference")
             )
-    return [*(_proposal(case, group) for group in groups.values()), *no]
+    rest = examined(case, "distribution", "out_of_range", "unseen", most=ALL)[MAX_EXAMINED:]
+    return [*(_proposal(case, group, _followers(group[0][1], rest)) for group in groups.values()), *no]
+
+
+def _followers(found: Mapped, views: list[ColumnView]) -> list[ColumnView]:
+    """Inputs beyond those examined one by one whose later rows the same known map returns to their references."""
+    if not found.map.is_known or found.share < _PARTIAL:
+        return []
+    return [v for v in views if not v.reference.kind.is_coded and _follows(found.map, v)]
+
+
+def _follows(one: Map, view: ColumnView) -> bool:
+    later = view.current[len(view.current) // 2 :]
+    return bool(len(later)) and match_p(one.undo(later), view.reference) > _FOLLOWS_P
 
 
 def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
@@ -71,8 +96,8 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
-def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]]) -> Proposal:
-    views = [view for view, _, _ in group]
+def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]], followers: list[ColumnView]) -> Proposal:
+    views = [*(view for view, _, _ in group), *followers]
     names = [view.name for view in views]
     view, found, fit = max(group, key=lambda item: item[1].gain)
     share = float(np.mean([one.share for _, one, _ in group]))
