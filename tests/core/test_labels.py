@@ -138,6 +138,16 @@ def test_an_event_that_expired_and_came_again_lives_by_its_new_time() -> None:
     assert join.waiting_for_prediction == 1
 
 
+def test_a_label_that_waits_anew_is_not_dropped_for_the_age_of_the_one_that_was_joined() -> None:
+    join = join_of(capacity=4)
+    for event_id in "abcdefghi":  # the join of "a" is forgotten by then
+        join.add_label(event_id, 1_000, "approve")
+        join.add_prediction(event_id, 1_000, ANSWER)
+    join.add_label("a", 90_000, "approve")
+    assert join.expire(1_001 + HOUR_MS) == 0
+    assert join.waiting_for_prediction == 1
+
+
 def test_a_joined_event_leaves_nothing_behind_that_could_expire() -> None:
     join = join_of()
     join.add_prediction("a", 1_000, ANSWER)
@@ -192,6 +202,20 @@ def test_no_more_than_capacity_waits_on_either_side_whatever_comes() -> None:
     state = join.snapshot()
     assert len(state["predictions"]) + len(state["labels"]) <= 100
     assert join.sample_share < 50 / 2_000
+
+
+def test_joined_events_that_leave_the_sample_are_forgotten() -> None:
+    join = join_of(capacity=20)
+    for i in range(20):
+        join.add_prediction(f"j{i}", i, ANSWER)
+        join.add_label(f"j{i}", i, "approve")
+    for i in range(21):
+        join.add_prediction(f"p{i}", i, ANSWER)
+    mask = round(1 / join.sample_share) - 1
+    (young, _), (old, _) = join.snapshot()["joined"][0]
+    assert mask
+    assert 0 < len(young + old) < 20
+    assert not any(crc32(event_id.encode()) & mask for event_id in young + old)
 
 
 def test_ids_made_to_collide_do_not_break_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +297,30 @@ def test_labels_of_predictions_left_out_before_the_sample_widened_are_not_of_unk
         join.add_label(f"y{i}", now_ms + ttl_ms + 2, "approve")
     join.expire(now_ms + 2 * ttl_ms + 3)
     assert join.counts.labels_expired == unknown + 30
+
+
+@pytest.mark.parametrize("cut", [150, 230, 330, 350, 420, 520])
+def test_a_join_resumed_while_the_sample_narrows_and_widens_goes_on_as_if_it_had_never_stopped(cut: int) -> None:
+    def step(join: LabelJoin, i: int) -> None:
+        join.add_prediction(f"e{i}", i, ANSWER)
+        if i >= 200:
+            join.add_label(f"e{i - 200 if i < 300 else i}", i, "approve")
+            join.add_label(f"e{i - 100}", i, "approve")
+            join.expire(i)
+        if i > 500:
+            join.add_label(f"nobody{i}", i, "approve")
+
+    whole, join = join_of(capacity=40, ttl_ms=300), join_of(capacity=40, ttl_ms=300)
+    shares = []
+    for i in range(560):
+        step(whole, i)
+        shares.append(whole.sample_share)
+        if i == cut:
+            join = restored(join, 40, 300)
+        step(join, i)
+    assert min(shares) < shares[-1], "it narrowed, and widened again"
+    assert any(not is_sampled for *_, is_sampled in whole.snapshot()["labels"])
+    assert pack("join", join.snapshot()) == pack("join", whole.snapshot())
 
 
 def test_a_restored_join_with_a_smaller_capacity_keeps_to_it_at_once() -> None:

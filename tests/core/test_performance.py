@@ -87,8 +87,8 @@ def test_binary_metrics_equal_scikit_learns_whatever_the_score_means(convention:
 
 def test_the_auc_sketch_resolves_scores_crowded_next_to_zero() -> None:
     rng = np.random.default_rng(3)
-    p = np.exp(rng.uniform(np.log(1e-6), np.log(1e-2), 20_000))
-    truth = rng.random(20_000) < p * 50
+    p = np.exp(rng.uniform(np.log(1e-6), np.log(1e-3), 20_000))
+    truth = rng.random(20_000) < p * 500
     answers = [Answer("v1", "ok", probabilities={"fraud": float(q), "ok": 1 - float(q)}) for q in p]
     performance = fed("binary", [(a, "fraud" if t else "ok") for a, t in zip(answers, truth, strict=True)])
     assert performance.metrics("deployment")["auc"] == pytest.approx(sk.roc_auc_score(truth, p), abs=2e-3)
@@ -293,6 +293,15 @@ def test_a_low_score_with_the_only_label_given_is_that_of_the_other_class() -> N
     performance = fed("binary", [(Answer("v", "ok", score=float(q)), "bad" if rng.random() < q else "ok") for q in p])
     assert performance.metrics("deployment")["brier"] < 0.2
     assert performance.loss(Answer("v", "ok", score=0.1), "ok") == pytest.approx(-np.log(0.9))
+
+
+def test_scores_that_overlap_are_of_the_given_label_even_if_the_labels_that_come_in_say_otherwise() -> None:
+    rng = np.random.default_rng(31)
+    events: list[tuple[Answer, Actual]] = [
+        (Answer("v", "ab"[i % 2], score=float(q)), "a") for i, q in enumerate(rng.uniform(0.5, 1.0, 200))
+    ]
+    performance = fed("binary", events)
+    assert performance.loss(Answer("v", "b", score=0.9), "b") == pytest.approx(-np.log(0.9))
 
 
 def test_a_list_cut_to_the_likeliest_classes_is_not_taken_for_probabilities_of_all() -> None:
