@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from whydrift.core.records import Record
 from whydrift.shell.clients import Consumer, KafkaClientError, KafkaSetupError, Message, Producer
 from whydrift.shell.connect import connect
 from whydrift.shell.kafka_settings import ClientName, KafkaSettings
@@ -289,7 +290,7 @@ def test_a_reader_waits_for_a_transaction_that_is_open(real_cluster: Cluster) ->
     assert not reader.done
     producer.commit()
     producer.discard()
-    found = []
+    found: list[Record] = []
 
     def read_on() -> bool:
         found.extend(reader.read(0.1))

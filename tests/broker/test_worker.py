@@ -10,10 +10,12 @@ import pytest
 
 from whydrift.core.state import StateError
 from whydrift.shell.clients import Client, GroupMetadata, KafkaClientError, KafkaSetupError, Message, Producer
+from whydrift.shell.connect import connect
 from whydrift.shell.kafka_settings import KafkaSettings, RejectLimits
 from whydrift.shell.pipelines import Pipelines
 from whydrift.shell.reject_limit import TooManyRejects
 from whydrift.shell.worker import Worker
+from whydrift.shell.worker_status import Phase
 
 from .conftest import DEADLINE_S, Cluster, until
 from .counting import CountingPipelines, expected
@@ -384,3 +386,72 @@ def test_a_worker_with_nothing_to_do_is_ready_and_stops_cleanly(cluster: Cluster
             spare.until(lambda: first.worker.status().ready and spare.worker.status().ready, "both ready")
             spare.stop()
         first.stop()
+
+
+def test_lag_is_known_and_falls_to_nothing_once_all_is_processed(cluster: Cluster) -> None:
+    cluster.create(1)
+    cluster.send(cluster.settings.topics.events, numbers(0, 30))
+    with running(cluster) as one:
+        assert not one.worker.status().ready
+        one.until_records(30)
+        one.until(lambda: one.worker.status().partitions[0].next_offset == 30, "the picture is of the end")
+        status, (pipeline,) = one.worker.status(), one.worker.pipelines_status()
+    (partition,) = status.partitions
+    # librdkafka counts the transaction marker behind the last record.
+    assert partition.lag in (0, 1)
+    assert (partition.phase, partition.restored_fraction, status.ready) == (Phase.RUNNING, 1.0, True)
+    assert pipeline.partition == 0
+    assert status.commit_duration_s is not None
+    assert status.record_age_s is not None
+    assert one.worker.status().record_age_s is None, "a worker that does not run waits for nothing"
+
+
+def test_a_newer_state_version_stops_the_worker_and_is_left_as_it_is(cluster: Cluster) -> None:
+    cluster.create(1)
+    topics = cluster.settings.topics
+    manifest = b'{"version":2,"topic":"?"}'
+    producer = cluster.admin.producer("the-newer-one")
+    producer.begin()
+    producer.send(Message(topics.state, 0, b'{"manifest":true,"partition":0}', manifest))
+    producer.flush()
+    producer.commit()
+    producer.discard()
+    with running(cluster) as one:
+        error = one.ended()
+    assert isinstance(error, StateError)
+    assert "has version 2; this whydrift reads [1]: run the version that wrote it, or a newer one" in str(error)
+    assert [record.value for record in cluster.read(topics.state)] == [manifest]
+
+
+def test_state_that_cannot_be_read_in_time_stops_the_worker(real_cluster: Cluster) -> None:
+    real_cluster.create(1)
+    topics = real_cluster.settings.topics
+    hanging = real_cluster.admin.producer("hanging")
+    hanging.begin()
+    hanging.send(Message(topics.state, 0, b'{"manifest":true,"partition":0}', None))
+    hanging.flush()
+    with running(real_cluster, replace(real_cluster.settings, restore_timeout_s=0.5)) as one:
+        error = one.ended()
+    hanging.discard()
+    assert isinstance(error, KafkaSetupError)
+    assert "the state of partition 0 was not read within 0.5 s" in str(error)
+
+
+def test_a_worker_waits_for_a_transaction_that_is_about_to_change_its_offsets(real_cluster: Cluster) -> None:
+    """The previous owner died between its offsets and its commit: the broker ends that transaction, and only then we go on."""
+    real_cluster.create(1)
+    topics = real_cluster.settings.topics
+    settings = replace(real_cluster.settings, transaction_timeout_ms=5_000, max_poll_records=20, commit_records=20)
+    real_cluster.send(topics.events, numbers(0, 100))
+    with running(real_cluster, settings, connect=faulty(real_cluster, "send_offsets", 3, Crash(), after=True)) as first:
+        assert isinstance(first.ended(), Crash)
+    with running(real_cluster, settings) as second:
+        second.until(lambda: committed_up_to_the_end(real_cluster, second), "all processed")
+        second.stop()
+    assert diagnoses(real_cluster) == wanted(real_cluster)
+
+
+def test_an_unreachable_broker_ends_the_worker_with_a_clear_error(name: str, closed_port: int) -> None:
+    settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{closed_port}", group_id=name, request_timeout_ms=600)
+    with pytest.raises(KafkaSetupError, match="no broker answered"):
+        Worker(settings, CountingPipelines(), connect).run()
