@@ -441,7 +441,13 @@ def test_a_worker_waits_for_a_transaction_that_is_about_to_change_its_offsets(re
     """The previous owner died between its offsets and its commit: the broker ends that transaction, and only then we go on."""
     real_cluster.create(1)
     topics = real_cluster.settings.topics
-    settings = replace(real_cluster.settings, transaction_timeout_ms=5_000, max_poll_records=20, commit_records=20)
+    settings = replace(
+        real_cluster.settings,
+        transaction_timeout_ms=5_000,
+        request_timeout_ms=2_000,
+        max_poll_records=20,
+        commit_records=20,
+    )
     real_cluster.send(topics.events, numbers(0, 100))
     with running(real_cluster, settings, connect=faulty(real_cluster, "send_offsets", 3, Crash(), after=True)) as first:
         assert isinstance(first.ended(), Crash)

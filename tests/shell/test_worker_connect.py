@@ -27,3 +27,10 @@ def test_a_password_is_not_in_what_settings_print() -> None:
     settings = KafkaSettings(security=Security(protocol="SASL_SSL", username="me", password="secret"))
     assert "secret" not in repr(settings)
     assert "me" in repr(settings)
+
+
+def test_a_transaction_shorter_than_two_requests_is_refused() -> None:
+    with pytest.raises(
+        KafkaSetupError, match=r"kafka\.transaction_timeout_ms is 5000: .* kafka\.request_timeout_ms \(3000\)"
+    ):
+        connect(KafkaSettings(transaction_timeout_ms=5_000, request_timeout_ms=3_000))

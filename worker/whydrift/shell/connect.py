@@ -11,6 +11,11 @@ from whydrift.shell.kafka_settings import KafkaSettings
 
 def connect(settings: KafkaSettings) -> Client:
     """A client for these brokers. Raises KafkaSetupError: a package is missing, or no broker answers."""
+    if settings.transaction_timeout_ms < 2 * settings.request_timeout_ms:
+        raise KafkaSetupError(
+            f"kafka.transaction_timeout_ms is {settings.transaction_timeout_ms}: it must be at least twice "
+            f"kafka.request_timeout_ms ({settings.request_timeout_ms}), or one slow answer costs a transaction"
+        )
     if settings.client == "librdkafka":
         return _librdkafka(settings)
     return _kafka_python(settings)

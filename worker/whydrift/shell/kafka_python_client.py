@@ -222,8 +222,7 @@ class KafkaPythonProducer:
             **_common(settings),
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
-            # Shorter than the transaction: a record must fail before the broker gives the transaction up.
-            delivery_timeout_ms=max(settings.request_timeout_ms + 1_000, settings.transaction_timeout_ms - 3_000),
+            delivery_timeout_ms=settings.delivery_timeout_ms,
             max_block_ms=self._patience_ms,
             linger_ms=5,
             batch_size=131_072,

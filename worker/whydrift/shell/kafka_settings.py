@@ -81,6 +81,12 @@ class KafkaSettings:
     request_timeout_ms: int = 5_000
     """A broker that does not answer for this long is asked again; at start it is an error after three times this."""
     transaction_timeout_ms: int = 15_000
-    """The broker ends the transaction of a dead worker after this long; readers of its topics wait meanwhile."""
+    """The broker ends the transaction of a dead worker after this long; readers of its topics wait meanwhile. At least
+    twice `request_timeout_ms`."""
     session_timeout_ms: int = 45_000
     """A worker unheard of for this long is dead to its group; its partitions go to others."""
+
+    @property
+    def delivery_timeout_ms(self) -> int:
+        """A record that was not taken by then has failed: before the broker gives the transaction up around it."""
+        return self.transaction_timeout_ms * 4 // 5

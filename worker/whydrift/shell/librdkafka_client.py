@@ -243,7 +243,7 @@ class LibrdkafkaProducer:
                 **_common(settings),
                 "transactional.id": transactional_id,
                 "transaction.timeout.ms": settings.transaction_timeout_ms,
-                "message.timeout.ms": max(settings.request_timeout_ms + 1_000, settings.transaction_timeout_ms - 3_000),
+                "message.timeout.ms": settings.delivery_timeout_ms,
                 "linger.ms": 5,
                 "batch.size": 131_072,
                 "compression.type": "lz4",
