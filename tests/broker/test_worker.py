@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from kafka import KafkaProducer
 
 from whydrift.core.state import StateError
 from whydrift.shell.clients import Client, GroupMetadata, KafkaClientError, KafkaSetupError, Message, Producer
@@ -461,3 +462,23 @@ def test_an_unreachable_broker_ends_the_worker_with_a_clear_error(name: str, clo
     settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{closed_port}", group_id=name, request_timeout_ms=600)
     with pytest.raises(KafkaSetupError, match="no broker answered"):
         Worker(settings, CountingPipelines(), connect).run()
+
+
+def test_a_record_far_beyond_the_usual_limit_is_rejected_with_its_beginning_and_its_origin(
+    real_cluster: Cluster,
+) -> None:
+    topics = real_cluster.settings.topics
+    real_cluster.admin.create_topic(topics.events, 1, 1, {"max.message.bytes": "8000000"})
+    real_cluster.create(1)
+    producer = KafkaProducer(bootstrap_servers=real_cluster.settings.bootstrap_servers, max_request_size=8_000_000)
+    for value in (b"1", b"x" * 6_000_000, b"2", b"3"):
+        producer.send(topics.events, value, partition=0).get(DEADLINE_S)
+    producer.close()
+    with running(real_cluster) as one:
+        one.until_records(4)
+    (record,) = real_cluster.read(topics.rejected)
+    assert record.value == b"x" * len(record.value or b"")
+    assert 800_000 < len(record.value) < 1_000_000
+    headers = dict(record.headers)
+    assert (headers["whydrift.offset"], headers["whydrift.bytes"]) == (b"1", b"6000000")
+    assert diagnoses(real_cluster) == wanted(real_cluster)

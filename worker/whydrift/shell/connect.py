@@ -11,14 +11,24 @@ from whydrift.shell.kafka_settings import KafkaSettings
 
 def connect(settings: KafkaSettings) -> Client:
     """A client for these brokers. Raises KafkaSetupError: a package is missing, or no broker answers."""
+    _check(settings)
+    if settings.client == "librdkafka":
+        return _librdkafka(settings)
+    return _kafka_python(settings)
+
+
+def _check(settings: KafkaSettings) -> None:
+    """What the client libraries would say later, in other words, or not at all."""
+    security = settings.security
+    if security.ca_file is not None and not security.ca_file.is_file():
+        raise KafkaSetupError(f"kafka.security.ca_file is {security.ca_file}: no such file")
+    if security.protocol.startswith("SASL") and not (security.username and security.password):
+        raise KafkaSetupError(f"kafka.security.protocol is {security.protocol}: it needs username and password")
     if settings.transaction_timeout_ms < 2 * settings.request_timeout_ms:
         raise KafkaSetupError(
             f"kafka.transaction_timeout_ms is {settings.transaction_timeout_ms}: it must be at least twice "
             f"kafka.request_timeout_ms ({settings.request_timeout_ms}), or one slow answer costs a transaction"
         )
-    if settings.client == "librdkafka":
-        return _librdkafka(settings)
-    return _kafka_python(settings)
 
 
 def _kafka_python(settings: KafkaSettings) -> Client:
