@@ -129,7 +129,8 @@ def real_cluster(request: pytest.FixtureRequest, name: str) -> Iterator[Cluster]
 class Member:
     """A consumer that polls in a thread of its own, as a worker would, and what it has been given so far."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, busy_s: float = 0.0) -> None:
+        self._busy_s = busy_s
         self.owned: set[int] = set()
         self.revoked: set[int] = set()
         self.joined = False
@@ -147,6 +148,7 @@ class Member:
             while not self._orders.empty():
                 self._orders.get()()
             self._poll()
+            self._over.wait(self._busy_s)
         self._consumer.close()
 
     def _poll(self) -> None:
@@ -206,11 +208,11 @@ class Member:
 
 @pytest.fixture
 def join(cluster: Cluster) -> Iterator[Callable[..., Member]]:
-    """Make members of the group, with these settings changed; they leave at the end."""
+    """Make members of the group, with these settings changed, busy for so long between polls; they leave at the end."""
     members: list[Member] = []
 
-    def make(**changes: Any) -> Member:
-        members.append(Member(cluster.client(replace(cluster.settings, **changes))))
+    def make(busy_s: float = 0.0, **changes: Any) -> Member:
+        members.append(Member(cluster.client(replace(cluster.settings, **changes)), busy_s))
         return members[-1]
 
     yield make

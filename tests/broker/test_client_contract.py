@@ -190,6 +190,22 @@ def test_a_second_member_takes_over_a_part_and_leaving_gives_it_back(cluster: Cl
     first.until_owning({0, 1})
 
 
+def test_members_that_are_busy_between_short_polls_find_to_an_assignment_all_the_same(
+    cluster: Cluster, join: Join
+) -> None:
+    """kafka-python alone forgets a JoinGroup that was answered between two polls, and joins for ever."""
+    cluster.create(4)
+    first = join(busy_s=0.4).until_owning({0, 1, 2, 3})
+    second = join(busy_s=0.4)
+    second.until(lambda: len(second.owned) == 2, "the second member owns two")
+    first.until(lambda: len(first.owned) == 2, "the first member owns two")
+    for member in (first, second):
+        for partition in member.owned:
+            member.start_at(partition, 0)
+            cluster.send(cluster.settings.topics.events, [b"x"], partition)
+    assert {record.partition for member in (first, second) for record in member.until_records(2)} == {0, 1, 2, 3}
+
+
 def test_a_spare_member_is_told_that_it_joined_although_it_is_given_nothing(cluster: Cluster, join: Join) -> None:
     cluster.create(1)
     first = join().until_owning({0})
