@@ -64,12 +64,13 @@ class ColumnView:
     @cached_property
     def current(self) -> Floats:
         """Usable current values only."""
-        return self.current_values[self.current_presence == Presence.PRESENT]
+        usable: Floats = self.current_values[self.current_presence == Presence.PRESENT]
+        return usable
 
     @cached_property
     def healthy(self) -> Floats:
         """Usable values of health: the sample where there is one, else the stored quantiles; never codes from quantiles."""
-        sample = self.reference_values[self.reference_presence == Presence.PRESENT]
+        sample: Floats = self.reference_values[self.reference_presence == Presence.PRESENT]
         if len(sample) or self.reference.kind.is_coded:
             return sample
         return self.reference.quantiles

@@ -36,15 +36,22 @@ class EvidenceProcess:
             self._log_f[place, :, : len(one.weights)] = one.log_f
             self._weights[place, : len(one.weights)] = one.weights
         self._m = np.zeros((signals, most))
-        self._onset = np.zeros((signals, most), np.int64)
+        self._cusum = np.zeros((signals, most))
+        self._onset_ms = np.zeros((signals, most), np.int64)
+        self._onset_offset = np.zeros((signals, most), np.int64)
         self._recent = np.zeros((signals, most))
 
-    def update(self, counts: Floats, first_row: int) -> None:
-        """Take a chunk: `counts` (signals, bins); `first_row` is the running number of the chunk's first row."""
-        factor = np.exp(np.clip(np.matmul(counts[:, None, :], self._log_f)[:, 0, :], -300.0, 300.0))
-        np.copyto(self._onset, first_row, where=self._m < 1.0)
+    def update(self, counts: Floats, first_ms: int, first_offset: int) -> None:
+        """Take a chunk: `counts` (signals, bins), and where its first row stands in the stream."""
+        log_e = np.clip(np.matmul(counts[:, None, :], self._log_f)[:, 0, :], -300.0, 300.0)
+        factor = np.exp(log_e)
         self._m = np.minimum((self._m + 1.0) * factor, _CAP)
         self._recent = np.minimum((self._recent + 1.0) * factor, _CAP)
+        # The onset is where a CUSUM of the same bets last left zero: Shiryaev-Roberts has no such moment.
+        starts = self._cusum <= 0.0
+        np.copyto(self._onset_ms, first_ms, where=starts)
+        np.copyto(self._onset_offset, first_offset, where=starts)
+        self._cusum = np.maximum(self._cusum, 0.0) + log_e
 
     def log10(self) -> Floats:
         """Evidence of each signal now, as decimal logarithm; −∞ before the first chunk."""
@@ -63,19 +70,29 @@ class EvidenceProcess:
 
     def reset(self, signal: int) -> None:
         """Forget all evidence on one signal, as after recovery."""
-        self._m[signal] = 0.0
-        self._recent[signal] = 0.0
+        self._m[signal] = self._recent[signal] = self._cusum[signal] = 0.0
 
-    def onset(self, signal: int) -> int:
-        """Running number of the row from which the strongest bet of a signal has been gaining."""
-        return int(self._onset[signal, int(np.argmax(self._m[signal] * self._weights[signal]))])
+    def onset(self, signal: int) -> tuple[int, int]:
+        """Time (epoch milliseconds) and offset of the row from which the strongest bet of a signal has been gaining."""
+        best = int(np.argmax(self._m[signal] * self._weights[signal]))
+        return int(self._onset_ms[signal, best]), int(self._onset_offset[signal, best])
 
     def snapshot(self) -> dict[str, Any]:
-        return {"m": self._m, "onset": self._onset, "recent": self._recent}
+        return {name: getattr(self, f"_{name}") for name in _STATE}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot made with the same bets."""
-        self._m, self._onset, self._recent = state["m"], state["onset"], state["recent"]
+        for name in _STATE:
+            setattr(self, f"_{name}", state[name])
+
+    def carry(self, signal: int, old: "EvidenceProcess", place: int) -> None:
+        """Take over one signal's evidence from a process where the same bets stood at `place`."""
+        width = int((self._weights[signal] > 0).sum())
+        for name in _STATE:
+            getattr(self, f"_{name}")[signal, :width] = getattr(old, f"_{name}")[place, :width]
+
+
+_STATE = ("m", "recent", "cusum", "onset_ms", "onset_offset")
 
 
 def mixture_log10(bets: Bets, counts: NDArray[Any]) -> float:

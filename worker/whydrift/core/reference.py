@@ -42,7 +42,8 @@ class ColumnReference:
     rows: rows the reference rests on, of which `null`, `absent` and `foreign` had no usable value; n: the others.
     repeated of n values equalled one of the REPEAT_WINDOW before them; distinct: number of distinct values.
     Numeric (and embedding norms): `edges` between bins, `quantiles` (QUANTILES,), `atoms` (value → share, ≥ 1 %).
-    Coded: `shares` by category, most frequent first; `singletons`: categories seen once (Good-Turing).
+    Coded: `shares` by category, most frequent first.
+    singletons: distinct values seen once, of which Good-Turing makes the rate of values never seen.
     masses: share of each bin, (BINS,).
     """
 
@@ -71,6 +72,13 @@ class ColumnReference:
     def is_discrete(self) -> bool:
         """Whether every value a numeric column may have is known."""
         return not self.kind.is_coded and 0 < self.distinct <= _DISCRETE
+
+    @property
+    def used_bins(self) -> NDArray[np.intp]:
+        """The bins a value can fall into."""
+        if not self.kind.is_coded:
+            return np.arange(len(self.edges) + 1)
+        return np.append(np.flatnonzero(self.masses[:UNSEEN]), UNSEEN)
 
     @property
     def low(self) -> float:
@@ -188,7 +196,7 @@ def _learn_numeric(values: Floats, common: dict[str, Any]) -> ColumnReference:
         quantiles=np.quantile(values, np.linspace(0, 1, QUANTILES)) if len(values) else np.full(QUANTILES, np.nan),
         atoms={float(distinct[i]): float(shares[i]) for i in heavy if shares[i] >= 0.01 and counts[i] > 1},
         shares={},
-        singletons=0,
+        singletons=int((counts == 1).sum()),
     )
 
 

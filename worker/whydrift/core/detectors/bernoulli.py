@@ -12,7 +12,7 @@ _ODDS = (1.5, 2.0, 4.0, 11.0, 0.5, 0.2)
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
-    log_f = rate_bets(np.array([0.0, 1.0]), float(masses[1] * tolerance.n), tolerance, _ODDS, len(_ODDS))
+    log_f = rate_bets(np.array([[0.0, 1.0]]), masses, tolerance, _ODDS, len(_ODDS))
     return Bets(log_f, np.full(len(_ODDS), 1 / len(_ODDS)))
 
 

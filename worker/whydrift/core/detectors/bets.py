@@ -78,24 +78,26 @@ def shape_bets(phi: Floats, masses: Floats, tolerance: Tolerance, shapes: int) -
     return np.log(np.stack(steps, axis=1))
 
 
-def rate_bets(inside: Floats, ones: float, tolerance: Tolerance, odds: Sequence[float], bets: int) -> Floats:
-    """Bets that the share of events in certain bins rose (odds > 1) or fell (odds < 1): (bins, len(odds)), as log f.
+def rate_bets(inside: Floats, masses: Floats, tolerance: Tolerance, odds: Sequence[float], bets: int) -> Floats:
+    """Bets that the share of events in a set of bins rose (odds > 1) or fell (odds < 1), as log f.
 
-    inside: 1.0 for the bins counted, else 0.0; ones: reference values in them. The bet compares the alternative with the
-    edge of the tolerance; E f is monotone in the true rate and 1 at that edge, so ≤ 1 in all of health.
+    inside: (sets, bins), 1.0 where a bin belongs to the set; masses: (bins,). Result: (bins, sets × len(odds)).
+    Each bet compares its alternative with the edge of the tolerance: E f is monotone in the true rate and 1 at that edge,
+    so ≤ 1 in all of health. `bets` is the number of bets of the signal, which share CONFIDENCE.
     """
-    upper = float(tolerance.upper(np.array(ones), bets))
-    lower = float(tolerance.lower(np.array(ones), bets))
-    columns = [_rate_bet(inside, upper if factor > 1 else lower, factor) for factor in odds]
-    return np.stack(columns, axis=1)
-
-
-def _rate_bet(inside: Floats, edge: float, factor: float) -> Floats:
-    if not 0 < edge < 1:  # health reaches to the end of the scale on this side: nothing to bet on
-        return np.zeros_like(inside)
-    alternative = float(_odds_times(np.array(edge), factor))
-    hit, miss = np.log(alternative / edge), np.log((1 - alternative) / (1 - edge))
-    return np.where(inside > 0, hit, miss)
+    ones = inside @ masses * tolerance.n
+    upper, lower = tolerance.upper(ones, bets), tolerance.lower(ones, bets)
+    columns = []
+    for factor in odds:
+        edge = upper if factor > 1 else lower
+        # Where health reaches to the end of the scale on this side there is nothing to bet on.
+        possible = (edge > 0) & (edge < 1)
+        edge = np.where(possible, edge, 0.5)
+        alternative = _odds_times(edge, factor)
+        hit = np.where(possible, np.log(alternative / edge), 0.0)
+        miss = np.where(possible, np.log((1 - alternative) / (1 - edge)), 0.0)
+        columns.append(np.where(inside.T > 0, hit, miss))
+    return np.concatenate(columns, axis=1)
 
 
 def _odds_times(rate: Floats, factor: float) -> Floats:

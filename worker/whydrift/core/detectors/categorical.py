@@ -9,11 +9,8 @@ _ODDS = (1.5, 4.0, 11.0, 0.5, 0.2)
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
-    counts = masses * tolerance.n
-    bins = len(masses)
-    bets = bins * len(_ODDS)
-    columns = [rate_bets(np.eye(bins)[i], float(counts[i]), tolerance, _ODDS, bets) for i in range(bins)]
-    return Bets(np.concatenate(columns, axis=1), np.full(bets, 1 / bets))
+    bets = len(masses) * len(_ODDS)
+    return Bets(rate_bets(np.eye(len(masses)), masses, tolerance, _ODDS, bets), np.full(bets, 1 / bets))
 
 
 FAMILY = Family("categorical", _make)

@@ -18,24 +18,22 @@ _LOCAL_WEIGHT = 0.25
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
+    bins = len(masses)
     u = np.cumsum(masses) - masses / 2
-    counts = masses * tolerance.n
     low, high = _tails(masses)
-    bets = len(masses) + 12
-    columns = [shape_bets(phi, masses, tolerance, bets) for phi in (2 * u - 1, 6 * u**2 - 6 * u + 1)]
-    for tail in (low, high, np.maximum(low, high)):
-        columns.append(rate_bets(tail, float(counts @ tail), tolerance, _TAIL_ODDS, bets))
-    shaped = np.concatenate(columns, axis=1)
-    local = [
-        rate_bets(np.eye(len(masses))[i], float(counts[i]), tolerance, _LOCAL_ODDS, bets) for i in range(len(masses))
-    ]
-    weights = np.concatenate(
+    bets = bins + 12
+    shaped = np.concatenate(
         [
-            np.full(shaped.shape[1], (1 - _LOCAL_WEIGHT) / shaped.shape[1]),
-            np.full(len(masses), _LOCAL_WEIGHT / len(masses)),
-        ]
+            shape_bets(2 * u - 1, masses, tolerance, bets),
+            shape_bets(6 * u**2 - 6 * u + 1, masses, tolerance, bets),
+            rate_bets(np.stack([low, high, np.maximum(low, high)]), masses, tolerance, _TAIL_ODDS, bets),
+        ],
+        axis=1,
     )
-    return Bets(np.concatenate([shaped, *local], axis=1), weights)
+    local = rate_bets(np.eye(bins), masses, tolerance, _LOCAL_ODDS, bets)
+    shares = [(1 - _LOCAL_WEIGHT, shaped.shape[1]), (_LOCAL_WEIGHT, local.shape[1])]
+    weights = np.concatenate([np.full(count, share / count) for share, count in shares])
+    return Bets(np.concatenate([shaped, local], axis=1), weights)
 
 
 def _tails(masses: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,78 @@
+"""Which signals a column has, and the bets on each.
+
+Belongs here: names of aspects, and the step from a reference to bets. Not here: evidence (`evidence`), rows (`monitor`).
+"""
+
+from dataclasses import replace
+from enum import StrEnum
+
+import numpy as np
+
+from whydrift.core.columns import Floats
+from whydrift.core.detectors import families
+from whydrift.core.detectors.bets import Bets, Tolerance
+from whydrift.core.reference import BINS, ColumnReference
+
+
+class Aspect(StrEnum):
+    """The part of a signal's name after its column."""
+
+    DISTRIBUTION = "distribution"
+    MISSING = "missing"
+    """null, or the key absent"""
+    TYPE = "type"
+    """a value of another type than the column's"""
+    OUT_OF_RANGE = "out_of_range"
+    """a quantity beyond all of the reference"""
+    UNSEEN = "unseen"
+    """a category, or a value of a discrete quantity, that the reference does not have"""
+    REPEATED = "repeated"
+    """equal to one of the 32 values before it"""
+
+
+_FAMILIES = families()
+_REPEATED_LIMIT = 0.5
+"""Columns that repeat more often than this in health say nothing by repeating."""
+_RANGE_ONES = 2.0
+"""Values expected beyond the reference's ends in as many new values as the reference has: one on each side."""
+
+
+def flag_aspects(reference: ColumnReference) -> list[Aspect]:
+    """The yes-or-no signals of a column."""
+    aspects = [Aspect.MISSING, Aspect.TYPE]
+    if not reference.kind.is_coded:
+        aspects.append(Aspect.OUT_OF_RANGE)
+    if reference.kind.is_coded or reference.is_discrete:
+        aspects.append(Aspect.UNSEEN)
+    if reference.n and reference.repeated / reference.n <= _REPEATED_LIMIT:
+        aspects.append(Aspect.REPEATED)
+    return aspects
+
+
+def flag_share(reference: ColumnReference, aspect: Aspect) -> tuple[float, int]:
+    """How many of how many values had a flag in health: (ones, n)."""
+    if aspect is Aspect.MISSING:
+        return reference.null + reference.absent, reference.rows
+    if aspect is Aspect.TYPE:
+        return reference.foreign, reference.rows
+    if aspect is Aspect.OUT_OF_RANGE:
+        return min(_RANGE_ONES, reference.n), reference.n
+    if aspect is Aspect.UNSEEN:
+        return reference.singletons, reference.n
+    return reference.repeated, reference.n
+
+
+def flag_bets(ones: float, tolerance: Tolerance) -> Bets:
+    """Bets on a yes-or-no signal that was yes `ones` times in `tolerance.n`."""
+    share = ones / max(tolerance.n, 1)
+    return _FAMILIES["bernoulli"].make(np.array([1 - share, share]), tolerance)
+
+
+def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
+    """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet."""
+    used = reference.used_bins
+    family = _FAMILIES["categorical" if reference.kind.is_coded else "numeric"]
+    bets = family.make(reference.masses[used], replace(tolerance, n=reference.n))
+    log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
+    log_f[used] = bets.log_f
+    return Bets(log_f, bets.weights)

@@ -1,0 +1,66 @@
+"""A stand-in for the watched model: what prediction do these inputs make expect?
+
+An additive model over the bins of the inputs, `f(x) = mean + Σ table[column, bin]`, fitted by ridge regression. It needs no
+scaling, takes missing values and categories as they are, and costs one look-up a value. The residual `s − f(x)` tells "the
+model broke" (residual moves) from "the world changed" (inputs move, residual stays), before a label arrives.
+
+Limits: no interactions; what the inputs' bins do not tell stays in the residual and only makes it less sensitive.
+Fitted on half of the rows; the other half gives the residual's reference, or it would be too narrow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from whydrift.core.columns import Floats
+from whydrift.core.reference import BINS
+
+_RIDGE = 5.0
+"""Penalty, as a number of rows: a bin seen less often than this is mostly disregarded."""
+_MAX_ROWS = 1_500
+"""Rows fitted on: the cost of fitting grows with their cube, whatever the number of inputs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surrogate:
+    """`table` (columns, BINS + 1): a bin's contribution; the last place is for rows without a usable value."""
+
+    mean: float
+    table: Floats
+
+    def expect(self, bins: NDArray[np.intp]) -> Floats:
+        """Expected prediction of rows given the inputs' bins (rows, columns) → (rows,)."""
+        if not self.table.shape[0]:
+            return np.full(len(bins), self.mean)
+        return self.mean + self.table[np.arange(self.table.shape[0]), bins].sum(axis=1)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"mean": self.mean, "table": self.table}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Surrogate":
+        return cls(state["mean"], state["table"])
+
+
+def fit_surrogate(bins: NDArray[np.intp], target: Floats) -> Surrogate:
+    """Fit on rows: bins (rows, columns), target (rows,), NaN rows are left out. Without any row it expects 0."""
+    usable = np.flatnonzero(~np.isnan(target))[-_MAX_ROWS:]
+    bins, target = bins[usable], target[usable]
+    columns = bins.shape[1]
+    mean = float(target.mean()) if len(target) else 0.0
+    if not len(target) or not columns:
+        return Surrogate(mean, np.zeros((columns, BINS + 1)))
+    # The dual form: rows² instead of (columns × bins)², so that a thousand inputs cost the same as ten.
+    kernel = np.zeros((len(bins), len(bins)))
+    for column in range(columns):
+        kernel += bins[:, column][:, None] == bins[:, column][None, :]
+    kernel[np.diag_indices_from(kernel)] += _RIDGE
+    weights = cho_solve(cho_factor(kernel, lower=True), target - mean)
+    table = np.zeros((columns, BINS + 1))
+    for column in range(columns):
+        np.add.at(table[column], bins[:, column], weights)
+    return Surrogate(mean, table)
