@@ -3,6 +3,7 @@
 Belongs here: fields, and rules between fields. Not here: single values and their limits (`values`), the output (`diagnosis`).
 """
 
+import json
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -161,7 +162,7 @@ class ModelDescription(Wire):
                         RejectReason.INVALID_VALUE,
                         "{field} names {name} twice",
                         field=field,
-                        name=ascii(part.name)[:80],
+                        name=json.dumps(part.name)[:80],
                     )
                 seen.add(part.name)
         return self
