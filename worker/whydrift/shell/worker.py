@@ -89,6 +89,7 @@ class Worker:
         self._progress_s = float("-inf")
         self._last_commit_s: float | None = None
         self._last_record_s = 0.0
+        self._last_turn_s: float | None = None
 
     # --- for other threads
 
@@ -100,7 +101,8 @@ class Worker:
         now_s = self._clock_s()
         age_s = None if self._last_commit_s is None else now_s - self._last_commit_s
         record_age_s = now_s - self._last_record_s if self._status.running else None
-        return replace(self._status, commit_age_s=age_s, record_age_s=record_age_s)
+        turn_age_s = None if self._last_turn_s is None else now_s - self._last_turn_s
+        return replace(self._status, commit_age_s=age_s, record_age_s=record_age_s, turn_age_s=turn_age_s)
 
     def pipelines_status(self) -> tuple[PartitionStatus, ...]:
         """As of about a second ago: the loop takes the picture between two turns."""
@@ -127,6 +129,7 @@ class Worker:
 
     def _loop(self) -> None:
         while not self._stopping:
+            self._last_turn_s = self._clock_s()
             try:
                 self._turn()
             except KafkaClientError as error:

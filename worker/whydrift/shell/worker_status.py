@@ -61,6 +61,8 @@ class WorkerStatus:
     """Since the last commit, or since everything read so far was already committed; None before the first."""
     record_age_s: float | None = None
     """Since the last record was read from any partition (since start, before the first): the silence of the whole feed."""
+    turn_age_s: float | None = None
+    """Since the loop last came round, with or without records; None before it did. Large: something in it hangs."""
     rejects_by_reason: Mapping[str, int] = field(default_factory=dict)
     partitions: tuple[PartitionProgress, ...] = ()
     last_error: str | None = None
