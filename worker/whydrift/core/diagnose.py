@@ -1,0 +1,464 @@
+"""From a case to findings: the order of elimination over all rules.
+
+Each rule proposes what it sees. Then, greedily: the best proposal leads a finding and takes the alarms that are its own and
+those it drags along; proposals for the same alarms are its rivals, and become further causes of the same finding; what is
+left goes to the next best. What nothing explains is `unknown`, and said to be.
+
+A proposal's *own* signals identify its fault (for a broken input, the alarms of that input); the others follow from it (the
+model answers otherwise, and errs). A proposal whose own signals merely follow from one on a higher rung is explained away.
+
+Belongs here: that judgement, how probable, how severe, and the summary line. Not here: rules (`faults/`), what a signal's
+numbers look like (`exhibits`), how findings become incidents (`incidents`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from math import isfinite
+
+from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
+from whydrift.core.exhibits import exhibit, since
+from whydrift.core.faults import rules
+from whydrift.core.faults.inputs import listed
+from whydrift.core.faults.rule import Proposal, Rule, Rung
+from whydrift.core.settings import DAY_MS
+from whydrift_schemas import Cause, Evidence, Impact, RuledOut
+from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
+
+MAX_CAUSES = 3
+MAX_RULED_OUT = 6
+MAX_EVIDENCE = 6
+MAX_SUMMARY = 200
+_EXPLAINS_AWAY = 0.3
+"""Fit from which a higher rung explains away what follows from it: an input that moved moves the answers, whatever moved it."""
+_SURE = 0.7
+"""Fit from which a proposal keeps its own signals, though they may follow from another one as well."""
+_RIVAL_SHARE = 0.5
+"""Part of the leading proposal's own signals that another must own as well to be an alternative to it."""
+_LEAST_PROBABILITY = 0.02
+"""Less probable causes are ruled out instead."""
+_CLOSE = 0.33
+"""A second cause with at least this part of the first one's probability is named in the summary."""
+_UNKNOWN_LEADS = 0.65
+"""Probability that none of the proposals is right from which `unknown` comes first."""
+_MAX_FIT = 0.99
+_MAX_LOOKS = 6
+"""Rules asked again about what other findings left, per case: each look costs as much as the first."""
+MAX_HEADLINE = 150
+_LEAD_ROWS, _LAG_ROWS = 300.0, 2_000.0
+"""What follows from a fault begins, as far as onsets can be estimated, at most so many events before it, or after it."""
+_LOSS_GROWTH = 1.25
+"""Realised loss against its reference from which the model's users are hurt."""
+_UNKNOWN_FIT = 0.9
+_UNKNOWN_ACTION = "Look at raw events since the onset; ask what was released, or changed upstream, at that time."
+_HOUR_MS = DAY_MS / 24
+_ANSWERS = ("prediction", "decision", "residual")
+_INPUT_FAMILIES = (Family.DATA_QUALITY, Family.DATA_DRIFT)
+_MODEL_FAMILIES = (Family.MODEL_PARAMETERS, Family.MODEL_STRUCTURE)
+_CRITICAL = (Fault.ERROR_SURGE, Fault.FALLBACK_ANSWERS, Fault.PARAMETER_CORRUPTION, Fault.WRONG_MODEL)
+_HARMLESS = (Fault.COVARIATE_DRIFT, Fault.NEW_CATEGORY)
+"""Nothing to do about at night while the model's answers have not moved."""
+_IDENTIFYING: Mapping[Fault, tuple[str, ...]] = {
+    Fault.MISSING_VALUES: ("missing",),
+    Fault.DUPLICATE_EVENTS: ("duplicates", "backwards"),
+}
+"""Aspects (or free signals) that identify a fault which disturbs other alarms of the same inputs in passing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that broke: the alarmed signals it accounts for, and what it may be.
+
+    causes: most probable first; their probabilities and that of none of them make 1. own_signals: the signals that identify
+    it, without those that follow. decider: the measurement that would decide between the first two causes, "" = none needed.
+    onset_ms: the strongest own signal's. rival: the second cause's headline where it is nearly as probable, else "".
+    """
+
+    causes: tuple[Cause, ...]
+    ruled_out: tuple[RuledOut, ...]
+    signals: frozenset[str]
+    own_signals: frozenset[str]
+    headline: str
+    decider: str
+    severity: Severity
+    impact: Impact | None
+    evidence: tuple[Evidence, ...]
+    onset_ms: int
+    rival: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Suspect:
+    """A proposal with its rung, its own signals, and those that follow from it."""
+
+    rung: Rung
+    proposal: Proposal
+    own: frozenset[str]
+    drags: frozenset[str]
+
+    @property
+    def is_sure_of_input(self) -> bool:
+        """Whether it names an input's fault so well that nothing above explains it away."""
+        return FAMILY_OF[self.proposal.fault] in _INPUT_FAMILIES and self.proposal.fit >= _SURE
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Best first; equal ones by name, so that nothing depends on the order of a set."""
+        p = self.proposal
+        return (-round(p.fit, 3), self.rung, -len(self.own), p.fault, p.features, p.headline)
+
+
+def diagnose(case: Case) -> tuple[Finding, ...]:
+    """Every alarmed signal is in exactly one finding; the surest first, `unknown` last; () when nothing is alarmed."""
+    left = frozenset(signal.signal for signal in case.alarmed)
+    if not left:
+        return ()
+    bench = _Bench(case)
+    found = []
+    while (lead := bench.lead(left)) is not None:
+        taken = (lead.own & left) | (lead.drags & left) - bench.kept_by_others(lead, left)
+        rivals = bench.rivals(lead, taken)
+        left -= taken
+        found.append(_finding(case, lead, rivals, taken, bench.explained_away(lead, rivals, taken, left)))
+    if left:
+        found.append(_finding(case, _unknown(case, left), [], left, []))
+    return _with_ruled_out(case, found, bench.ruled_out)
+
+
+# -- suspects ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _rules() -> tuple[Rule, ...]:
+    return rules()
+
+
+class _Bench:
+    """All suspects of one case, best first, and what the rules have ruled out."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._suspects: list[_Suspect] = []
+        self._looks = 0
+        self.ruled_out: list[RuledOut] = []
+        for rule in _rules():
+            if rule.rung is not Rung.UNKNOWN:
+                suspects, no = _ask(rule, case)
+                self._suspects += suspects
+                self.ruled_out += no
+        self._suspects.sort(key=lambda suspect: suspect.rank)
+
+    def lead(self, left: frozenset[str]) -> _Suspect | None:
+        """The best suspect for what is left that no higher rung explains away; None where nobody explains any of it."""
+        while True:
+            self._suspects = [suspect for suspect in self._suspects if suspect.own & left]
+            best = next((suspect for suspect in self._suspects if not self._is_explained_away(suspect, left)), None)
+            if best is None or best.own <= left or self._looks == _MAX_LOOKS:
+                return best
+            self._look_again(best.proposal.fault, left)
+
+    def _look_again(self, fault: Fault, left: frozenset[str]) -> None:
+        """Ask a rule about what is left: of a part of what it saw, it may say something else."""
+        self._looks += 1
+        rule = next(rule for rule in _rules() if rule.fault == fault)
+        again, _ = _ask(rule, _reduced(self._case, left))
+        others = [suspect for suspect in self._suspects if suspect.proposal.fault != fault]
+        self._suspects = sorted(others + again, key=lambda suspect: suspect.rank)
+
+    def _is_explained_away(self, suspect: _Suspect, left: frozenset[str]) -> bool:
+        return any(
+            other.proposal.fit >= _EXPLAINS_AWAY and self._follows(suspect, other, left) for other in self._suspects
+        )
+
+    def _follows(self, suspect: _Suspect, other: _Suspect, left: frozenset[str]) -> bool:
+        """Whether most of a suspect's own signals merely follow from another one on a higher rung."""
+        if other.rung >= suspect.rung or suspect.is_sure_of_input:
+            return False
+        own = suspect.own & left
+        followed = [name for name in own & other.drags if self._is_timely(other, name)]
+        return 2 * len(followed) > len(own)
+
+    def _is_timely(self, cause: _Suspect, follower: str) -> bool:
+        """Whether a signal began when it should if it follows: not well before its cause, nor, for answers, long after."""
+        per_hour = self._case.arrivals.expected_per_hour
+        if not per_hour:
+            return True
+        onsets = self._case.onset_dates
+        lag_rows = (onsets[follower] - min(onsets[name] for name in cause.own)) * per_hour / _HOUR_MS
+        is_answer = follower.startswith(_ANSWERS)
+        return lag_rows >= -_LEAD_ROWS and (lag_rows <= _LAG_ROWS or not is_answer)
+
+    def kept_by_others(self, lead: _Suspect, left: frozenset[str]) -> frozenset[str]:
+        """Signals that may follow from the leading suspect, but are the own ones of a sure one that does not follow from it."""
+        kept: set[str] = set()
+        for other in self._suspects:
+            is_other = other is not lead and other.proposal.fit >= _SURE and not other.own & lead.own
+            if is_other and other.own & lead.drags and not self._follows(other, lead, left):
+                kept |= other.own & left
+        return frozenset(kept)
+
+    def rivals(self, lead: _Suspect, taken: frozenset[str]) -> list[_Suspect]:
+        """Suspects for (mostly) the same own signals, best first, one of each fault."""
+        own = lead.own & taken
+        found: dict[Fault, _Suspect] = {}
+        for suspect in self._suspects:
+            is_same = len(suspect.own & own) >= _RIVAL_SHARE * len(own)
+            if is_same and suspect.proposal.fault != lead.proposal.fault:
+                found.setdefault(suspect.proposal.fault, suspect)
+        return list(found.values())
+
+    def explained_away(
+        self, lead: _Suspect, rivals: Sequence[_Suspect], taken: frozenset[str], left: frozenset[str]
+    ) -> list[RuledOut]:
+        """Suspects that this finding leaves nothing to explain, and why they are not it."""
+        found = []
+        for suspect in self._suspects:
+            if suspect is lead or suspect in rivals or not suspect.own & taken or suspect.own & left:
+                continue
+            if suspect.own & lead.own:
+                because = f"explains {listed(sorted(suspect.own & lead.own))} only: {suspect.proposal.headline}"
+            else:
+                because = f"what speaks for it follows from this: {lead.proposal.headline}"
+            found.append(RuledOut(fault=suspect.proposal.fault, because=because))
+        return found
+
+
+def _ask(rule: Rule, case: Case) -> tuple[list[_Suspect], list[RuledOut]]:
+    alarmed = {signal.signal: signal for signal in case.alarmed}
+    suspects, no = [], []
+    for answer in rule.examine(case):
+        if isinstance(answer, RuledOut):
+            no.append(answer)
+        elif signals := [alarmed[name] for name in answer.explains if name in alarmed]:
+            suspects.append(_suspect(rule.rung, answer, signals))
+    return suspects, no
+
+
+def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) -> _Suspect:
+    names = frozenset(signal.signal for signal in signals)
+    marks = _IDENTIFYING.get(proposal.fault, ())
+    own = frozenset(s.signal for s in signals if s.aspect in marks or s.signal in marks)
+    if not own and FAMILY_OF[proposal.fault] in _INPUT_FAMILIES:
+        own = frozenset(s.signal for s in signals if not _is_consequence(s, proposal))
+    own = own or names
+    return _Suspect(rung, proposal, own, names - own)
+
+
+def _is_consequence(signal: SignalEvidence, proposal: Proposal) -> bool:
+    """Whether a signal follows from a broken input. (An input may be called `loss`: then its alarm is its own.)"""
+    return signal.column in (*_ANSWERS, "loss", "actual") and signal.column not in proposal.features
+
+
+def _reduced(case: Case, left: frozenset[str]) -> Case:
+    """The case in which only these signals are alarmed: the others are accounted for."""
+
+    def quiet(signal: SignalEvidence) -> SignalEvidence:
+        return replace(signal, is_alarmed=False) if signal.is_alarmed and signal.signal not in left else signal
+
+    def views(group: Mapping[str, ColumnView]) -> dict[str, ColumnView]:
+        return {
+            name: replace(view, signals={a: quiet(s) for a, s in view.signals.items()}) if view.is_alarmed() else view
+            for name, view in group.items()
+        }
+
+    def rate(picture: RatePicture) -> RatePicture:
+        return picture if picture.evidence is None else replace(picture, evidence=quiet(picture.evidence))
+
+    return replace(
+        case,
+        features=views(case.features),
+        outputs=views(case.outputs),
+        labels=views(case.labels),
+        world={name: quiet(signal) for name, signal in case.world.items()},
+        guards=tuple(quiet(signal) for signal in case.guards),
+        arrivals=rate(case.arrivals),
+        label_arrivals=rate(case.label_arrivals),
+    )
+
+
+def _unknown(case: Case, left: frozenset[str]) -> _Suspect:
+    """What nothing explains: in the words of the rule for it where it has some, else in ours."""
+    for rule in _rules():
+        if rule.rung is Rung.UNKNOWN:
+            for suspect in _ask(rule, _reduced(case, left))[0]:
+                return replace(suspect, own=left, drags=frozenset())
+    names = [signal.signal for signal in case.alarmed if signal.signal in left]
+    proposal = Proposal(
+        fault=Fault.UNKNOWN,
+        fit=_UNKNOWN_FIT,
+        explains=left,
+        headline=f"{listed(names)} changed, and no known fault explains it"[:MAX_HEADLINE],
+        explanation=f"No rule explains the alarms of {listed(names, 6)}.",
+        action=_UNKNOWN_ACTION,
+    )
+    return _Suspect(Rung.UNKNOWN, proposal, left, frozenset())
+
+
+# -- a finding ---------------------------------------------------------------------------------------------------
+
+
+def _finding(
+    case: Case, lead: _Suspect, rivals: Sequence[_Suspect], taken: frozenset[str], no: Sequence[RuledOut]
+) -> Finding:
+    own = lead.own & taken
+    signals = [signal for signal in case.alarmed if signal.signal in taken]
+    ordered = [s for s in signals if s.signal in own] + [s for s in signals if s.signal not in own]
+    causes, shown, unlikely = _causes([lead, *rivals])
+    is_close = len(causes) > 1 and causes[1].probability >= _CLOSE * causes[0].probability
+    second = shown[1] if is_close else None
+    deciders = [suspect.decider for suspect in shown[:2] if suspect.decider]
+    return Finding(
+        causes=causes,
+        ruled_out=(*unlikely, *no),
+        signals=taken,
+        own_signals=own,
+        headline=shown[0].headline,
+        decider=deciders[0] if len(causes) > 1 and deciders else "",
+        severity=severity(case, causes[0].fault, signals),
+        impact=_impact(case),
+        evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
+        onset_ms=since(case, ordered[0]),
+        rival=second.headline if second is not None else "",
+    )
+
+
+def _causes(suspects: Sequence[_Suspect]) -> tuple[tuple[Cause, ...], list[Proposal], list[RuledOut]]:
+    """The causes, most probable first, their proposals, and who is too improbable to be one.
+
+    A fit is read as the probability that a proposal has alone; its odds are shared with its rivals and with "none of them".
+    Rules lower their own fits for the look-alikes they know of, so no further prior is laid on rungs here.
+    """
+    proposals = [suspect.proposal for suspect in suspects]
+    fits = [min(max(proposal.fit, 0.0), _MAX_FIT) for proposal in proposals]
+    total = 1 + sum(fit / (1 - fit) for fit in fits)
+    likely = [(fit / (1 - fit) / total, proposal) for fit, proposal in zip(fits, proposals, strict=True)]
+    if 1 / total >= _UNKNOWN_LEADS and proposals[0].fault is not Fault.UNKNOWN:
+        likely = [(1 / total, _none_of(proposals[0])), *likely]
+    shown = [pair for pair in likely[:MAX_CAUSES] if pair[0] >= _LEAST_PROBABILITY or pair is likely[0]]
+    no = [
+        RuledOut(fault=proposal.fault, because=f"fits far less well ({proposal.fit:.2f}): {proposal.headline}")
+        for _, proposal in likely[len(shown) :]
+    ]
+    return tuple(_cause(proposal, p) for p, proposal in shown), [proposal for _, proposal in shown], no
+
+
+def _cause(proposal: Proposal, probability: float) -> Cause:
+    return Cause(
+        fault=proposal.fault,
+        family=FAMILY_OF[proposal.fault],
+        probability=round(probability, 3),
+        features=proposal.features,
+        replica=proposal.replica,
+        segment=None if proposal.segment is None else dict(proposal.segment),
+        explanation=proposal.explanation,
+        action=proposal.action,
+        undo=proposal.undo,
+    )
+
+
+def _none_of(best: Proposal) -> Proposal:
+    """`unknown` ahead of a proposal that hardly fits."""
+    names = listed(best.features or sorted(best.explains))
+    return replace(
+        best,
+        fault=Fault.UNKNOWN,
+        headline=f"{names} changed, and no known fault explains it well"[:MAX_HEADLINE],
+        explanation=f"What fits best does not fit well ({best.fit:.2f}): {best.headline}.",
+        action=_UNKNOWN_ACTION,
+        undo=None,
+    )
+
+
+def _with_ruled_out(case: Case, found: Sequence[Finding], general: Sequence[RuledOut]) -> tuple[Finding, ...]:
+    """Give each finding what the rules ruled out about its inputs; what names no input goes to the first finding."""
+    texts = [(no, set(_words(no.because))) for no in general]
+    inputs = {name for name, view in case.features.items() if view.is_alarmed()}
+    result = []
+    for place, finding in enumerate(found):
+        about = {name for cause in finding.causes for name in cause.features}
+        mine = [no for no, words in texts if words & about or (place == 0 and not words & inputs)]
+        result.append(replace(finding, ruled_out=_chosen([*finding.ruled_out, *mine], finding.causes)))
+    return tuple(result)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip(".,:;()") for word in text.split()]
+
+
+def _chosen(candidates: Sequence[RuledOut], causes: Sequence[Cause]) -> tuple[RuledOut, ...]:
+    """The first reason against each fault that is not a cause."""
+    by_fault: dict[Fault, RuledOut] = {}
+    for no in candidates:
+        by_fault.setdefault(no.fault, no)
+    named = {cause.fault for cause in causes}
+    return tuple([no for fault, no in by_fault.items() if fault not in named][:MAX_RULED_OUT])
+
+
+def _impact(case: Case) -> Impact | None:
+    """What labels of the current rows say about performance; None without any."""
+    seen = case.performance
+    if seen is None or not (isfinite(seen.reference) and isfinite(seen.current)):
+        return None
+    return Impact(metric=seen.metric, reference=seen.reference, current=seen.current, estimated=False)
+
+
+def severity(case: Case, fault: Fault, signals: Sequence[SignalEvidence]) -> Severity:
+    """How much it matters that this fault has these alarms."""
+    answers = any(signal.column in _ANSWERS for signal in signals)
+    loss = any(signal.column == "loss" for signal in signals)
+    family = FAMILY_OF[fault]
+    is_critical = (
+        fault in _CRITICAL
+        or (fault is Fault.TRAFFIC_CHANGE and _has_fallen(case.arrivals))
+        or (loss and _has_lost(case))
+        or (answers and (family is Family.DATA_QUALITY or family in _MODEL_FAMILIES))
+    )
+    if is_critical:
+        return Severity.CRITICAL
+    is_harmless = fault in _HARMLESS or (
+        fault is Fault.SCHEMA_CHANGE and all(signal.signal == "schema" for signal in signals)
+    )
+    return Severity.INFO if is_harmless and not answers and not loss else Severity.WARNING
+
+
+def _has_fallen(arrivals: RatePicture) -> bool:
+    was, now = arrivals.expected_per_hour, arrivals.observed_per_hour
+    return was is not None and now is not None and now < was
+
+
+def _has_lost(case: Case) -> bool:
+    seen = case.performance
+    return seen is not None and seen.current >= _LOSS_GROWTH * seen.reference
+
+
+# -- words -------------------------------------------------------------------------------------------------------
+
+
+def summary(finding: Finding, onset_ms: int) -> str:
+    """One line of at most 200 characters: what broke, since when (UTC), how sure; "A or B" where two are about as probable.
+
+    What does not fit is left out in order: the decider, the second cause's words, the end of the headline.
+    """
+    time = f"since {datetime.fromtimestamp(onset_ms / 1000, UTC):%H:%M}"
+    sure = f"(probability {finding.causes[0].probability:.2f})"
+    lines = [f"{finding.headline} {time} {sure}"]
+    if finding.rival:
+        first, second = finding.causes[:2]
+        both = f"({first.probability:.2f} / {second.probability:.2f})"
+        rival = _without_subject(finding.rival, finding.headline, second.features)
+        a_or_b = f"{finding.headline}, or {rival}, {time} {both}"
+        named = f"{finding.headline}, or {second.fault.replace('_', ' ')}, {time} {both}"
+        decided = [f"{line}; to decide: {finding.decider}" for line in (a_or_b, named) if finding.decider]
+        lines = [*decided, a_or_b, named, *lines]
+    fitting = next((line for line in lines if len(line) <= MAX_SUMMARY), None)
+    if fitting is not None:
+        return fitting
+    tail = f"… {time} {sure}"
+    return finding.headline[: MAX_SUMMARY - len(tail)] + tail
+
+
+def _without_subject(rival: str, headline: str, features: Sequence[str]) -> str:
+    """A second headline without the subject it shares with the first: "has drifted" after "income arrives in thousands"."""
+    subject = listed(features) + " "
+    return rival.removeprefix(subject) if headline.startswith(subject) else rival
