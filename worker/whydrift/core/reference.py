@@ -249,7 +249,7 @@ class Binning:
 
     def bins(self, values: Floats) -> NDArray[np.intp]:
         """Bin of each value (rows, columns) → (rows, columns); NaN goes to NO_BIN."""
-        found = (values[:, :, None] >= self._edges).sum(axis=2)
+        found: NDArray[np.intp] = (values[:, :, None] >= self._edges).sum(axis=2)
         for place in self._coded:
             codes = np.nan_to_num(values[:, place]).astype(np.intp)
             found[:, place] = self._lookup(place)[codes]

@@ -36,7 +36,8 @@ class Surrogate:
         """Expected prediction of rows given the inputs' bins (rows, columns) → (rows,)."""
         if not self.table.shape[0]:
             return np.full(len(bins), self.mean)
-        return self.mean + self.table[np.arange(self.table.shape[0]), bins].sum(axis=1)
+        expected: Floats = self.mean + self.table[np.arange(self.table.shape[0]), bins].sum(axis=1)
+        return expected
 
     def snapshot(self) -> dict[str, Any]:
         return {"mean": self.mean, "table": self.table}

@@ -8,9 +8,12 @@ Source: Bifet and Gavaldà 2007, as implemented by river; its state leaves and e
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from river.drift import ADWIN
+from river import drift
+
+ADWIN: Final[Any] = drift.ADWIN
+"""river publishes no types."""
 
 DELTA = 1e-6
 """Chance of a false cut at one look. Far below river's default of .002: a cut here can page somebody."""
@@ -35,6 +38,11 @@ class MeanGuard:
         if self._adwin.drift_detected or self.is_alarmed:
             distance = self._adwin.estimation - self.center
             self.is_alarmed = (distance if self.upward else abs(distance)) > self.margin
+
+    @property
+    def width(self) -> int:
+        """Values since the last cut: so many ago, the mean changed."""
+        return int(self._adwin.width)
 
     def snapshot(self) -> dict[str, Any]:
         helper = self._adwin._helper.__getstate__()

@@ -1,7 +1,7 @@
 """What bet families share: the tolerance for a finite reference, bets on a shape, bets on a rate.
 
 A bet is a column of factors f(bin) ≥ 0, one for each bin of a signal. Multiplied over the events of a chunk it is an
-e-value: under every distribution that the reference cannot tell from itself (the *tolerance ball*), E[f] ≤ 1.
+e-value: under every distribution that the reference cannot tell from itself (the *health* of the signal), E[f] ≤ 1.
 Bets are kept as log f, so that a chunk's evidence is `counts @ log_f`.
 
 Source: betting e-values (arXiv 2203.03532); tolerance for the finite reference (arXiv 2602.13848).
@@ -16,7 +16,11 @@ from scipy.special import betaincinv, ndtri
 from whydrift.core.columns import Floats
 
 CONFIDENCE = 0.05
-"""Chance, over all bets of all signals of a model, that a tolerance is too small for the reference's sampling error."""
+"""Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error."""
+_STRENGTHS = (0.1, 0.3, 0.6)
+"""How much of its capital a bet on a shape stakes on an event."""
+_SURE = 1e-9
+"""Rates nearer to 0 or 1 than this are not bet on: their odds are beyond floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +34,33 @@ class Tolerance:
     signals: int
     margin: float
 
-    def shape(self, sd: float, shapes: int) -> float:
-        """Largest |E φ| that is still health, for a shape φ centred under the reference, with this standard deviation."""
-        z = float(-ndtri(CONFIDENCE / (2 * shapes * self.signals)))
-        return (z / np.sqrt(max(self.n, 1)) + self.margin) * sd
+    def shape(self, phi: Floats, masses: Floats, sides: float) -> Floats:
+        """Largest |E φ| that is still health, for shapes φ (shapes, bins) with |φ| ≤ 1, centred under the reference masses.
 
-    def upper(self, ones: Floats, bets: int) -> Floats:
+        `sides`: this side's share of the signal's CONFIDENCE is one in so many. A normal interval, with two terms without
+        which it is too narrow where the reference is skewed: the rows it happens not to have (z² / 2n), and its skewness.
+        """
+        z = -float(ndtri(CONFIDENCE / (sides * self.signals)))
+        n = max(self.n, 1)
+        variance = (phi**2) @ masses
+        wide = variance + z * z / (2 * n)
+        skew = np.abs((phi**3) @ masses) / wide
+        result: Floats = z * np.sqrt(wide / n) + skew * (2 * z * z + 1) / (6 * n) + self.margin * np.sqrt(variance)
+        return np.minimum(result, 1.0)
+
+    def upper(self, ones: Floats, sides: float) -> Floats:
         """Greatest rate that is still health where the reference has `ones` of n: Clopper-Pearson, then the margin."""
-        a = CONFIDENCE / (2 * bets * self.signals)
-        ones = np.minimum(ones, self.n)
+        a = CONFIDENCE / (sides * self.signals)
+        ones = np.clip(ones, 0.0, self.n)
         limit = np.where(ones >= self.n, 1.0, betaincinv(ones + 1.0, np.maximum(self.n - ones, 1e-9), 1 - a))
-        return _odds_times(np.minimum(limit, 1.0), 1 + self.margin)
+        return _odds_times(limit, 1 + self.margin)
 
-    def lower(self, ones: Floats, bets: int) -> Floats:
+    def lower(self, ones: Floats, sides: float) -> Floats:
         """Least rate that is still health."""
-        a = CONFIDENCE / (2 * bets * self.signals)
-        ones = np.maximum(ones, 0.0)
-        limit = np.where(ones <= 0, 0.0, betaincinv(np.maximum(ones, 1e-9), np.maximum(self.n - ones, 0) + 1.0, a))
-        return _odds_times(np.maximum(limit, 0.0), 1 / (1 + self.margin))
+        a = CONFIDENCE / (sides * self.signals)
+        ones = np.clip(ones, 0.0, self.n)
+        limit = np.where(ones <= 0, 0.0, betaincinv(np.maximum(ones, 1e-9), self.n - ones + 1.0, a))
+        return _odds_times(limit, 1 / (1 + self.margin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +72,73 @@ class Bets:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """The distributions p over bins that count as health: `low ≤ directions @ p ≤ high`; directions (limits, bins)."""
+
+    directions: Floats
+    low: Floats
+    high: Floats
+
+    def only(self, which: int) -> "Health":
+        """One limit by itself."""
+        chosen = slice(which, which + 1)
+        return Health(self.directions[chosen], self.low[chosen], self.high[chosen])
+
+    def __add__(self, other: "Health") -> "Health":
+        return Health(
+            np.concatenate([self.directions, other.directions]),
+            np.concatenate([self.low, other.low]),
+            np.concatenate([self.high, other.high]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
-    """A way to bet. `make(masses, tolerance)` gives bets for a signal with these reference masses per bin."""
+    """A way to bet on a signal with these reference masses per bin. `make` gives the bets, `health` what they must not beat."""
 
     name: str
     make: Callable[[Floats, Tolerance], Bets]
+    health: Callable[[Floats, Tolerance], Health]
 
 
-def shape_bets(phi: Floats, masses: Floats, tolerance: Tolerance, shapes: int) -> Floats:
-    """Bets that the mean of a shape moved, both ways and at three strengths: (bins, 6), as log f.
-
-    f = 1 + c (s φ − d) / (1 + d) with |φ| ≤ 1 and E φ = 0 under the reference: E f ≤ 1 while |E φ| ≤ d, and f ≥ 1 − c.
-    """
-    phi = phi - masses @ phi
-    phi = phi / max(float(np.abs(phi).max()), 1e-12)
-    d = tolerance.shape(float(np.sqrt(masses @ phi**2)), shapes)
-    steps = [1 + c * (s * phi - d) / (1 + d) for c in (0.1, 0.3, 0.6) for s in (1, -1)]
-    return np.log(np.stack(steps, axis=1))
+def shape_health(phi: Floats, masses: Floats, tolerance: Tolerance, sides: float) -> Health:
+    """Health by the means of shapes φ (shapes, bins), which are centred and scaled to |φ| ≤ 1 here."""
+    phi = phi - (phi @ masses)[:, None]
+    phi = phi / np.maximum(np.abs(phi).max(axis=1, keepdims=True), 1e-12)
+    d = tolerance.shape(phi, masses, sides)
+    return Health(phi, -d, d)
 
 
-def rate_bets(inside: Floats, masses: Floats, tolerance: Tolerance, odds: Sequence[float], bets: int) -> Floats:
-    """Bets that the share of events in a set of bins rose (odds > 1) or fell (odds < 1), as log f.
-
-    inside: (sets, bins), 1.0 where a bin belongs to the set; masses: (bins,). Result: (bins, sets × len(odds)).
-    Each bet compares its alternative with the edge of the tolerance: E f is monotone in the true rate and 1 at that edge,
-    so ≤ 1 in all of health. `bets` is the number of bets of the signal, which share CONFIDENCE.
-    """
+def rate_health(inside: Floats, masses: Floats, tolerance: Tolerance, sides: float) -> Health:
+    """Health by the shares of sets of bins: inside (sets, bins), 1.0 where a bin belongs to the set."""
     ones = inside @ masses * tolerance.n
-    upper, lower = tolerance.upper(ones, bets), tolerance.lower(ones, bets)
+    return Health(inside, tolerance.lower(ones, sides), tolerance.upper(ones, sides))
+
+
+def shape_bets(health: Health) -> Floats:
+    """Bets that the means of shapes moved, both ways and at several strengths: (bins, 6 × shapes), as log f.
+
+    f = 1 + c (s φ − d) / (1 + d): E f ≤ 1 while |E φ| ≤ d, and f ≥ 1 − c.
+    """
+    phi, d = health.directions, health.high[:, None]
+    steps = [1 + c * (s * phi - d) / (1 + d) for c in _STRENGTHS for s in (1, -1)]
+    return np.log(np.concatenate(steps)).T
+
+
+def rate_bets(health: Health, odds: Sequence[float]) -> Floats:
+    """Bets that the shares of sets rose (odds > 1) or fell (odds < 1): (bins, sets × odds), as log f.
+
+    Each compares an alternative with the edge of health: E f is monotone in the true rate and 1 at that edge.
+    """
+    inside = health.directions.T > 0
     columns = []
     for factor in odds:
-        edge = upper if factor > 1 else lower
+        edge = health.high if factor > 1 else health.low
         # Where health reaches to the end of the scale on this side there is nothing to bet on.
-        possible = (edge > 0) & (edge < 1)
+        possible = (edge > _SURE) & (edge < 1 - _SURE)
         edge = np.where(possible, edge, 0.5)
-        alternative = _odds_times(edge, factor)
-        hit = np.where(possible, np.log(alternative / edge), 0.0)
-        miss = np.where(possible, np.log((1 - alternative) / (1 - edge)), 0.0)
-        columns.append(np.where(inside.T > 0, hit, miss))
+        alternative = np.where(possible, np.minimum(_odds_times(edge, factor), 1 - _SURE), 0.5)
+        columns.append(np.where(inside, np.log(alternative / edge), np.log((1 - alternative) / (1 - edge))))
     return np.concatenate(columns, axis=1)
 
 

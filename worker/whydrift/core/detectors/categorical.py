@@ -3,14 +3,18 @@
 import numpy as np
 
 from whydrift.core.columns import Floats
-from whydrift.core.detectors.bets import Bets, Family, Tolerance, rate_bets
+from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, rate_bets, rate_health
 
 _ODDS = (1.5, 4.0, 11.0, 0.5, 0.2)
 
 
+def _health(masses: Floats, tolerance: Tolerance) -> Health:
+    return rate_health(np.eye(len(masses)), masses, tolerance, 2 * len(masses))
+
+
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
     bets = len(masses) * len(_ODDS)
-    return Bets(rate_bets(np.eye(len(masses)), masses, tolerance, _ODDS, bets), np.full(bets, 1 / bets))
+    return Bets(rate_bets(_health(masses, tolerance), _ODDS), np.full(bets, 1 / bets))
 
 
-FAMILY = Family("categorical", _make)
+FAMILY = Family("categorical", _make, _health)

@@ -1,39 +1,62 @@
-"""Bets on the distribution of a quantity, binned by the reference's quantiles: centre, spread, tails, and any one bin.
+"""Bets on the distribution of a quantity, binned by the reference's quantiles: centre, spread, form, tails, and any one bin.
 
-Finds shifts from about the tolerance up (at n = 2,000 and margin 0: a quarter of a standard deviation) and changes of
+Finds shifts from about the tolerance up (at n = 2,000 and margin 0: a fifth of a standard deviation) and changes of
 shape; blind to what keeps every bin's share (a joint change, an exact permutation of time).
 """
 
 import numpy as np
 
 from whydrift.core.columns import Floats
-from whydrift.core.detectors.bets import Bets, Family, Tolerance, rate_bets, shape_bets
+from whydrift.core.detectors.bets import (
+    Bets,
+    Family,
+    Health,
+    Tolerance,
+    rate_bets,
+    rate_health,
+    shape_bets,
+    shape_health,
+)
 
 TAIL = 0.0105
 """Mass up to which outer bins count as a tail: the outermost quantiles are .002 and .01."""
 _TAIL_ODDS = (3.0, 20.0)
 _LOCAL_ODDS = (4.0,)
-_LOCAL_WEIGHT = 0.25
-"""Share of the mixture that goes to bets on single bins: they find a new atom amid a continuous distribution."""
+_WEIGHTS = {"centre": 0.3, "spread": 0.2, "form": 0.15, "tails": 0.2, "local": 0.15}
+"""Shares of the mixture. "local", the bets on single bins, finds a new atom amid a continuous distribution."""
+_SHAPES_CONFIDENCE = 0.6
+"""Share of a signal's CONFIDENCE that shapes get; the rates of sets of bins share the rest."""
+
+
+def _shapes(masses: Floats, tolerance: Tolerance) -> Health:
+    """Legendre polynomials of the rank: 1 moves with the centre, 2 with the spread, 4 with the form (two modes, heavy tails)."""
+    x = 2 * (np.cumsum(masses) - masses / 2) - 1
+    phi = np.stack([x, (3 * x**2 - 1) / 2, (35 * x**4 - 30 * x**2 + 3) / 8])
+    return shape_health(phi, masses, tolerance, 2 * len(phi) / _SHAPES_CONFIDENCE)
+
+
+def _rates(masses: Floats, tolerance: Tolerance) -> tuple[Health, Health]:
+    """Tails, and single bins. Only what rises is bet on, so that one side is all there is to pay for."""
+    low, high = _tails(masses)
+    tails = np.stack([low, high, np.maximum(low, high)])
+    sides = (len(tails) + len(masses)) / (1 - _SHAPES_CONFIDENCE)
+    found = [rate_health(inside, masses, tolerance, sides) for inside in (tails, np.eye(len(masses)))]
+    tail, local = (Health(one.directions, np.zeros(len(one.high)), one.high) for one in found)
+    return tail, local
+
+
+def _health(masses: Floats, tolerance: Tolerance) -> Health:
+    tail, local = _rates(masses, tolerance)
+    return _shapes(masses, tolerance) + tail + local
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
-    bins = len(masses)
-    u = np.cumsum(masses) - masses / 2
-    low, high = _tails(masses)
-    bets = bins + 12
-    shaped = np.concatenate(
-        [
-            shape_bets(2 * u - 1, masses, tolerance, bets),
-            shape_bets(6 * u**2 - 6 * u + 1, masses, tolerance, bets),
-            rate_bets(np.stack([low, high, np.maximum(low, high)]), masses, tolerance, _TAIL_ODDS, bets),
-        ],
-        axis=1,
-    )
-    local = rate_bets(np.eye(bins), masses, tolerance, _LOCAL_ODDS, bets)
-    shares = [(1 - _LOCAL_WEIGHT, shaped.shape[1]), (_LOCAL_WEIGHT, local.shape[1])]
-    weights = np.concatenate([np.full(count, share / count) for share, count in shares])
-    return Bets(np.concatenate([shaped, local], axis=1), weights)
+    tail, local = _rates(masses, tolerance)
+    shapes = _shapes(masses, tolerance)
+    groups = [shape_bets(shapes.only(which)) for which in range(len(shapes.high))]
+    groups += [rate_bets(tail, _TAIL_ODDS), rate_bets(local, _LOCAL_ODDS)]
+    weights = [np.full(group.shape[1], w / group.shape[1]) for group, w in zip(groups, _WEIGHTS.values(), strict=True)]
+    return Bets(np.concatenate(groups, axis=1), np.concatenate(weights))
 
 
 def _tails(masses: Floats) -> tuple[Floats, Floats]:
@@ -44,4 +67,4 @@ def _tails(masses: Floats) -> tuple[Floats, Floats]:
     return low, high
 
 
-FAMILY = Family("numeric", _make)
+FAMILY = Family("numeric", _make, _health)
