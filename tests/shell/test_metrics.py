@@ -1,0 +1,300 @@
+"""What /metrics says: every metric of the catalogue and no other, from zero, merged, bounded and safe to parse."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from whydrift.core.status import ModelStatus
+from whydrift.shell.metrics import OTHERS, Kind, Metric
+from whydrift.shell.metrics_collector import LONGEST_LABEL, label_value, registry
+from whydrift.shell.telemetry_settings import MetricsSettings
+from whydrift.shell.worker_status import PartitionProgress, Phase
+from whydrift_schemas import Fault, RejectReason, Severity
+
+from .status_fakes import RUNNING, FakeWorker, incident, model, performance, signals
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(worker: FakeWorker, settings: MetricsSettings | None = None) -> Series:
+    """Parsed as Prometheus would; no series is there twice."""
+    text = generate_latest(registry(worker, settings or MetricsSettings(), "1.2.3")).decode()
+    found: Series = {}
+    for family in parse_text(text):
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            assert key not in found, f"{key} is there twice"
+            found[key] = sample.value
+    return found
+
+
+def one(series: Series, metric: Metric, /, **labels: str) -> float | None:
+    return series.get((metric.value.name, frozenset(labels.items())))
+
+
+def of(series: Series, metric: Metric) -> list[dict[str, str]]:
+    return [dict(labels) for name, labels in series if name == metric.value.name]
+
+
+def models(*parts: Sequence[ModelStatus]) -> FakeWorker:
+    return FakeWorker(models=parts)
+
+
+FULL = models(
+    [
+        model(
+            incidents=(incident(),),
+            incidents_opened={"unit_change": 1},
+            signals=signals(1.0, 2.0),
+            performance=(performance("auc", 0.8),),
+        )
+    ]
+)
+FULL.shown = replace(RUNNING, commit_duration_s=0.1, commit_age_s=0.2, record_age_s=0.3)
+
+# --- the catalogue
+
+
+def test_what_is_scraped_is_the_catalogue_and_nothing_else() -> None:
+    names = {name for name, _ in scraped(FULL) if name.startswith("whydrift_")}
+    assert names == {metric.value.name for metric in Metric}
+
+
+def test_every_series_has_exactly_the_labels_of_the_catalogue() -> None:
+    by_name = {metric.value.name: set(metric.value.labels) for metric in Metric}
+    for name, labels in scraped(FULL):
+        if name in by_name:
+            assert {label for label, _ in labels} == by_name[name], name
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_names_follow_prometheus_rules(metric: Metric) -> None:
+    described = metric.value
+    assert re.fullmatch(r"whydrift_[a-z0-9_]+", described.name)
+    assert described.name.endswith("_total") is (described.kind is Kind.COUNTER)
+    assert described.name.endswith(described.unit)
+    assert described.help.endswith(".")
+
+
+def test_names_are_unique() -> None:
+    assert len({metric.value.name for metric in Metric}) == len(list(Metric))
+
+
+def test_openmetrics_is_valid_too() -> None:
+    text = generate_openmetrics(registry(FULL, MetricsSettings(), "1")).decode()
+    families = {family.name: family for family in parse_openmetrics(text)}
+    assert families["whydrift_records"].type == "counter"
+    assert families["whydrift_commit_age_seconds"].unit == "seconds"
+
+
+def test_the_process_is_measured_too() -> None:
+    assert ("process_resident_memory_bytes", frozenset()) in scraped(FakeWorker())
+
+
+# --- the worker
+
+
+def test_counters_and_every_reject_reason_start_at_zero() -> None:
+    found = scraped(FakeWorker())
+    for metric in (Metric.RECORDS, Metric.DIAGNOSES, Metric.COMMITS, Metric.FAILED_TRANSACTIONS, Metric.REBALANCES):
+        assert one(found, metric) == 0
+    assert {labels["reason"] for labels in of(found, Metric.REJECTS)} == set(RejectReason)
+    assert one(found, Metric.REJECTS, reason="non_finite") == 0
+
+
+def test_the_worker_s_numbers_are_shown() -> None:
+    partitions = (
+        PartitionProgress(0, Phase.RUNNING, 5, 7, 1.0),
+        PartitionProgress(4, Phase.RESTORING, None, None, 0.4),
+    )
+    status = replace(
+        RUNNING,
+        records=5,
+        rejects_by_reason={"non_finite": 2},
+        commit_age_s=1.5,
+        record_age_s=2.5,
+        partitions=partitions,
+    )
+    found = scraped(FakeWorker(status))
+    assert (one(found, Metric.UP), one(found, Metric.READY)) == (1, 0)
+    assert (one(found, Metric.RECORDS), one(found, Metric.REJECTS, reason="non_finite")) == (5, 2)
+    assert (one(found, Metric.COMMIT_AGE), one(found, Metric.RECORD_AGE)) == (1.5, 2.5)
+    assert of(found, Metric.COMMIT_DURATION) == [], "before the first commit it has none"
+    assert one(found, Metric.PARTITION_LAG, partition="0") == 7
+    assert of(found, Metric.PARTITION_LAG) == [{"partition": "0"}], "what is not known is not zero"
+    assert one(found, Metric.PARTITION_RESTORED, partition="4") == 0.4
+    assert one(found, Metric.BUILD, version="1.2.3") == 1
+
+
+def test_stream_time_is_in_seconds() -> None:
+    assert one(scraped(models([])), Metric.PARTITION_STREAM_TIME, partition="0") == 1_700_000_000.5
+
+
+# --- models
+
+
+def test_every_fault_of_a_model_is_counted_from_zero() -> None:
+    found = scraped(models([model()]))
+    assert {labels["fault"] for labels in of(found, Metric.INCIDENTS_OPENED)} == set(Fault)
+    assert one(found, Metric.INCIDENTS_OPENED, model_id="credit", fault="unit_change") == 0
+    assert one(found, Metric.INCIDENTS, model_id="credit") == 0
+
+
+def test_an_open_incident_shows_its_fault_severity_probability_and_onset() -> None:
+    found = scraped(models([model(incidents=(incident(),), incidents_opened={"unit_change": 1})]))
+    shown = {"model_id": "credit", "fault": "unit_change"}
+    assert one(found, Metric.INCIDENTS_OPEN, **shown, severity="critical") == 1
+    assert one(found, Metric.INCIDENTS_OPEN, **shown, severity="warning") == 0
+    assert one(found, Metric.INCIDENT_PROBABILITY, **shown) == 0.97
+    assert one(found, Metric.INCIDENT_ONSET, **shown) == 1_700_000_000
+    assert one(found, Metric.INCIDENTS_OPENED, **shown) == 1
+
+
+def test_a_resolved_incident_goes_back_to_zero_instead_of_vanishing() -> None:
+    found = scraped(models([model(incidents_opened={"unit_change": 1})]))
+    open_ones = [labels["severity"] for labels in of(found, Metric.INCIDENTS_OPEN)]
+    assert sorted(open_ones) == sorted(Severity)
+    assert one(found, Metric.INCIDENTS_OPEN, model_id="credit", fault="unit_change", severity="critical") == 0
+    assert of(found, Metric.INCIDENT_PROBABILITY) == []
+
+
+def test_a_model_in_several_partitions_is_one_model() -> None:
+    left = model(
+        events=10,
+        labels_joined=1,
+        baseline_seen=3_000,
+        incidents=(incident(probability=0.6),),
+        incidents_opened={"unit_change": 2},
+        signals=signals(1.0, 9.0),
+        performance=(performance("auc", 0.7),),
+    )
+    right = replace(
+        left,
+        events=5,
+        labels_joined=8,
+        baseline_seen=1_000,
+        incidents=(incident(probability=0.9),),
+        signals=signals(3.0, 2.0),
+        performance=(performance("auc", 0.8),),
+    )
+    found = scraped(models([left], [right]))
+    fault = {"model_id": "credit", "fault": "unit_change"}
+    assert one(found, Metric.MODELS) == 1
+    assert one(found, Metric.EVENTS, model_id="credit") == 15
+    assert one(found, Metric.BASELINE, model_id="credit") == 0.75, "one partition's surplus is no other's progress"
+    assert one(found, Metric.INCIDENTS_OPEN, **fault, severity="critical") == 2
+    assert one(found, Metric.INCIDENTS_OPENED, **fault) == 4
+    assert one(found, Metric.INCIDENT_PROBABILITY, **fault) == 0.9
+    assert one(found, Metric.EVIDENCE, model_id="credit", signal="f00.distribution", feature="f00") == 3
+    assert one(found, Metric.EVIDENCE, model_id="credit", signal="f01.distribution", feature="f01") == 9
+    labels = {"model_id": "credit", "model_version": "2026.1", "metric": "auc", "window": "recent"}
+    assert one(found, Metric.PERFORMANCE, **labels) == 0.8
+
+
+def test_a_model_with_a_profile_needs_no_baseline() -> None:
+    assert one(scraped(models([model(baseline_needed=0)])), Metric.BASELINE, model_id="credit") == 1
+
+
+# --- the budget of series
+
+
+def test_signals_beyond_the_budget_are_one_series_with_the_greatest_evidence_among_them() -> None:
+    found = scraped(models([model(signals=signals(1.0, 9.0, 3.0, 5.0))]), MetricsSettings(signals_per_model=2))
+    assert {labels["signal"] for labels in of(found, Metric.EVIDENCE)} == {
+        "f01.distribution",
+        "f03.distribution",
+        OTHERS,
+    }
+    assert one(found, Metric.EVIDENCE, model_id="credit", signal=OTHERS, feature="") == 3.0
+    assert one(found, Metric.THRESHOLD, model_id="credit", signal=OTHERS, feature="") == 7.2
+
+
+def test_in_health_the_same_signals_keep_their_series() -> None:
+    settings = MetricsSettings(signals_per_model=2)
+    first = scraped(models([model(signals=signals(0.1, -0.5, 0.9, 0.2))]), settings)
+    later = scraped(models([model(signals=signals(-3.0, 0.3, 0.1, 0.8))]), settings)
+    assert of(first, Metric.EVIDENCE) == of(later, Metric.EVIDENCE)
+
+
+def test_evidence_that_is_no_number_yet_hides_nothing() -> None:
+    found = scraped(
+        models([model(signals=signals(float("nan"), float("-inf"), 8.0, float("inf")))]),
+        MetricsSettings(signals_per_model=2),
+    )
+    assert {labels["signal"] for labels in of(found, Metric.EVIDENCE)} == {
+        "f02.distribution",
+        "f03.distribution",
+        OTHERS,
+    }
+
+
+def test_models_beyond_the_limit_are_counted_and_those_with_open_incidents_come_first() -> None:
+    worker = models([model("a"), model("b"), model("c", incidents=(incident(),))])
+    found = scraped(worker, MetricsSettings(max_models=2))
+    assert {labels["model_id"] for labels in of(found, Metric.EVENTS)} == {"a", "c"}
+    assert (one(found, Metric.MODELS), one(found, Metric.MODELS_LEFT_OUT)) == (3, 1)
+
+
+def test_a_thousand_models_with_fifty_signals_stay_within_the_budget() -> None:
+    many = [model(f"model-{n}", signals=signals(*(float(e) for e in range(50)))) for n in range(1_000)]
+    worker = models(many)
+    begun_s = time.perf_counter()
+    text = generate_latest(registry(worker, MetricsSettings(signals_per_model=20, max_models=1_000), "1"))
+    took_s = time.perf_counter() - begun_s
+    lines = [line for line in text.splitlines() if line.startswith(b"whydrift_")]
+    evidence = [line for line in lines if line.startswith(b"whydrift_signal_evidence_log10{")]
+    assert len(evidence) == 1_000 * 21
+    per_model = 2 * 21 + len(Fault) + 9
+    assert len(lines) <= 1_000 * per_model + 100
+    assert took_s < 10, "measured .7 s; ten is for a busy machine"
+
+
+# --- hostile names
+
+
+HOSTILE = [
+    'a"b',
+    "a\nb",
+    "a\\",
+    "x" * 10_000,
+    "x" * 10_000 + "y",
+    "🤖" * 300,
+    "\x00",
+    "\x01",
+    "\ud800",
+    '"} 1\nevil 1',
+    " ",
+    "",
+]
+
+
+def test_hostile_model_ids_are_kept_distinct_short_and_parseable() -> None:
+    found = scraped(models([model(name) for name in HOSTILE]))
+    shown = [labels["model_id"] for labels in of(found, Metric.EVENTS)]
+    assert len(set(shown)) == len(HOSTILE)
+    assert max(len(name) for name in shown) <= LONGEST_LABEL
+    assert not any(name.startswith("evil") for name, _ in found)
+    assert 'a"b' in shown
+    assert "a\\" in shown
+
+
+def test_hostile_signals_features_and_versions_are_cleaned_too() -> None:
+    (signal,) = signals(1.0)
+    hostile = model(
+        signals=(replace(signal, signal="s" * 10_000, feature="\n"),),
+        performance=(replace(performance("auc", 0.5), model_version="\x00"),),
+    )
+    found = scraped(models([hostile]))
+    assert len(of(found, Metric.EVIDENCE)) == len(of(found, Metric.PERFORMANCE)) == 1
+
+
+@pytest.mark.parametrize("name", ["credit-risk", "Größe", "👩‍🚀", "a b", "x" * LONGEST_LABEL])
+def test_an_ordinary_name_is_left_alone(name: str) -> None:
+    assert label_value(name) == name

@@ -1,0 +1,128 @@
+"""Every metric of a worker, once: its name, type, help, labels and unit. Alert rules, panels and documents are made from these.
+
+Names never change their meaning. Base units, as Prometheus wants them: seconds, ratios from 0 to 1.
+Belongs here: the catalogue. Not here: where the numbers come from (`metrics_collector`).
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One metric as it is scraped; the name of a counter ends in `_total`, before it in the unit where there is one."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+
+
+def _counter(name: str, help_: str, *labels: str) -> Described:
+    return Described(f"whydrift_{name}_total", Kind.COUNTER, help_, labels)
+
+
+def _gauge(name: str, help_: str, *labels: str, unit: str = "") -> Described:
+    return Described(f"whydrift_{name}" + (unit and f"_{unit}"), Kind.GAUGE, help_, labels, unit)
+
+
+OTHERS: Final = "(others)"
+"""Label `signal` of the series that stands for all signals beyond the budget."""
+
+
+class Metric(Enum):
+    """The catalogue, in the order of the page."""
+
+    value: Described
+
+    # the worker
+    UP = _gauge("up", "1 while the worker's loop is alive.")
+    READY = _gauge("ready", "1 when the group has answered and every assigned partition is restored.")
+    BUILD = _gauge("build_info", "Always 1; the version is a label.", "version")
+    RECORDS = _counter("records", "Records processed, their outputs published.")
+    DIAGNOSES = _counter("diagnoses", "Diagnoses published.")
+    REJECTS = _counter("rejects", "Records that could not be used and went to the rejected topic, by reason.", "reason")
+    COMMITS = _counter("commits", "Transactions committed.")
+    SNAPSHOTS = _counter("snapshots", "Snapshots of a partition's state committed.")
+    FAILED_TRANSACTIONS = _counter(
+        "failed_transactions", "Times that everything since the last commit was thrown away and done again."
+    )
+    REBALANCES = _counter("rebalances", "Changes of the partitions assigned to this worker.")
+    COMMIT_DURATION = _gauge("commit_duration", "How long the last commit took.", unit="seconds")
+    COMMIT_AGE = _gauge("commit_age", "Since all that was read was last known to be committed.", unit="seconds")
+    RECORD_AGE = _gauge("record_age", "Since a record was last read from any partition.", unit="seconds")
+    PARTITION_LAG = _gauge("partition_lag_records", "Offsets of the events topic not yet processed.", "partition")
+    PARTITION_RESTORED = _gauge(
+        "partition_restored",
+        "How much of a partition's state is restored; 1 when it is running.",
+        "partition",
+        unit="ratio",
+    )
+    PARTITION_STREAM_TIME = _gauge(
+        "partition_stream_timestamp",
+        "Stream time: the greatest accepted event time, since 1970.",
+        "partition",
+        unit="seconds",
+    )
+    MODELS = _gauge("models", "Models followed by this worker.")
+    MODELS_LEFT_OUT = _gauge("models_left_out", "Models followed but without series of their own (metrics.max_models).")
+
+    # each model
+    EVENTS = _counter("model_events", "Prediction events taken in.", "model_id")
+    LABELS = _counter("model_labels", "Labels taken in.", "model_id")
+    LABELS_JOINED = _counter("model_labels_joined", "Labels that found their prediction.", "model_id")
+    LABELS_EXPIRED = _counter(
+        "model_labels_expired", "Predictions and labels that waited for each other in vain.", "model_id"
+    )
+    LABELS_CONFLICTING = _counter("model_labels_conflicting", "Labels that contradict an earlier one.", "model_id")
+    DUPLICATES = _counter("model_duplicates", "Events seen before.", "model_id")
+    WAITING = _gauge("model_waiting_for_label", "Predictions that wait for their label.", "model_id")
+    BASELINE = _gauge(
+        "model_baseline", "How much of the reference is learnt; 1 when it is whole.", "model_id", unit="ratio"
+    )
+    PERFORMANCE = _gauge(
+        "model_performance",
+        "Performance by metric and window; of several partitions, the one with most joined labels.",
+        "model_id",
+        "model_version",
+        "metric",
+        "window",
+    )
+
+    # what is wrong with it
+    INCIDENTS = _gauge("model_incidents", "Open incidents of a model.", "model_id")
+    INCIDENTS_OPEN = _gauge(
+        "incidents_open", "Open incidents by leading fault and severity.", "model_id", "fault", "severity"
+    )
+    INCIDENTS_OPENED = _counter("incidents_opened", "Incidents opened, by leading fault.", "model_id", "fault")
+    INCIDENT_PROBABILITY = _gauge(
+        "incident_probability",
+        "Probability of the leading cause of open incidents; of several, the greatest.",
+        "model_id",
+        "fault",
+        unit="ratio",
+    )
+    INCIDENT_ONSET = _gauge(
+        "incident_onset_timestamp",
+        "Event time since when it is so, since 1970; of several incidents, the earliest.",
+        "model_id",
+        "fault",
+        unit="seconds",
+    )
+    EVIDENCE = _gauge(
+        "signal_evidence_log10",
+        "Evidence that a signal changed, log10 of its e-value.",
+        "model_id",
+        "signal",
+        "feature",
+    )
+    THRESHOLD = _gauge(
+        "signal_threshold_log10", "Evidence at which the signal alarms.", "model_id", "signal", "feature"
+    )

@@ -1,0 +1,215 @@
+"""Renders the metrics at scrape time, from pictures the worker has taken anyway: counting costs its loop nothing.
+
+Label values come from events, so from anybody: they are cut and cleaned here, kept distinct by a digest, and escaped by
+prometheus-client. The number of series is bounded by `MetricsSettings`.
+Belongs here: numbers to samples. Not here: names and help (`metrics`), HTTP (`http_server`).
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from math import floor, isnan
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+
+from whydrift.core.status import IncidentStatus, ModelStatus, PartitionStatus, SignalStatus
+from whydrift.shell.metrics import OTHERS, Kind, Metric
+from whydrift.shell.telemetry_settings import MetricsSettings
+from whydrift.shell.worker_status import ReportsStatus, WorkerStatus
+from whydrift_schemas import Fault, RejectReason, Severity
+
+LONGEST_LABEL = 200
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which UTF-8 cannot hold."""
+
+
+def registry(worker: ReportsStatus, settings: MetricsSettings, version: str) -> CollectorRegistry:
+    """What /metrics serves: the worker's metrics, and memory, CPU and open files of its process."""
+    made = CollectorRegistry()
+    made.register(StatusCollector(worker, settings, version))
+    ProcessCollector(registry=made)
+    return made
+
+
+class StatusCollector(Collector):
+    """`collect` may be called from any thread; it holds no state but what it is given."""
+
+    def __init__(self, worker: ReportsStatus, settings: MetricsSettings, version: str) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._version = version
+
+    def collect(self) -> Iterator[Family]:
+        samples = _Samples()
+        samples.add(Metric.BUILD, 1, self._version)
+        _add_worker(samples, self._worker.status())
+        partitions = self._worker.pipelines_status()
+        _add_stream_times(samples, partitions)
+        self._add_models(samples, partitions)
+        yield from samples.families()
+
+    def _add_models(self, samples: "_Samples", partitions: Iterable[PartitionStatus]) -> None:
+        """A model in several partitions is one model. Those with open incidents go first, when there are too many."""
+        parts: dict[str, list[ModelStatus]] = defaultdict(list)
+        for partition in partitions:
+            for model in partition.models:
+                parts[model.model_id].append(model)
+        ordered = sorted(parts, key=lambda model_id: (not any(part.incidents for part in parts[model_id]), model_id))
+        chosen = ordered[: self._settings.max_models]
+        samples.add(Metric.MODELS, len(ordered))
+        samples.add(Metric.MODELS_LEFT_OUT, len(ordered) - len(chosen))
+        for model_id in chosen:
+            label = label_value(model_id)
+            _add_counts(samples, label, parts[model_id])
+            _add_performance(samples, label, parts[model_id])
+            _add_incidents(samples, label, parts[model_id])
+            _add_signals(samples, label, parts[model_id], self._settings.signals_per_model)
+
+
+class _Samples:
+    """One family per metric of the catalogue, whether it has samples or not."""
+
+    def __init__(self) -> None:
+        self._families = {metric: _family(metric) for metric in Metric}
+
+    def add(self, metric: Metric, value: float, *labels: str) -> None:
+        self._families[metric].add_metric(labels, value)
+
+    def families(self) -> Iterable[Family]:
+        return self._families.values()
+
+
+def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
+    described = metric.value
+    made = CounterMetricFamily if described.kind is Kind.COUNTER else GaugeMetricFamily
+    return made(described.name, described.help, labels=described.labels, unit=described.unit)
+
+
+# --- the worker
+
+
+def _add_worker(samples: _Samples, status: WorkerStatus) -> None:
+    samples.add(Metric.UP, status.running)
+    samples.add(Metric.READY, status.ready)
+    samples.add(Metric.RECORDS, status.records)
+    samples.add(Metric.DIAGNOSES, status.diagnoses)
+    samples.add(Metric.COMMITS, status.commits)
+    samples.add(Metric.SNAPSHOTS, status.snapshots)
+    samples.add(Metric.FAILED_TRANSACTIONS, status.failed_transactions)
+    samples.add(Metric.REBALANCES, status.rebalances)
+    for reason, count in _from_zero(RejectReason, status.rejects_by_reason).items():
+        samples.add(Metric.REJECTS, count, reason)
+    for metric, age_s in (
+        (Metric.COMMIT_DURATION, status.commit_duration_s),
+        (Metric.COMMIT_AGE, status.commit_age_s),
+        (Metric.RECORD_AGE, status.record_age_s),
+    ):
+        if age_s is not None:
+            samples.add(metric, age_s)
+    for progress in status.partitions:
+        samples.add(Metric.PARTITION_RESTORED, progress.restored_fraction, str(progress.partition))
+        if progress.lag is not None:
+            samples.add(Metric.PARTITION_LAG, progress.lag, str(progress.partition))
+
+
+def _add_stream_times(samples: _Samples, partitions: Iterable[PartitionStatus]) -> None:
+    for partition in partitions:
+        if partition.stream_time_ms is not None:
+            samples.add(Metric.PARTITION_STREAM_TIME, partition.stream_time_ms / 1000, str(partition.partition))
+
+
+def _from_zero(known: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
+    return {str(name): 0 for name in known} | dict(counts)
+
+
+# --- a model
+
+
+def _add_counts(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> None:
+    for metric, counts in (
+        (Metric.EVENTS, [part.events for part in parts]),
+        (Metric.LABELS, [part.labels for part in parts]),
+        (Metric.LABELS_JOINED, [part.labels_joined for part in parts]),
+        (Metric.LABELS_EXPIRED, [part.labels_expired for part in parts]),
+        (Metric.LABELS_CONFLICTING, [part.labels_conflicting for part in parts]),
+        (Metric.DUPLICATES, [part.duplicates for part in parts]),
+        (Metric.WAITING, [part.waiting_for_label for part in parts]),
+    ):
+        samples.add(metric, sum(counts), model)
+    needed = sum(part.baseline_needed for part in parts)
+    seen = sum(min(part.baseline_seen, part.baseline_needed) for part in parts)
+    samples.add(Metric.BASELINE, seen / needed if needed else 1.0, model)
+
+
+def _add_performance(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> None:
+    most = max(parts, key=lambda part: part.labels_joined)
+    for one in most.performance:
+        labels = (label_value(one.model_version), label_value(one.metric), one.window)
+        samples.add(Metric.PERFORMANCE, one.value, model, *labels)
+
+
+def _add_incidents(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> None:
+    incidents = [incident for part in parts for incident in part.incidents]
+    samples.add(Metric.INCIDENTS, len(incidents), model)
+    opened: Counter[str] = Counter()
+    for part in parts:
+        opened.update(part.incidents_opened)
+    for fault, count in _from_zero(Fault, opened).items():
+        samples.add(Metric.INCIDENTS_OPENED, count, model, fault)
+    by_fault: dict[str, list[IncidentStatus]] = {fault: [] for fault, count in sorted(opened.items()) if count}
+    for incident in incidents:
+        by_fault.setdefault(incident.fault, []).append(incident)
+    for fault, open_ones in by_fault.items():
+        _add_fault(samples, model, fault, open_ones)
+
+
+def _add_fault(samples: _Samples, model: str, fault: str, incidents: Sequence[IncidentStatus]) -> None:
+    """A fault that was ever seen keeps its series at zero: one that vanished would leave alerts guessing."""
+    severities = Counter(incident.severity for incident in incidents)
+    for severity, count in _from_zero(Severity, severities).items():
+        samples.add(Metric.INCIDENTS_OPEN, count, model, fault, severity)
+    if incidents:
+        samples.add(Metric.INCIDENT_PROBABILITY, max(one.probability for one in incidents), model, fault)
+        samples.add(Metric.INCIDENT_ONSET, min(one.since_ms for one in incidents) / 1000, model, fault)
+
+
+def _add_signals(samples: _Samples, model: str, parts: Sequence[ModelStatus], budget: int) -> None:
+    strongest: dict[str, SignalStatus] = {}
+    for part in parts:
+        for signal in part.signals:
+            other = strongest.get(signal.signal)
+            if other is None or signal.log10_e > other.log10_e:
+                strongest[signal.signal] = signal
+    ordered = sorted(strongest.values(), key=_rank)
+    for signal in ordered[:budget]:
+        labels = (label_value(signal.signal), label_value(signal.feature or ""))
+        samples.add(Metric.EVIDENCE, signal.log10_e, model, *labels)
+        samples.add(Metric.THRESHOLD, signal.log10_threshold, model, *labels)
+    if len(ordered) > budget:
+        greatest = max(ordered[budget:], key=lambda signal: signal.log10_e)
+        samples.add(Metric.EVIDENCE, greatest.log10_e, model, OTHERS, "")
+        samples.add(Metric.THRESHOLD, greatest.log10_threshold, model, OTHERS, "")
+
+
+def _rank(signal: SignalStatus) -> tuple[float, str]:
+    """Most evidence first, by whole powers of ten; in health all are equal, and the same signals keep their series."""
+    log10_e = signal.log10_e
+    return (0.0 if isnan(log10_e) or log10_e < 1 else -float(floor(min(log10_e, 1e9))), signal.signal)
+
+
+# --- labels
+
+
+@lru_cache(maxsize=16_384)
+def label_value(text: str) -> str:
+    """`text` as a label: short, UTF-8, without control characters. What had to be changed gets a digest, to stay distinct."""
+    clean = _UNFIT.sub("�", text[:LONGEST_LABEL])
+    if clean == text:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{clean[: LONGEST_LABEL - 15]}…#{digest}"
