@@ -39,10 +39,11 @@ class EvidenceProcess:
         self._cusum = np.zeros((signals, most))
         self._onset_ms = np.zeros((signals, most), np.int64)
         self._onset_offset = np.zeros((signals, most), np.int64)
+        self._onset_row = np.zeros((signals, most), np.int64)
         self._recent = np.zeros((signals, most))
 
-    def update(self, counts: Floats, first_ms: int, first_offset: int) -> None:
-        """Take a chunk: `counts` (signals, bins), and where its first row stands in the stream."""
+    def update(self, counts: Floats, first_ms: int, first_offset: int, first_row: int = 0) -> None:
+        """Take a chunk: `counts` (signals, bins), and where its first row stands: its time, offset and running number."""
         log_e = np.clip(np.matmul(counts[:, None, :], self._log_f)[:, 0, :], -300.0, 300.0)
         factor = np.exp(log_e)
         self._m = np.minimum((self._m + 1.0) * factor, _CAP)
@@ -51,6 +52,7 @@ class EvidenceProcess:
         starts = self._cusum <= 0.0
         np.copyto(self._onset_ms, first_ms, where=starts)
         np.copyto(self._onset_offset, first_offset, where=starts)
+        np.copyto(self._onset_row, first_row, where=starts)
         self._cusum = np.maximum(self._cusum, 0.0) + log_e
 
     def log10(self) -> Floats:
@@ -74,8 +76,15 @@ class EvidenceProcess:
 
     def onset(self, signal: int) -> tuple[int, int]:
         """Time (epoch milliseconds) and offset of the row from which the strongest bet of a signal has been gaining."""
-        best = int(np.argmax(self._m[signal] * self._weights[signal]))
+        best = self._best(signal)
         return int(self._onset_ms[signal, best]), int(self._onset_offset[signal, best])
+
+    def onset_row(self, signal: int) -> int:
+        """The same row's running number."""
+        return int(self._onset_row[signal, self._best(signal)])
+
+    def _best(self, signal: int) -> int:
+        return int(np.argmax(self._m[signal] * self._weights[signal]))
 
     def snapshot(self) -> dict[str, Any]:
         return {name: getattr(self, f"_{name}") for name in _STATE}
@@ -92,7 +101,7 @@ class EvidenceProcess:
             getattr(self, f"_{name}")[signal, :width] = getattr(old, f"_{name}")[place, :width]
 
 
-_STATE = ("m", "recent", "cusum", "onset_ms", "onset_offset")
+_STATE = ("m", "recent", "cusum", "onset_ms", "onset_offset", "onset_row")
 
 
 def mixture_log10(bets: Bets, counts: NDArray[Any]) -> float:

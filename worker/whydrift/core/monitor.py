@@ -1,15 +1,17 @@
 """Watches a set of columns that are observed row by row together: learns their references, gathers evidence, raises alarms.
 
-Belongs here: learning in stages, evidence per signal, alarms and recovery, retained rows. Not here: what the columns mean
-(`model.py`), which fault it is (`diagnose`).
+Rows become a `ChunkSummary` (`summarise`), and the summary becomes evidence (`detect`): nothing else of a row is judged.
 
-Learning: the reference is made from the first LEARNING_STAGES rows, again from twice as many, until `baseline_events`. Each
+Belongs here: learning in stages, evidence per signal, alarms and recovery, retained rows. Not here: what the columns mean
+(`model`, `version`), which fault it is (`diagnose`).
+
+Learning: the reference is made from the first `first_stage_events` rows, again from twice as many, until `baseline_events`. Each
 stage is valid by itself, only less sensitive (the tolerance pays for a small reference). While a signal is alarmed nothing is
 learnt, and rows since the alarm's onset are taken out, so that a fault does not become the reference.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,14 @@ from numpy.typing import NDArray
 
 from whydrift.core.case import ColumnView, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
-from whydrift.core.detectors.bets import Tolerance
+from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
 from whydrift.core.reference import BINS, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
+from whydrift.core.summary import ChunkSummary
 
-FIRST_STAGE = 250
-"""Rows of the first reference; the next stages have twice as many each."""
+_LEAST_VALUES = 20
 RETAINED_ROWS = 600
 """Latest rows kept for diagnosis."""
 SAMPLE_ROWS = 500
@@ -59,6 +61,38 @@ class _Place:
     aspect: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MonitorProfile:
+    """What a monitor learnt: `references` by column name, `sample` rows of health (none where they were left out)."""
+
+    columns: tuple[Column, ...]
+    references: Mapping[str, ColumnReference]
+    sample: Rows
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "columns": [column_state(column) for column in self.columns],
+            "references": [reference.snapshot() for reference in self.references.values()],
+            "sample": self.sample.snapshot(),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "MonitorProfile":
+        references = [ColumnReference.restore(reference) for reference in state["references"]]
+        columns = tuple(column_of(column) for column in state["columns"])
+        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]))
+
+
+def column_state(column: Column) -> list[Any]:
+    """A column as a plain value."""
+    return [column.name, str(column.kind), list(column.codes), column.dimension]
+
+
+def column_of(state: Sequence[Any]) -> Column:
+    name, kind, codes, dimension = state
+    return Column(name, Kind(kind), {code: float(place) for place, code in enumerate(codes)}, dimension)
+
+
 @dataclass(slots=True)
 class _Learning:
     """Rows collected for the columns that are being learnt; `target` rows make the next stage."""
@@ -66,6 +100,8 @@ class _Learning:
     columns: set[str]
     parts: list[Rows]
     target: int
+    is_late: bool = False
+    """The baseline is there: rows that have none of these columns say nothing."""
 
     def rows(self, width: int) -> Rows:
         return Rows.concat(self.parts, width)
@@ -77,18 +113,30 @@ class Monitor:
     Signals are named `<column>.<aspect>`; a free flag is a signal by its own name.
     """
 
-    def __init__(self, settings: Settings, columns: Iterable[Column], flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        columns: Iterable[Column],
+        flags: Sequence[str] = (),
+        prepare: Callable[[Rows], Rows] = lambda rows: rows,
+    ) -> None:
+        """`prepare` is called with the rows that are about to be learnt from, and may change their values."""
         self._settings = settings
+        self._prepare = prepare
         self.columns = list(columns)
         self.flags = tuple(flags)
         self.references: list[ColumnReference | None] = [None] * len(self.columns)
-        self._flag_share: tuple[Floats, int] | None = None
         self._flag_seen = np.zeros((len(self.flags), 2))
-        self._learning: _Learning | None = _Learning({c.name for c in self.columns}, [], FIRST_STAGE)
+        self._flag_reference = np.zeros((len(self.flags), 2))
+        self._flag_target = np.full(len(self.flags), settings.first_stage_events)
+        self._learning: _Learning | None = _Learning(
+            {c.name for c in self.columns}, [], self._settings.first_stage_events
+        )
         self._sample = Rows.concat([], len(self.columns))
         self._recent: list[Rows] = []
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
-        self._recent_flags: list[Floats] = []
+        self._recent_flags: list[tuple[int, Floats]] = []
+        """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
         self.rows_seen = 0
         self.model_signals = 100
         self.log10_threshold = 6.0
@@ -98,13 +146,14 @@ class Monitor:
     # -- learning -----------------------------------------------------------------------------------------------
 
     @property
-    def is_learning(self) -> bool:
-        return self._learning is not None
+    def is_collecting(self) -> bool:
+        """Whether rows of all columns are being collected, not only of some that had no values until now."""
+        return self._learning is not None and not self._learning.is_late
 
     @property
     def baseline_seen(self) -> int:
         """Rows learnt from so far, of `Settings.baseline_events`; all of them when learning has ended."""
-        if self._learning is None:
+        if self._learning is None or self._learning.is_late:
             return self._settings.baseline_events
         return sum(len(part) for part in self._learning.parts)
 
@@ -112,24 +161,41 @@ class Monitor:
         """A further column: rows so far do not have it. Allowed at any time; it is learnt with the next stage."""
         self.columns.append(column)
         self.references.append(None)
-        self._recent = [_widen(part) for part in self._recent]
-        self._sample = _widen(self._sample)
+        self._recent = [widen(part, len(self.columns)) for part in self._recent]
+        self._sample = widen(self._sample, len(self.columns))
         self._before = np.pad(self._before, ((0, 0), (0, 1)), constant_values=np.nan)
         if self._learning is None:
-            self._learning = _Learning(set(), [], FIRST_STAGE)
-        self._learning.parts = [_widen(part) for part in self._learning.parts]
+            self._learning = _Learning(set(), [], self._settings.first_stage_events)
+        self._learning.parts = [widen(part, len(self.columns)) for part in self._learning.parts]
         self._learning.columns.add(column.name)
         self._rebuild()
 
-    def install(self, references: Mapping[str, ColumnReference], sample: Rows) -> None:
-        """Take references from a profile; learning ends for the columns that have one."""
-        self.references = [
-            references.get(column.name, old) for column, old in zip(self.columns, self.references, strict=True)
-        ]
-        self._sample = sample
-        left = {c.name for c, r in zip(self.columns, self.references, strict=True) if r is None}
-        self._learning = _Learning(left, [], FIRST_STAGE) if left else None
+    def install(self, profile: MonitorProfile) -> None:
+        """Take columns, references and sample from a profile; what has no reference there is learnt here."""
+        self.columns = [replace(column, codes=dict(column.codes)) for column in profile.columns]
+        self.references = [profile.references.get(column.name) for column in self.columns]
+        self._sample = profile.sample
+        self._recent = []
+        self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
+        self._learning = self._learn_later()
         self._rebuild()
+
+    def profile(self, *, keep_sample: bool) -> MonitorProfile:
+        """What was learnt, for `install` elsewhere."""
+        references = {r.name: r for r in self.references if r is not None}
+        sample = self._sample if keep_sample else Rows.concat([], len(self.columns))
+        return MonitorProfile(tuple(self.columns), references, sample)
+
+    def learn_now(self) -> None:
+        """Learn from the rows collected so far, however few. `Settings.first_stage_events` must not have been reached."""
+        learning = self._learning
+        if learning is not None and learning.parts:
+            self._learn_columns(self._prepare(learning.rows(len(self.columns))), learning.columns, least_rows=1)
+
+    def thin_learning(self) -> None:
+        """Forget every other chunk of the rows collected so far: what is kept still spans all of them."""
+        if self._learning is not None:
+            del self._learning.parts[1::2]
 
     def relearn(self, columns: Iterable[str], since_offset: int | None = None) -> None:
         """Learn these columns anew: from retained rows since an offset where given, else from the rows to come."""
@@ -139,37 +205,53 @@ class Monitor:
         parts = [self.recent_since(since_offset)] if since_offset is not None else []
         if self._learning is not None:
             names |= self._learning.columns
-        self._learning = _Learning(names, parts, FIRST_STAGE)
+        self._learning = _Learning(names, parts, self._settings.first_stage_events)
         for place, column in enumerate(self.columns):
             if column.name in names:
                 self.references[place] = None
-        self._drop_alarms(lambda alarm: self._places[alarm.signal].column in self._indices(names))
+        gone = self._indices(names)
+        for name in [name for name in self.alarms if self._places[name].aspect and self._places[name].column in gone]:
+            del self.alarms[name]
         self._rebuild()
         self._advance_learning()
 
     def forget_flags(self, names: Iterable[str]) -> None:
-        """Take the present rate of free flags as health: their share is learnt anew from the rows to come."""
-        chosen = [place for place, name in enumerate(self.flags) if name in set(names)]
-        for place in chosen:
-            self._flag_seen[place] = 0.0
-            self._flags.reset(self._places[self.flags[place]].row)
-            self.alarms.pop(self.flags[place], None)
-        if chosen:
-            self._flag_share = None
-            self._rebuild()
+        """Learn the share of free flags anew, from the rows to come."""
+        for name in set(names) & set(self.flags):
+            place = self.flags.index(name)
+            self._flag_seen[place] = self._flag_reference[place] = 0.0
+            self._flag_target[place] = self._settings.first_stage_events
+            self.alarms.pop(name, None)
+        self._rebuild()
 
     def _indices(self, names: set[str]) -> set[int]:
         return {place for place, column in enumerate(self.columns) if column.name in names}
 
-    def _drop_alarms(self, which: Any) -> None:
-        for alarm in [alarm for alarm in self.alarms.values() if which(alarm)]:
-            del self.alarms[alarm.signal]
-
-    def _learn_from(self, rows: Rows) -> None:
-        if self._learning is None or self.alarms:
+    def _learn_from(self, rows: Rows, flags: Floats | None) -> None:
+        if self.alarms:
             return
-        self._learning.parts.append(rows)
+        if flags is not None:
+            self._learn_flags(flags)
+        learning = self._learning
+        if learning is None:
+            return
+        if learning.is_late and (rows.presence[:, sorted(self._indices(learning.columns))] == Presence.ABSENT).all():
+            return
+        learning.parts.append(rows)
         self._advance_learning()
+
+    def _learn_flags(self, flags: Floats) -> None:
+        is_learning = self._flag_target > 0
+        if not is_learning.any():
+            return
+        self._flag_seen[is_learning] += flags[is_learning]
+        seen = self._flag_seen.sum(axis=1)
+        is_due = is_learning & (seen >= np.minimum(self._flag_target, self._settings.baseline_events))
+        if is_due.any():
+            self._flag_reference[is_due] = self._flag_seen[is_due]
+            is_over = seen >= self._settings.baseline_events
+            self._flag_target[is_due] = np.where(is_over, 0, 2 * self._flag_target)[is_due]
+            self._rebuild()
 
     def _advance_learning(self) -> None:
         """Make the next stage's references when enough rows are there."""
@@ -181,25 +263,33 @@ class Monitor:
         if seen < target:
             return
         rows = learning.rows(len(self.columns))
-        self._learn_columns(rows, learning.columns)
+        self._learn_columns(self._prepare(rows), learning.columns)
         if seen >= self._settings.baseline_events:
-            self._learning = None
+            self._learning = self._learn_later()
         else:
             learning.target = max(2 * learning.target, seen + 1)
             learning.parts = [rows]
 
-    def _learn_columns(self, rows: Rows, names: set[str]) -> None:
+    def _learn_later(self) -> _Learning | None:
+        """Columns that had too few values until now are learnt when they have some."""
+        left = {c.name for c, r in zip(self.columns, self.references, strict=True) if r is None}
+        return _Learning(left, [], self._settings.first_stage_events, is_late=True) if left else None
+
+    def _learn_columns(self, rows: Rows, names: set[str], least_rows: int | None = None) -> None:
+        least_rows = self._settings.first_stage_events // 2 if least_rows is None else least_rows
+        learnt = set()
         for place in sorted(self._indices(names)):
             values, presence = rows.values[:, place], rows.presence[:, place]
             known = presence != Presence.ABSENT
             # Rows from before the column existed say nothing about it.
             first = int(np.argmax(known)) if known.any() else len(rows)
-            if len(rows) - first >= FIRST_STAGE // 2:
+            is_there = int((presence[first:] == Presence.PRESENT).sum()) >= _LEAST_VALUES
+            if is_there and len(rows) - first >= least_rows:
                 self.references[place] = learn_column(self.columns[place], values[first:], presence[first:])
-        self._sample = thin(rows, self._sample_rows())
-        if self._flag_seen.any():
-            self._flag_share = (self._flag_seen[:, 1].copy(), int(self._flag_seen[0].sum()))
-        self._rebuild(fresh=names)
+                learnt.add(self.columns[place].name)
+        if learnt:
+            self._sample = thin(rows, self._sample_rows())
+            self._rebuild(fresh=learnt)
 
     def _sample_rows(self) -> int:
         return max(20, min(SAMPLE_ROWS, _SAMPLE_VALUES // max(len(self.columns), 1)))
@@ -216,9 +306,11 @@ class Monitor:
         self._build(old)
 
     def _build(self, old: Mapping[str, tuple[EvidenceProcess, int]]) -> None:
-        numeric, coded, flags = [], [], []
+        numeric: list[Bets] = []
+        coded: list[Bets] = []
+        flags: list[Bets] = []
         self._places: dict[str, _Place] = {}
-        self.bets: dict[str, Any] = {}
+        self.bets: dict[str, Bets] = {}
         for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True)):
             if reference is None:
                 continue
@@ -232,11 +324,11 @@ class Monitor:
                 ones, n = flag_share(reference, aspect)
                 self._places[f"{column.name}.{aspect}"] = _Place("flag", len(flags), index, aspect)
                 flags.append(flag_bets(ones, Tolerance(n, self.model_signals, self._settings.margin)))
-        if self._flag_share is not None:
-            ones, n = self._flag_share
-            for index, name in enumerate(self.flags):
+        for index, name in enumerate(self.flags):
+            seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
+            if seen:
                 self._places[name] = _Place("flag", len(flags), index, "")
-                flags.append(flag_bets(float(ones[index]), Tolerance(n, self.model_signals, self._settings.margin)))
+                flags.append(flag_bets(yes, Tolerance(seen, self.model_signals, self._settings.margin)))
         self._numeric, self._coded, self._flags = (EvidenceProcess(group) for group in (numeric, coded, flags))
         for name, (process_, row) in old.items():
             if name in self._places:
@@ -277,37 +369,41 @@ class Monitor:
         return self._known
 
     def update(self, rows: Rows, flags: Floats | None = None) -> NDArray[np.intp]:
-        """Take a chunk's rows, and how often each free flag was (no, yes): (flags, 2). Returns the bins (rows, known columns)."""
-        first_ms = int(rows.times_ms[0]) if len(rows) else 0
-        first_offset = int(rows.offsets[0]) if len(rows) else 0
+        """Take a chunk's rows (one at least), and how often each free flag was (no, yes): (flags, 2).
+
+        Returns the rows' bins (rows, known columns), as they were before anything was learnt from these rows.
+        """
         bins = self._binning.bins(rows.values[:, self._known])
-        if len(rows):
-            self._gather(rows, bins, flags, first_ms, first_offset)
-            self._retain(rows)
-        if flags is not None:
-            self._recent_flags = [*self._recent_flags, flags][-(RETAINED_ROWS // max(self._settings.chunk_events, 1)) :]
-            if self._learning is not None and not self.alarms:
-                self._flag_seen += flags
-        self.rows_seen += len(rows)
+        self.detect(self.summarise(rows, flags, bins))
+        self._retain(rows, flags)
         self._review()
-        self._learn_from(rows)
+        self._learn_from(rows, flags)
         return bins
 
-    def _gather(
-        self, rows: Rows, bins: NDArray[np.intp], flags: Floats | None, first_ms: int, first_offset: int
-    ) -> None:
+    def summarise(self, rows: Rows, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
+        """Counts of a chunk; changes nothing. `bins`: of these rows by `binning`."""
         width = len(self._known)
-        if width:
-            flat = (bins + np.arange(width) * (BINS + 1)).ravel()
-            counts = (
-                np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1)[:, :BINS].astype(np.float64)
-            )
-            if len(self._numeric_rank):
-                self._numeric.update(counts[self._numeric_rank], first_ms, first_offset)
-            if len(self._coded_rank):
-                self._coded.update(counts[self._coded_rank], first_ms, first_offset)
-        if self._flag_rows:
-            self._flags.update(self._flag_counts(rows, bins, flags), first_ms, first_offset)
+        flat = (bins + np.arange(width) * (BINS + 1)).ravel()
+        counts = np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1)[:, :BINS].astype(np.float64)
+        return ChunkSummary(
+            rows=len(rows),
+            first_ms=int(rows.times_ms[0]),
+            first_offset=int(rows.offsets[0]),
+            numeric=counts[self._numeric_rank],
+            coded=counts[self._coded_rank],
+            flags=self._flag_counts(rows, bins, flags),
+        )
+
+    def detect(self, chunk: ChunkSummary) -> None:
+        """Let a chunk's counts speak for or against each signal."""
+        where = (chunk.first_ms, chunk.first_offset, self.rows_seen)
+        if len(chunk.numeric):
+            self._numeric.update(chunk.numeric, *where)
+        if len(chunk.coded):
+            self._coded.update(chunk.coded, *where)
+        if len(chunk.flags):
+            self._flags.update(chunk.flags, *where)
+        self.rows_seen += chunk.rows
 
     def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], flags: Floats | None) -> Floats:
         """(no, yes) of every flag signal in this chunk: (signals, 2)."""
@@ -337,7 +433,10 @@ class Monitor:
             counts[row] = flags[rank]
         return counts
 
-    def _retain(self, rows: Rows) -> None:
+    def _retain(self, rows: Rows, flags: Floats | None) -> None:
+        if flags is not None:
+            self._recent_flags.append((int(rows.offsets[0]), flags))
+            del self._recent_flags[: -(RETAINED_ROWS // max(self._settings.chunk_events, 1)) or None]
         self._before = np.concatenate([self._before, rows.values])[-REPEAT_WINDOW:]
         self._recent.append(rows)
         while sum(map(len, self._recent)) - len(self._recent[0]) >= RETAINED_ROWS:
@@ -369,7 +468,7 @@ class Monitor:
     def _raise(self, name: str, place: _Place) -> None:
         process = self._process(place)
         onset_ms, onset_offset = process.onset(place.row)
-        took = len(self.recent_since(onset_offset))
+        took = self.rows_seen - process.onset_row(place.row)
         block = int(np.clip(1.5 * took, *_BLOCK_ROWS))
         self.alarms[name] = Alarm(name, onset_ms, onset_offset, block, self.rows_seen)
         process.forget_recent(place.row)
@@ -401,15 +500,32 @@ class Monitor:
             self.model_signals = model_signals
             self._rebuild()
 
-    def evidence(self) -> list[SignalEvidence]:
-        """Every signal now, in order of columns and aspects."""
-        levels = {"numeric": self._numeric.log10(), "coded": self._coded.log10(), "flag": self._flags.log10()}
-        return [
-            self._evidence(name, place, float(levels[place.process][place.row])) for name, place in self._places.items()
-        ]
+    def columns_of(self, signals: Iterable[str]) -> set[str]:
+        """Names of the columns that these signals belong to; free flags and unknown signals have none."""
+        places = [self._places[name] for name in signals if name in self._places]
+        return {self.columns[place.column].name for place in places if place.aspect}
 
-    def _evidence(self, name: str, place: _Place, log10_e: float) -> SignalEvidence:
-        alarm = self.alarms.get(name)
+    def levels(self) -> dict[str, float]:
+        """log10 evidence of every signal now, in order of columns and aspects; −∞ before the first chunk."""
+        levels = {"numeric": self._numeric.log10(), "coded": self._coded.log10(), "flag": self._flags.log10()}
+        return {name: float(levels[place.process][place.row]) for name, place in self._places.items()}
+
+    def evidence(self, current: Rows) -> list[SignalEvidence]:
+        """Every signal now, in the same order, with the shares that yes-or-no signals have in the rows that count as current."""
+        shares = self._current_shares(current)
+        return [self._evidence(name, level, shares) for name, level in self.levels().items()]
+
+    def _current_shares(self, current: Rows) -> Floats:
+        """Share of yes of every yes-or-no signal: (signals,)."""
+        bins = self._binning.bins(current.values[:, self._known])
+        first = int(current.offsets[0]) if len(current) else 0
+        flags = [flags for offset, flags in self._recent_flags if offset >= first]
+        counts = self._flag_counts(current, bins, sum(flags, np.zeros((len(self.flags), 2))))
+        shares: Floats = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
+        return shares
+
+    def _evidence(self, name: str, log10_e: float, shares: Floats) -> SignalEvidence:
+        place, alarm = self._places[name], self.alarms.get(name)
         return SignalEvidence(
             signal=name,
             column=self.columns[place.column].name if place.aspect else name,
@@ -419,44 +535,39 @@ class Monitor:
             onset_ms=alarm.onset_ms if alarm else self._process(place).onset(place.row)[0],
             is_alarmed=alarm is not None,
             reference_share=self._reference_share(place),
+            current_share=float(shares[place.row]) if place.process == "flag" else None,
         )
 
     def _reference_share(self, place: _Place) -> float | None:
-        if place.aspect == Aspect.DISTRIBUTION:
+        if place.process != "flag":
             return None
         if place.aspect == "":
-            ones, n = self._flag_share or (np.zeros(len(self.flags)), 1)
-            return float(ones[place.column]) / max(n, 1)
+            return float(self._flag_reference[place.column, 1] / self._flag_reference[place.column].sum())
         reference = self.references[place.column]
-        if reference is None:
-            return None
+        assert reference is not None  # a column has signals only with a reference
         yes, n = flag_share(reference, Aspect(place.aspect))
         return yes / max(n, 1)
 
-    def flag_share_now(self, name: str) -> float:
-        """Share of yes of a free flag in the retained chunks."""
-        seen = sum(self._recent_flags, np.zeros((len(self.flags), 2)))[self.flags.index(name)]
-        return float(seen[1] / seen.sum()) if seen.sum() else 0.0
-
-    def view(
-        self, index: int, current: Rows, signals: Mapping[str, SignalEvidence], position: int = -1
-    ) -> ColumnView | None:
-        """One column for diagnosis, with the rows that count as current; None where it has no reference yet."""
-        reference = self.references[index]
-        if reference is None:
-            return None
-        column = self.columns[index]
-        return ColumnView(
-            column=column,
-            reference=reference,
-            position=position,
-            reference_values=self._sample.values[:, index],
-            reference_presence=self._sample.presence[:, index],
-            current_values=current.values[:, index],
-            current_presence=current.presence[:, index],
-            bets=self.bets[column.name],
-            signals=signals,
-        )
+    def views(self, current: Rows, positions: Mapping[str, int]) -> dict[str, ColumnView]:
+        """The columns that have a reference, for diagnosis. positions: place among the model's inputs, −1 where not named."""
+        signals: dict[str, dict[str, SignalEvidence]] = {}
+        for one in self.evidence(current):
+            signals.setdefault(one.column, {})[one.aspect] = one
+        return {
+            column.name: ColumnView(
+                column=column,
+                reference=reference,
+                position=positions.get(column.name, -1),
+                reference_values=self._sample.values[:, index],
+                reference_presence=self._sample.presence[:, index],
+                current_values=current.values[:, index],
+                current_presence=current.presence[:, index],
+                bets=self.bets[column.name],
+                signals={aspect: s for aspect, s in signals[column.name].items() if aspect},
+            )
+            for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
+            if reference is not None
+        }
 
     @property
     def sample(self) -> Rows:
@@ -469,16 +580,16 @@ class Monitor:
         """What changes with every chunk."""
         learning = self._learning
         return {
-            "columns": [[c.name, str(c.kind), list(c.codes), c.dimension] for c in self.columns],
-            "flag_share": None if self._flag_share is None else [self._flag_share[0], self._flag_share[1]],
-            "flag_seen": self._flag_seen,
-            "recent_flags": list(self._recent_flags),
+            "columns": [column_state(column) for column in self.columns],
+            "flags": [self._flag_seen, self._flag_reference, self._flag_target],
+            "recent_flags": [list(one) for one in self._recent_flags],
             "learning": None
             if learning is None
             else {
                 "columns": sorted(learning.columns),
                 "rows": learning.rows(len(self.columns)).snapshot(),
                 "target": learning.target,
+                "is_late": learning.is_late,
             },
             "recent": self.recent().snapshot(),
             "before": self._before,
@@ -498,24 +609,25 @@ class Monitor:
 
     @classmethod
     def restore(
-        cls, settings: Settings, flags: Sequence[str], state: Mapping[str, Any], references: Mapping[str, Any]
+        cls,
+        settings: Settings,
+        flags: Sequence[str],
+        state: Mapping[str, Any],
+        references: Mapping[str, Any],
+        prepare: Callable[[Rows], Rows] = lambda rows: rows,
     ) -> "Monitor":
-        columns = [
-            Column(name, Kind(kind), {code: float(i) for i, code in enumerate(codes)}, dimension)
-            for name, kind, codes, dimension in state["columns"]
-        ]
-        monitor = cls(settings, columns, flags)
+        monitor = cls(settings, [column_of(column) for column in state["columns"]], flags, prepare)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
-        share = state["flag_share"]
-        monitor._flag_share = None if share is None else (share[0], share[1])
-        monitor._flag_seen = state["flag_seen"]
-        monitor._recent_flags = list(state["recent_flags"])
+        monitor._flag_seen, monitor._flag_reference, monitor._flag_target = state["flags"]
+        monitor._recent_flags = [(offset, flags) for offset, flags in state["recent_flags"]]
         learning = state["learning"]
         monitor._learning = (
             None
             if learning is None
-            else _Learning(set(learning["columns"]), [Rows.restore(learning["rows"])], learning["target"])
+            else _Learning(
+                set(learning["columns"]), [Rows.restore(learning["rows"])], learning["target"], learning["is_late"]
+            )
         )
         recent = Rows.restore(state["recent"])
         monitor._recent = [recent] if len(recent) else []
@@ -541,11 +653,12 @@ def thin(rows: Rows, count: int) -> Rows:
     return rows.take(np.linspace(0, len(rows) - 1, count).astype(np.intp))
 
 
-def _widen(rows: Rows) -> Rows:
-    """The same rows with one more column, which they do not have."""
+def widen(rows: Rows, width: int) -> Rows:
+    """The same rows with further columns, which they do not have, up to this width."""
+    more = ((0, 0), (0, width - rows.values.shape[1]))
     return Rows(
-        np.pad(rows.values, ((0, 0), (0, 1)), constant_values=np.nan),
-        np.pad(rows.presence, ((0, 0), (0, 1)), constant_values=int(Presence.ABSENT)),
+        np.pad(rows.values, more, constant_values=np.nan),
+        np.pad(rows.presence, more, constant_values=int(Presence.ABSENT)),
         rows.times_ms,
         rows.offsets,
     )

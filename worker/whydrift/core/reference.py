@@ -27,8 +27,13 @@ QUANTILES = 201
 REPEAT_WINDOW = 32
 """A value counts as repeated when it equals one of this many values before it."""
 MAX_CATEGORIES = 500
-_OWN_BINS = 14
-"""The most frequent categories have a bin each, the other known ones share one."""
+_HEAVY = 0.04
+"""Of more than UNSEEN categories, those with at least this share have a bin of their own; the others share bins by their hash.
+
+By hash and not by rank: the most frequent of many like ones are so by luck, and their rate falls back afterwards.
+"""
+_MAX_HEAVY = 20
+_UNSEEN_Z = 3.5
 _ATOM = 0.04
 """A value with at least this share of a numeric column has a bin of its own."""
 _DISCRETE = 24
@@ -43,8 +48,8 @@ class ColumnReference:
     repeated of n values equalled one of the REPEAT_WINDOW before them; distinct: number of distinct values.
     Numeric (and embedding norms): `edges` between bins, `quantiles` (QUANTILES,), `atoms` (value → share, ≥ 1 %).
     Coded: `shares` by category, most frequent first.
-    singletons: distinct values seen once, of which Good-Turing makes the rate of values never seen.
-    masses: share of each bin, (BINS,).
+    singletons: values that stand for those never seen: the ones seen once (Good-Turing), and the ones too many to be kept.
+    masses: share of each bin, (BINS,). UNSEEN has a mass beside those of the seen.
     """
 
     name: str
@@ -72,6 +77,17 @@ class ColumnReference:
     def is_discrete(self) -> bool:
         """Whether every value a numeric column may have is known."""
         return not self.kind.is_coded and 0 < self.distinct <= _DISCRETE
+
+    @property
+    def unseen_ones(self) -> float:
+        """As many values in n as the upper limit of the rate of never seen categories can be reckoned from as if counted.
+
+        Good-Turing's own error is √(N1 + 2 N2) of n, not √N1: where most categories were seen two or three times, one that
+        was missed by chance has a large share. The limit is meant about _UNSEEN_Z standard deviations up.
+        """
+        twice = sum(1 for share in self.shares.values() if round(share * self.n) == 2)
+        extra = _UNSEEN_Z * (np.sqrt(self.singletons + 2 * twice) - np.sqrt(self.singletons))
+        return min(float(self.singletons + extra), float(self.n))
 
     @property
     def used_bins(self) -> NDArray[np.intp]:
@@ -114,8 +130,7 @@ class ColumnReference:
 
     def lookup(self, column: Column) -> NDArray[np.intp]:
         """Bin of each code of the live vocabulary, and of the overflow code after it."""
-        own = {name: place for place, name in enumerate(list(self.shares)[:_OWN_BINS])}
-        known = {name: own.get(name, _OWN_BINS) for name in self.shares}
+        known = category_bins(self.shares)
         table = [known.get(name, UNSEEN) for name in column.codes]
         return np.array(table + [UNSEEN] * (_MAX_CODES - len(table)), np.intp)
 
@@ -155,28 +170,37 @@ def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnR
 
 
 def _learn_coded(column: Column, codes: Floats, common: dict[str, Any]) -> ColumnReference:
-    values, counts = np.unique(codes, return_counts=True)
-    n = max(int(counts.sum()), 1)
+    values, counts = np.unique(codes[codes < OVERFLOW], return_counts=True)
+    n = max(len(codes), 1)
+    names = column.categories()
     # Ties are broken by name, so that the order never depends on which value came first.
     ranked = sorted(
-        ((column.category(code), int(count)) for code, count in zip(values, counts, strict=True)),
+        ((names[int(code)], int(count)) for code, count in zip(values, counts, strict=True)),
         key=lambda pair: (-pair[1], pair[0]),
-    )[:MAX_CATEGORIES]
-    singletons = sum(1 for _, count in ranked if count == 1)
-    masses = np.zeros(BINS)
-    for place, (_, count) in enumerate(ranked):
-        masses[min(place, _OWN_BINS)] += count / n
-    masses[UNSEEN] = singletons / n
+    )
+    kept = dict(ranked[:MAX_CATEGORIES])
+    singletons = sum(1 for count in kept.values() if count == 1) + len(codes) - sum(kept.values())
     return ColumnReference(
         **common,
-        distinct=len(values),
-        masses=masses,
+        distinct=len(values) + int((codes >= OVERFLOW).any()),
+        masses=np.empty(0),
         edges=np.empty(0),
         quantiles=np.full(QUANTILES, np.nan),
         atoms={},
-        shares={name: count / n for name, count in ranked},
+        shares={name: count / n for name, count in kept.items()},
         singletons=singletons,
-    )
+    ).with_category_masses(kept)
+
+
+def category_bins(shares: Mapping[str, float]) -> dict[str, int]:
+    """Bin of each known category, whose shares come most frequent first."""
+    if len(shares) <= UNSEEN:
+        return {name: place for place, name in enumerate(shares)}
+    heavy = min(sum(1 for share in shares.values() if share >= _HEAVY), _MAX_HEAVY)
+    return {
+        name: place if place < heavy else heavy + crc32(name.encode()) % (UNSEEN - heavy)
+        for place, name in enumerate(shares)
+    }
 
 
 def _learn_numeric(values: Floats, common: dict[str, Any]) -> ColumnReference:
@@ -222,6 +246,8 @@ def repeats(before: Floats, values: Floats) -> NDArray[np.bool_]:
 
     before: the REPEAT_WINDOW rows that precede, NaN where there were none. NaN never repeats.
     """
+    if not len(values):
+        return np.zeros(values.shape, bool)
     joined = np.concatenate([before, values])
     window = sliding_window_view(joined[:-1], REPEAT_WINDOW, axis=0)  # (rows, columns, REPEAT_WINDOW)
     found: NDArray[np.bool_] = (window == values[:, :, None]).any(axis=2)

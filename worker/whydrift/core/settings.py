@@ -19,6 +19,8 @@ class Settings:
     """... or when stream time is this far past the chunk's first event."""
     baseline_events: int = 2_000
     """Events a reference is learnt from, where no profile was given."""
+    first_stage_events: int = 250
+    """A first reference is made after this many of them, the next after twice as many, and so on: valid, only less sensitive."""
     margin: float = 0.2
     """Margin of practical significance, in standard deviations of a bet's shape: smaller changes are not news."""
     false_incidents_per_week: float = 1.0

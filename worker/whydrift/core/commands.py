@@ -1,0 +1,97 @@
+"""What people answer: accept new behaviour as the reference, learn a reference anew, or have peace until a time.
+
+Commands come in the same topic as the events, so a replay knows them too. Belongs here: their effect on one model. Not here: how
+references are learnt (`monitor`), incidents' lives (`incidents`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from whydrift.core.incidents import Moment, plain
+from whydrift.core.inputs import FLAGS
+from whydrift.core.model import ModelWatch, version_alarms, version_signals
+from whydrift.core.picture import Onset
+from whydrift_schemas import Action, Command, Diagnosis
+
+_RATES = ("arrivals", "label_arrivals")
+
+
+class NoSuchTarget(Exception):  # noqa: N818  # reads as what it is
+    """The command's author must act: it names an incident or a signal that the model does not have. The message says which."""
+
+
+def apply(model: ModelWatch, command: Command, now: Moment) -> list[Diagnosis]:
+    """Carry out a command; returns what is to be published. Raises NoSuchTarget, having changed nothing."""
+    signals = _targets(model, command)
+    if command.action is Action.SNOOZE:
+        keys = [command.incident_id] if command.incident_id else (command.signals or [""])
+        model.incidents.snooze(keys, command.until or 0)
+        return model.incidents.publish(now)
+    alarms = model.alarms()
+    settled = [name for name in alarms if plain(name) in signals]
+    # What is accepted is what was seen since the onset; what is learnt anew is what comes from now on.
+    onsets = alarms if command.action is Action.ACCEPT else {}
+    _learn_anew(model, signals, onsets)
+    return model.incidents.close_signals(settled, now, _because(command))
+
+
+def _because(command: Command) -> str:
+    word = "accepted" if command.action is Action.ACCEPT else "being learnt anew"
+    by = f" by {command.author[:60]}" if command.author else ""
+    return word + by + (f" ({command.reason[:80]})" if command.reason else "")
+
+
+def _targets(model: ModelWatch, command: Command) -> set[str]:
+    """The signals a command is about, by their own names; all of them where it names none."""
+    known = _all_signals(model)
+    signals = set(command.signals or ())
+    missing = sorted(signals - known)
+    if missing:
+        raise NoSuchTarget(
+            f"signals: {model.model_id[:80]} has no signal {missing[0][:80]!r}; see whydrift_signal_* in /metrics"
+        )
+    if command.incident_id is None:
+        return signals or known
+    incident = model.incidents.open.get(command.incident_id)
+    if incident is None:
+        raise NoSuchTarget(
+            f"incident_id: {model.model_id[:80]} has no open incident {command.incident_id[:80]!r}; it may be resolved already"
+        )
+    return signals or {plain(name) for name in incident.signals}
+
+
+def _all_signals(model: ModelWatch) -> set[str]:
+    found = {*model.inputs.monitor.levels(), *FLAGS, *_RATES, "parameters"}
+    if model.labels is not None:
+        found |= model.labels.levels().keys()
+    for version in model.versions.values():
+        found |= {*version_signals(version), *(plain(name) for name in version_alarms(version))}
+    return found
+
+
+def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset]) -> None:
+    """Learn these signals' references: from the rows since the alarms' onsets where there are any, else from those to come."""
+    inputs = model.inputs.monitor
+    since = _since(onsets, signals)
+    if "schema" in signals and since is not None:
+        model.inputs.accept_schema(since)
+    inputs.forget_flags(name for name in FLAGS if name in signals)
+    inputs.relearn(inputs.columns_of(signals), since)
+    if model.labels is not None:
+        model.labels.relearn(model.labels.columns_of(signals), since)
+    for version in model.versions.values():
+        guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
+        columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)
+        version.relearn(sorted(columns), since)
+    for name, guard in zip(_RATES, (model.arrivals, model.label_arrivals), strict=True):
+        if name in signals:
+            guard.accept()
+    if "parameters" in signals:
+        model.parameters_onset = None
+
+
+def _since(onsets: Mapping[str, Onset], signals: set[str]) -> int | None:
+    """The earliest offset among the alarms of these signals; None where there is no alarm to go by."""
+    offsets: Sequence[int] = [
+        onset.offset for name, onset in onsets.items() if plain(name) in signals and onset.offset is not None
+    ]
+    return min(offsets, default=None)

@@ -1,0 +1,362 @@
+"""Incidents of one model: many alarms, one incident; opened, updated, resolved.
+
+    alarm ──► settle ──► judged ──► opened ──► judged again, ever more rarely ──► all its alarms recovered ──► resolved
+                           │                     │ (ranking or severity changed: updated)
+                           └── a finding that shares its own signals with an open incident belongs to that one
+
+An alarm is judged once enough rows follow its onset, so that the first word is the right one. A signal belongs to one incident at
+most: the one whose finding accounts for it. Snoozed incidents live on unpublished; what is still true when the snooze ends is
+said then.
+
+Belongs here: their life. Not here: what broke (`diagnose`), when a signal's alarm ends (`monitor`), what commands do to
+references (`commands`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from whydrift.core.diagnose import Finding, summary
+from whydrift.core.settings import MINUTE_MS, Settings
+from whydrift_schemas import Detected, Diagnosis, Severity, Status, encode
+
+SETTLE_ROWS = 60
+"""Rows since the onset that are enough to judge by …"""
+SETTLE_CHUNKS = 2
+"""… or so many chunks since the alarm, where rows come slowly."""
+_LAST_REVIEW_ROWS = 5_000
+"""An incident is judged again when it is twice as old in rows as the last time, up to this age."""
+_SEVERITIES = list(Severity)
+_RANKED = 0.1
+"""A cause less probable than this does not count as part of the ranking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where the stream is: stream time, the record being taken, chunks and rows of the model so far, versions in use."""
+
+    stream_ms: int
+    partition: int
+    offset: int
+    chunks: int
+    rows: int
+    versions: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Incident:
+    """One thing that broke. `signals`: its alarms that still last. `diagnosis`: what is, or would be, published last.
+
+    said: (ranking, severity) as published, None before the first time; `said_ms` when.
+    """
+
+    incident_id: str
+    signals: set[str]
+    diagnosis: Diagnosis
+    opened_rows: int
+    next_review_rows: int
+    onset_ms: int
+    said: tuple[tuple[str, ...], str] | None = None
+    said_ms: int = 0
+    is_over: bool = False
+
+    @property
+    def fault(self) -> str:
+        return self.diagnosis.causes[0].fault.value
+
+    @property
+    def meaning(self) -> tuple[tuple[str, ...], str]:
+        """What an update is about: the ranking of causes, with the inputs they name, and the severity."""
+        ranking = tuple(
+            f"{cause.fault.value} {' '.join(sorted(cause.features))}"
+            for cause in self.diagnosis.causes
+            if cause.probability >= _RANKED
+        )
+        return ranking, self.diagnosis.severity.value
+
+
+Judge = Callable[[Sequence[str]], Sequence[Finding]]
+"""Findings for these alarms, with the names that alarms have here."""
+
+
+@dataclass(slots=True)
+class Incidents:
+    """All incidents of a model that are not over, oldest first, and what was opened so far by fault."""
+
+    settings: Settings
+    model_id: str
+    open: dict[str, Incident] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
+    number: int = 0
+    waiting_since_chunk: int | None = None
+    """Since when an alarm waits to be judged."""
+    snoozes: dict[str, int] = field(default_factory=dict)
+    """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
+
+    # -- the life of incidents --------------------------------------------------------------------------------------
+
+    def review(
+        self, alarms: Sequence[str], rows_since: Callable[[Sequence[str]], int], now: Moment, judge: Judge
+    ) -> list[Diagnosis]:
+        """After a chunk: `alarms` last now; `rows_since` counts rows since the onset of some. Returns what is to be published."""
+        lasting = set(alarms)
+        for incident in self.open.values():
+            incident.signals &= lasting
+            if not incident.signals and not incident.is_over:
+                self._close(incident, now, "")
+        self._judge_new(self._unassigned(alarms), rows_since, now, judge)
+        self._judge_again(now, judge)
+        return self.publish(now)
+
+    def _unassigned(self, alarms: Sequence[str]) -> list[str]:
+        taken = {name for incident in self.open.values() for name in incident.signals}
+        return [name for name in alarms if name not in taken]
+
+    def _judge_new(
+        self, names: list[str], rows_since: Callable[[Sequence[str]], int], now: Moment, judge: Judge
+    ) -> None:
+        if not names:
+            self.waiting_since_chunk = None
+            return
+        if self.waiting_since_chunk is None:
+            self.waiting_since_chunk = now.chunks
+        if now.chunks - self.waiting_since_chunk < SETTLE_CHUNKS and rows_since(names) < SETTLE_ROWS:
+            return
+        self.waiting_since_chunk = None
+        # Alarms of several model versions are judged one version at a time.
+        while names:
+            before = len(names)
+            self._apply(judge(names), now)
+            names = self._unassigned(names)
+            if len(names) == before:
+                return
+
+    def _judge_again(self, now: Moment, judge: Judge) -> None:
+        for incident in list(self.open.values()):
+            if incident.is_over or now.rows < incident.next_review_rows:
+                continue
+            age = now.rows - incident.opened_rows
+            incident.next_review_rows = now.rows + max(age, SETTLE_ROWS) if age < _LAST_REVIEW_ROWS else now.rows + age
+            self._apply(judge(sorted(incident.signals)), now)
+
+    def _apply(self, findings: Sequence[Finding], now: Moment) -> None:
+        """Give each finding to the incident it is about, or open one for it."""
+        spoken_for: set[str] = set()
+        for finding in findings:
+            incident = self._match(finding, spoken_for)
+            if incident is None and not self._unassigned(sorted(finding.signals)):
+                continue  # its alarms belong to incidents that say something else, and more strongly
+            if incident is None:
+                incident = self._open(finding, now)
+            else:
+                self._renew(incident, finding, now)
+            spoken_for.add(incident.incident_id)
+            self._assign(incident, finding.signals, now)
+
+    def _match(self, finding: Finding, spoken_for: set[str]) -> Incident | None:
+        """The open incident with which a finding shares most of its own signals, or all of whose alarms it explains."""
+        best: tuple[int, Incident] | None = None
+        for incident in self.open.values():
+            if incident.is_over or incident.incident_id in spoken_for:
+                continue
+            shared = len(finding.own_signals & incident.signals)
+            if not shared and incident.signals <= finding.signals:
+                shared = 1
+            if shared and (best is None or shared > best[0]):
+                best = shared, incident
+        return None if best is None else best[1]
+
+    def _assign(self, incident: Incident, signals: Iterable[str], now: Moment) -> None:
+        incident.signals |= set(signals)
+        for other in self.open.values():
+            if other is not incident and not other.is_over and other.signals & incident.signals:
+                other.signals -= incident.signals
+                if not other.signals:
+                    self._close(other, now, f"part of incident {incident.incident_id}: {incident.diagnosis.summary}")
+
+    def _open(self, finding: Finding, now: Moment) -> Incident:
+        self.number += 1
+        key = f"{self.model_id}\0{now.partition}\0{now.offset}\0{self.number}"
+        incident_id = blake2b(key.encode(), digest_size=8).hexdigest()
+        diagnosis = Diagnosis(
+            incident_id=incident_id,
+            sequence=0,
+            status=Status.OPENED,
+            model_id=self.model_id,
+            model_versions=now.versions,
+            severity=finding.severity,
+            onset_at=finding.onset_ms,
+            detected_at=now.stream_ms,
+            detected=Detected(partition=now.partition, offset=now.offset),
+            **_content(finding, finding.onset_ms),
+        )
+        incident = Incident(
+            incident_id,
+            set(),
+            diagnosis,
+            now.rows,
+            now.rows + SETTLE_ROWS,
+            finding.onset_ms,
+        )
+        self.open[incident_id] = incident
+        return incident
+
+    def _renew(self, incident: Incident, finding: Finding, now: Moment) -> None:
+        """The incident's onset stays what was first said, unless the finding reaches further back."""
+        incident.onset_ms = min(incident.onset_ms, finding.onset_ms)
+        content = _content(finding, incident.onset_ms)
+        content |= {"severity": finding.severity, "onset_at": incident.onset_ms}
+        content["model_versions"] = tuple(dict.fromkeys((*incident.diagnosis.model_versions, *now.versions)))
+        incident.diagnosis = incident.diagnosis.model_copy(update=content)
+
+    def _close(self, incident: Incident, now: Moment, because: str) -> None:
+        incident.is_over = True
+        lasted = f"over after {_duration(now.stream_ms - incident.onset_ms)}"
+        text = f"{because or lasted} · {incident.diagnosis.summary}"
+        incident.diagnosis = incident.diagnosis.model_copy(update={"resolved_at": now.stream_ms, "summary": text[:400]})
+
+    def close_signals(self, names: Iterable[str], now: Moment, because: str) -> list[Diagnosis]:
+        """These alarms are settled by a person's word; incidents left without any are over."""
+        for incident in self.open.values():
+            incident.signals -= set(names)
+            if not incident.signals and not incident.is_over:
+                self._close(incident, now, because)
+        return self.publish(now)
+
+    # -- what is said -------------------------------------------------------------------------------------------------
+
+    def publish(self, now: Moment) -> list[Diagnosis]:
+        """What is new since it was last said, as far as it may be said now."""
+        said = []
+        for incident in list(self.open.values()):
+            if self._is_snoozed(incident, now.stream_ms):
+                continue
+            status = self._news(incident, now.stream_ms)
+            if status is not None:
+                said.append(self._say(incident, status, now))
+            if incident.is_over:
+                del self.open[incident.incident_id]
+        return said
+
+    def _news(self, incident: Incident, stream_ms: int) -> Status | None:
+        if incident.said is None:
+            return None if incident.is_over else Status.OPENED
+        if incident.is_over:
+            return Status.RESOLVED
+        if incident.meaning == incident.said:
+            return None
+        rises = _SEVERITIES.index(incident.diagnosis.severity) > _SEVERITIES.index(Severity(incident.said[1]))
+        is_due = stream_ms - incident.said_ms >= self.settings.update_interval_ms
+        return Status.UPDATED if rises or is_due else None
+
+    def _say(self, incident: Incident, status: Status, now: Moment) -> Diagnosis:
+        if status is Status.OPENED:
+            self.opened[incident.fault] = self.opened.get(incident.fault, 0) + 1
+        incident.said, incident.said_ms = incident.meaning, now.stream_ms
+        update = {"status": status, "sequence": incident.diagnosis.sequence + 1}
+        incident.diagnosis = incident.diagnosis.model_copy(update=update)
+        return incident.diagnosis
+
+    def snooze(self, keys: Sequence[str], until_ms: int) -> None:
+        """Say nothing of these incidents or signals ("" = of the whole model) until then."""
+        self.snoozes |= dict.fromkeys(keys, until_ms)
+
+    def _is_snoozed(self, incident: Incident, stream_ms: int) -> bool:
+        self.snoozes = {key: until_ms for key, until_ms in self.snoozes.items() if until_ms > stream_ms}
+        if not self.snoozes:
+            return False
+        by_signal = bool(incident.signals) and all(plain(name) in self.snoozes for name in incident.signals)
+        return "" in self.snoozes or incident.incident_id in self.snoozes or by_signal
+
+    def due_ms(self) -> int | None:
+        """Stream time at which something may have to be said though nothing happens."""
+        times = list(self.snoozes.values())
+        times += [
+            i.said_ms + self.settings.update_interval_ms for i in self.open.values() if i.said not in (None, i.meaning)
+        ]
+        return min(times, default=None)
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "open": [_incident_state(incident) for incident in self.open.values()],
+            "opened": self.opened,
+            "number": self.number,
+            "waiting_since_chunk": self.waiting_since_chunk,
+            "snoozes": self.snoozes,
+        }
+
+    @classmethod
+    def restore(cls, settings: Settings, model_id: str, state: Mapping[str, Any]) -> "Incidents":
+        found = [_incident_of(incident) for incident in state["open"]]
+        return cls(
+            settings,
+            model_id,
+            {incident.incident_id: incident for incident in found},
+            dict(state["opened"]),
+            state["number"],
+            state["waiting_since_chunk"],
+            dict(state["snoozes"]),
+        )
+
+
+SCOPE = "\0"
+"""Between a model version and the name of a signal that belongs to it."""
+
+
+def scoped(version: str, signal: str) -> str:
+    """The name under which a version's signal is kept apart from that of another version."""
+    return f"{version}{SCOPE}{signal}"
+
+
+def plain(name: str) -> str:
+    """The signal's own name."""
+    return name.rpartition(SCOPE)[2]
+
+
+def _content(finding: Finding, onset_ms: int) -> dict[str, Any]:
+    return {
+        "summary": summary(finding, onset_ms),
+        "causes": finding.causes,
+        "ruled_out": finding.ruled_out,
+        "evidence": finding.evidence,
+        "impact": finding.impact,
+    }
+
+
+def _duration(span_ms: int) -> str:
+    minutes = max(span_ms, 0) // MINUTE_MS
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 60 // 24} days"
+
+
+def _incident_state(incident: Incident) -> dict[str, Any]:
+    return {
+        "diagnosis": encode(incident.diagnosis),
+        "signals": sorted(incident.signals),
+        "rows": [incident.opened_rows, incident.next_review_rows],
+        "onset_ms": incident.onset_ms,
+        "said": None if incident.said is None else [list(incident.said[0]), incident.said[1]],
+        "said_ms": incident.said_ms,
+        "is_over": incident.is_over,
+    }
+
+
+def _incident_of(state: Mapping[str, Any]) -> Incident:
+    diagnosis = Diagnosis.model_validate_json(state["diagnosis"])
+    said = state["said"]
+    opened_rows, next_review_rows = state["rows"]
+    return Incident(
+        incident_id=diagnosis.incident_id,
+        signals=set(state["signals"]),
+        diagnosis=diagnosis,
+        opened_rows=opened_rows,
+        next_review_rows=next_review_rows,
+        onset_ms=state["onset_ms"],
+        said=None if said is None else (tuple(said[0]), said[1]),
+        said_ms=state["said_ms"],
+        is_over=state["is_over"],
+    )

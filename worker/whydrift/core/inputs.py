@@ -1,0 +1,202 @@
+"""The inputs of one model: which features there are, their rows, and what is odd about the events that carry them.
+
+Columns appear as the features do: in the order a model event declares, else as they come. While the baseline is being learnt a
+new key is a new column; afterwards it is a change of schema, until somebody accepts it.
+
+Belongs here: from prediction events to rows and flags. Not here: answers (`version`), labels (`model`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from whydrift.core.case import SchemaPicture
+from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, encode_column, infer_kind
+from whydrift.core.decode import PredictionEvent
+from whydrift.core.monitor import RETAINED_ROWS, Monitor
+from whydrift.core.profile import Profile
+from whydrift.core.settings import Settings
+from whydrift_schemas import FeatureDescription
+
+FLAGS = ("duplicates", "schema", "backwards")
+"""Yes or no of each event: its id or payload repeats; it has a key that the reference does not know; its time runs backwards."""
+OUTPUTS = ("prediction", "decision", "residual", "latency", "errors")
+LABELS = ("actual", "label_delay", "loss")
+RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, "parameters", "arrivals", "label_arrivals"))
+"""Names of columns and signals of our own; a feature of this name is called `features.<name>`."""
+_PAYLOADS = 4_096
+"""Payloads remembered to recognise repeated ones."""
+_KEPT_KEYS = 32
+_KEPT_VALUES = 200
+
+
+class InputWatch:
+    """Rows of a model's inputs, and the monitor that watches them."""
+
+    def __init__(self, settings: Settings, profile: Profile | None = None) -> None:
+        self._settings = settings
+        self.monitor = Monitor(settings, [], FLAGS)
+        self._names: list[str] = []
+        """Key of each column, as events have it."""
+        self._latest_ms = -1
+        self._payloads: dict[int, None] = {}
+        self._odd: dict[str, list[tuple[int, Any]]] = {}
+        """Unknown keys, and where they and their values were seen last: (offset, value)."""
+        self._foreign: dict[str, list[tuple[int, Any]]] = {}
+        self._has_baseline = profile is not None
+        if profile is not None:
+            self._names = list(profile.keys)
+            self.monitor.install(profile.inputs)
+
+    # -- columns ------------------------------------------------------------------------------------------------
+
+    def declare(self, features: Sequence[FeatureDescription]) -> None:
+        """A model event says what its inputs are. Known columns stay as they are."""
+        for feature in features:
+            if feature.name not in self._names:
+                self._add(Column(feature.name, Kind(feature.type.value)))
+
+    def _add(self, column: Column) -> None:
+        """A new column, under the key it has in events; its name may differ."""
+        self._names.append(column.name)
+        if column.name in RESERVED:
+            column.name = f"features.{column.name}"
+        self.monitor.add_column(column)
+
+    def accept_schema(self, since_offset: int) -> None:
+        """Keys seen since then are columns from now on; the rate of unknown keys is learnt anew."""
+        for name, seen in sorted(self._odd.items()):
+            kind = infer_kind(value for _, value in seen)
+            if seen[-1][0] >= since_offset and kind is not None and len(self._names) < self._settings.max_features:
+                self._add(Column(name, kind))
+        self._odd = {}
+        self.monitor.forget_flags(("schema",))
+
+    @property
+    def keys(self) -> list[str]:
+        """Key of each column, as events have it."""
+        return self._names
+
+    def positions(self) -> dict[str, int]:
+        """Place of each column among the model's inputs."""
+        return {column.name: place for place, column in enumerate(self.monitor.columns)}
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def update(self, events: Sequence[PredictionEvent], offsets: Sequence[int], repeated: Sequence[bool]) -> Rows:
+        """Take a chunk; returns its rows. repeated: whether each event's id came before."""
+        unknown = self._unknown(events, offsets)
+        rows = self._rows(events, offsets)
+        payload = self._repeats(rows)
+        duplicates = int((payload | np.array(repeated, bool)).sum())
+        counts = np.array([duplicates, unknown, self._backwards(rows)], float)
+        self.monitor.update(rows, np.stack([len(rows) - counts, counts], axis=1))
+        return rows
+
+    def _rows(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> Rows:
+        columns = self.monitor.columns
+        values = np.empty((len(events), len(columns)))
+        presence = np.empty((len(events), len(columns)), np.int8)
+        features = [event.features for event in events]
+        for place, (key, column) in enumerate(zip(self._names, columns, strict=True)):
+            raw = [row.get(key, ABSENT) for row in features]
+            values[:, place], presence[:, place] = encode_column(column, raw)
+            if (presence[:, place] == Presence.FOREIGN).any():
+                self._keep_foreign(column.name, raw, presence[:, place], offsets)
+        times_ms = np.array([event.timestamp_ms for event in events], np.int64)
+        return Rows(values, presence, times_ms, np.array(offsets, np.int64))
+
+    def _unknown(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> int:
+        """Events that have a key which is no column; a column is made of it while the baseline is being learnt."""
+        known = set(self._names)
+        odd = [place for place, event in enumerate(events) if not event.features.keys() <= known]
+        if odd and self._is_adopting():
+            self._adopt([events[place].features for place in odd])
+            known = set(self._names)
+            odd = [place for place in odd if not events[place].features.keys() <= known]
+        for place in odd:
+            self._keep_odd(events[place].features, known, offsets[place])
+        return len(odd)
+
+    def _is_adopting(self) -> bool:
+        """Whether the first baseline is not there yet."""
+        self._has_baseline = self._has_baseline or self.monitor.baseline_seen >= self._settings.baseline_events
+        return not self._has_baseline
+
+    def _adopt(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """New keys, in the order they come, whose values tell a kind."""
+        known = set(self._names)
+        for name in dict.fromkeys(name for row in rows for name in row if name not in known):
+            kind = infer_kind(row[name] for row in rows if name in row)
+            if kind is not None and len(self._names) < self._settings.max_features:
+                self._add(Column(name, kind))
+
+    def _keep_odd(self, features: Mapping[str, Any], known: set[str], offset: int) -> None:
+        for name in [name for name in features if name not in known]:
+            if name in self._odd or len(self._odd) < _KEPT_KEYS:
+                seen = self._odd.setdefault(name, [])
+                seen.append((offset, features[name]))
+                del seen[:-RETAINED_ROWS]
+
+    def _keep_foreign(self, name: str, raw: Sequence[Any], presence: Any, offsets: Sequence[int]) -> None:
+        seen = self._foreign.setdefault(name, [])
+        seen += [(offsets[place], raw[place]) for place in np.flatnonzero(presence == Presence.FOREIGN).tolist()]
+        del seen[:-_KEPT_VALUES]
+
+    def _repeats(self, rows: Rows) -> Any:
+        """Whether each row's values and presences are those of one of the last _PAYLOADS rows: (rows,)."""
+        found = np.zeros(len(rows), bool)
+        if not rows.values.shape[1]:
+            return found
+        payloads = self._payloads
+        for place in range(len(rows)):
+            digest = crc32(rows.presence[place].tobytes(), crc32(rows.values[place].tobytes()))
+            if digest in payloads:
+                found[place] = True
+            payloads[digest] = None
+        for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
+            del payloads[digest]
+        return found
+
+    def _backwards(self, rows: Rows) -> int:
+        before = np.maximum.accumulate(np.append(self._latest_ms, rows.times_ms))
+        self._latest_ms = int(before[-1])
+        return int((rows.times_ms < before[:-1]).sum())
+
+    # -- pictures and state ---------------------------------------------------------------------------------------
+
+    def schema(self, current: Rows) -> SchemaPicture:
+        """Unknown keys and foreign values in the current rows."""
+        if not len(current):
+            return SchemaPicture()
+        first, n = int(current.offsets[0]), len(current)
+        recent = {name: [v for at, v in seen if at >= first] for name, seen in sorted(self._odd.items())}
+        foreign = {name: tuple(v for at, v in seen if at >= first) for name, seen in sorted(self._foreign.items())}
+        return SchemaPicture(
+            {name: (min(len(v) / n, 1.0), tuple(v[-_KEPT_VALUES:])) for name, v in recent.items() if v},
+            {name: values for name, values in foreign.items() if values},
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "monitor": self.monitor.snapshot(),
+            "names": self._names,
+            "latest_ms": self._latest_ms,
+            "payloads": np.array(list(self._payloads), np.int64),
+            "odd": {name: [list(pair) for pair in seen] for name, seen in self._odd.items()},
+            "foreign": {name: [list(pair) for pair in seen] for name, seen in self._foreign.items()},
+            "has_baseline": self._has_baseline,
+        }
+
+    @classmethod
+    def restore(cls, settings: Settings, state: Mapping[str, Any], references: Mapping[str, Any]) -> "InputWatch":
+        inputs = cls(settings)
+        inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references)
+        inputs._names, inputs._latest_ms = list(state["names"]), state["latest_ms"]
+        inputs._payloads = dict.fromkeys(state["payloads"].tolist())
+        inputs._odd = {name: [(at, value) for at, value in seen] for name, seen in state["odd"].items()}
+        inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}
+        inputs._has_baseline = state["has_baseline"]
+        return inputs

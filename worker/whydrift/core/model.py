@@ -1,0 +1,515 @@
+"""One model in one partition: its chunks, its labels, its rates, and what is known about how it is built.
+
+Belongs here: where each event of a model goes, and when chunks close. Not here: what inputs (`inputs`) and answers (`version`)
+look like, incidents (`incidents`), the picture that diagnosis looks at (`picture`), people's commands (`commands`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, log2, log10
+from typing import Any
+
+import numpy as np
+
+from whydrift.core.case import ModelChange, SignalEvidence
+from whydrift.core.columns import Column, Kind, Rows, encode_column
+from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
+from whydrift.core.detectors.rate import RateGuard
+from whydrift.core.diagnose import Finding, diagnose
+from whydrift.core.incidents import Incidents, Moment, scoped
+from whydrift.core.inputs import InputWatch
+from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
+from whydrift.core.monitor import Monitor
+from whydrift.core.picture import Onset, picture
+from whydrift.core.profile import Profile
+from whydrift.core.settings import DAY_MS, Settings
+from whydrift.core.version import VersionWatch, answer_of
+from whydrift_schemas import Diagnosis, ModelDescription, encode
+
+MAX_VERSIONS = 4
+"""Versions followed at the same time; the one unseen for longest goes first."""
+MAX_CHANGES = 8
+_WEEK_MS = 7 * DAY_MS
+_LEAST_LOG10_THRESHOLD = 4.0
+_GUARD_SIGNALS = 5
+"""Signals without bets of their own: arrivals, label arrivals, parameters, two guards."""
+_LEAST_SIGNALS = 64
+_RETUNE_CHUNKS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _JoinedRow:
+    joined: Joined
+    loss: float | None
+    offset: int
+
+
+class ModelWatch:
+    """All state of one model in one partition."""
+
+    def __init__(self, settings: Settings, partition: int, model_id: str, profile: Profile | None = None) -> None:
+        self.settings = settings
+        self.partition = partition
+        self.model_id = model_id
+        self.inputs = InputWatch(settings, profile)
+        self.labels: Monitor | None = None
+        """Columns `actual` and `label_delay`, from the first joined label on."""
+        self.versions: dict[str, VersionWatch] = {}
+        self.join = LabelJoin(settings.join_capacity, settings.label_ttl_ms)
+        self.arrivals = RateGuard(downward_only=False)
+        self.label_arrivals = RateGuard(downward_only=True)
+        self.incidents = Incidents(settings, model_id)
+        self.descriptions: dict[str, ModelDescription] = {}
+        """The latest of each version."""
+        self.changes: list[ModelChange] = []
+        self.parameters_onset: tuple[int, int] | None = None
+        """Time and offset of the model event that changed a model under its version."""
+        self.is_profiled = profile is not None
+        self.main_version = ""
+        """The version most predictions of the last chunk came from."""
+        self.first_ms: int | None = None
+        self.chunks = 0
+        self._events: list[PredictionEvent] = []
+        self._offsets: list[int] = []
+        self._repeated: list[bool] = []
+        self._joined: list[_JoinedRow] = []
+        self._chunk_ms = 0
+        self._joined_ms = 0
+        """Stream time at which the open chunk of predictions, of joined labels began."""
+        self._retune_at = 1
+        if profile is not None:
+            self._install(profile)
+
+    def _install(self, profile: Profile) -> None:
+        self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
+        self.main_version = profile.version
+        if profile.labels.columns:
+            self.labels = Monitor(self.settings, [])
+            self.labels.install(profile.labels)
+
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def add_prediction(self, event: PredictionEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+        """Take a prediction; returns what its chunk, if it closes, brought about."""
+        if self.first_ms is None:
+            self._begin(stream_ms)
+        self.arrivals.count()
+        found = self.join.add_prediction(event.event_id, event.timestamp_ms, answer_of(event))
+        if type(found) is Joined:
+            self._add_joined(found, offset, stream_ms)
+        if not self._events:
+            self._chunk_ms = stream_ms
+        self._events.append(event)
+        self._offsets.append(offset)
+        self._repeated.append(found is SEEN)
+        if len(self._events) < self.settings.chunk_events:
+            return []
+        self._close_chunk(stream_ms)
+        return self.review(stream_ms, offset)
+
+    def add_label(self, event: LabelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+        """Take a label, which may complete a chunk of joined ones."""
+        if self.first_ms is None:
+            self._begin(stream_ms)
+        self.label_arrivals.count()
+        found = self.join.add_label(event.event_id, event.timestamp_ms, event.actual, event.source)
+        if found is None:
+            return []
+        self._add_joined(found, offset, stream_ms)
+        if len(self._joined) < self.settings.chunk_events:
+            return []
+        self._close_joined()
+        return self.review(stream_ms, offset)
+
+    def add_description(self, event: ModelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+        """Take a model event: a new version is announced, or a known one is not what it was."""
+        if self.first_ms is None:
+            self._begin(stream_ms)
+        description = event.description
+        version = description.model_version
+        if description.features:
+            self.inputs.declare(description.features)
+        before = self.descriptions.get(version)
+        if before is None:
+            self._announce(description, event.timestamp_ms)
+        elif _identity(before) != _identity(description):
+            self._add_change(ModelChange(before, description, event.timestamp_ms, is_announced=False))
+            self.parameters_onset = self.parameters_onset or (event.timestamp_ms, offset)
+        self.descriptions[version] = description
+        while len(self.descriptions) > 2 * MAX_VERSIONS:
+            del self.descriptions[next(iter(self.descriptions))]
+        return self.review(stream_ms, offset)
+
+    def _announce(self, description: ModelDescription, at_ms: int) -> None:
+        last = next(reversed(self.descriptions.values()), None)
+        self._add_change(ModelChange(last, description, at_ms, is_announced=True))
+        # What was changed under the old version is over with it.
+        self.parameters_onset = None
+
+    def _add_change(self, change: ModelChange) -> None:
+        self.changes = [*self.changes, change][-MAX_CHANGES:]
+
+    def _begin(self, stream_ms: int) -> None:
+        self.first_ms = stream_ms
+        for guard in (self.arrivals, self.label_arrivals):
+            guard.advance(stream_ms, self._log10_threshold())
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    def due_ms(self) -> int:
+        """Stream time at which `advance` has something to do."""
+        times = [self.arrivals.boundary_ms, self.label_arrivals.boundary_ms]
+        if self._events:
+            times.append(self._chunk_ms + self.settings.chunk_span_ms)
+        if self._joined:
+            times.append(self._joined_ms + self.settings.chunk_span_ms)
+        due_ms = self.incidents.due_ms()
+        return min(times if due_ms is None else [*times, due_ms])
+
+    def advance(self, stream_ms: int, offset: int) -> list[Diagnosis]:
+        """Stream time has moved to this; `offset` is the record that moved it."""
+        if self._events and stream_ms >= self._chunk_ms + self.settings.chunk_span_ms:
+            self._close_chunk(stream_ms)
+        if self._joined and stream_ms >= self._joined_ms + self.settings.chunk_span_ms:
+            self._close_joined()
+        threshold = self._log10_threshold()
+        self.arrivals.advance(stream_ms, threshold)
+        self.label_arrivals.advance(stream_ms, threshold)
+        self.join.expire(stream_ms)
+        return self.review(stream_ms, offset)
+
+    def finish(self, stream_ms: int, offset: int) -> list[Diagnosis]:
+        """The input has ended: close what is open."""
+        if self._events:
+            self._close_chunk(stream_ms)
+        if self._joined:
+            self._close_joined()
+        return self.review(stream_ms, offset)
+
+    # -- chunks -----------------------------------------------------------------------------------------------------
+
+    def _close_chunk(self, stream_ms: int) -> None:
+        events, offsets, repeated = self._events, self._offsets, self._repeated
+        self._events, self._offsets, self._repeated = [], [], []
+        rows = self.inputs.update(events, offsets, repeated)
+        versions = [event.model_version for event in events]
+        if versions.count(versions[0]) == len(versions):
+            self.version(versions[0], events[0].timestamp_ms).update(events, rows)
+            self.main_version = versions[0]
+        else:
+            self._split(events, versions, rows)
+        self.chunks += 1
+        if self.chunks >= self._retune_at:
+            self._retune(stream_ms)
+
+    def _split(self, events: Sequence[PredictionEvent], versions: Sequence[str], rows: Rows) -> None:
+        """Several versions answer side by side."""
+        for version in dict.fromkeys(versions):
+            places = [place for place, name in enumerate(versions) if name == version]
+            own = [events[place] for place in places]
+            self.version(version, own[0].timestamp_ms).update(own, rows.take(places))
+        self.main_version = Counter(versions).most_common(1)[0][0]
+
+    def version(self, name: str, at_ms: int) -> VersionWatch:
+        """The watch of a version, made when it is first seen: that is an announcement too."""
+        found = self.versions.get(name)
+        if found is None:
+            found = self.versions[name] = self._new_version(name)
+            if name not in self.descriptions:
+                self._announce(ModelDescription(model_id=self.model_id, model_version=name, timestamp=at_ms), at_ms)
+            while len(self.versions) > MAX_VERSIONS:
+                oldest = min((v for v in self.versions if v != name), key=lambda v: (self.versions[v].last_ms, v))
+                del self.versions[oldest]
+        return found
+
+    def _new_version(self, name: str) -> VersionWatch:
+        task: Any = None
+        description = self.descriptions.get(name)
+        if description is not None and description.task is not None:
+            task = description.task.value
+        before = self.versions.get(self.main_version)
+        losses = None
+        if before is not None and before.losses.references[0] is not None:
+            losses = before.losses.profile(keep_sample=True)
+        return VersionWatch(self.settings, name, self.inputs.monitor, task, losses)
+
+    def _add_joined(self, joined: Joined, offset: int, stream_ms: int) -> None:
+        version = self.versions.get(joined.answer.model_version)
+        if version is None and self._is_in_open_chunk(joined.answer.model_version):
+            version = self.version(joined.answer.model_version, joined.prediction_ms)
+        loss = None if version is None else version.add_label(joined)
+        if not self._joined:
+            self._joined_ms = stream_ms
+        self._joined.append(_JoinedRow(joined, loss, offset))
+
+    def _is_in_open_chunk(self, version: str) -> bool:
+        return any(event.model_version == version for event in self._events)
+
+    def _close_joined(self) -> None:
+        rows, self._joined = self._joined, []
+        if self.labels is None:
+            self.labels = Monitor(
+                self.settings, [Column("actual", self._actual_kind()), Column("label_delay", Kind.NUMERIC)]
+            )
+        self.labels.update(self._label_rows(rows, self.labels))
+        for name in dict.fromkeys(row.joined.answer.model_version for row in rows):
+            version = self.versions.get(name)
+            lost = [row for row in rows if row.joined.answer.model_version == name and row.loss is not None]
+            if version is not None and lost:
+                version.update_losses(_loss_rows(lost))
+
+    def _actual_kind(self) -> Kind:
+        return (
+            Kind.NUMERIC
+            if any(v.performance.task == "regression" for v in self.versions.values())
+            else Kind.CATEGORICAL
+        )
+
+    def _label_rows(self, rows: Sequence[_JoinedRow], monitor: Monitor) -> Rows:
+        actual = monitor.columns[0]
+        raw = [_actual_of(row.joined.actual, actual.kind) for row in rows]
+        values, presence = encode_column(actual, raw)
+        delays_ms = np.array([row.joined.label_ms - row.joined.prediction_ms for row in rows], float)
+        delay = np.log10(np.maximum(delays_ms, 1.0) / 1_000)
+        return Rows(
+            np.stack([values, delay], axis=1),
+            np.stack([presence, np.zeros(len(rows), np.int8)], axis=1),
+            np.array([row.joined.prediction_ms for row in rows], np.int64),
+            np.array([row.offset for row in rows], np.int64),
+        )
+
+    # -- the budget ---------------------------------------------------------------------------------------------------
+
+    def monitors(self) -> list[Monitor]:
+        """Every monitor of this model."""
+        found = [self.inputs.monitor] + ([self.labels] if self.labels is not None else [])
+        return found + [m for version in self.versions.values() for m in (version.outputs, version.losses)]
+
+    def _log10_threshold(self) -> float:
+        return self.inputs.monitor.log10_threshold
+
+    def _retune(self, stream_ms: int) -> None:
+        """Thresholds for at most `false_incidents_per_week`: H = signals · chunks a week / incidents a week (detection.md).
+
+        Both are rounded up to powers of two, and looked at ever more rarely: a threshold that moved with every chunk would make
+        bets anew all the time.
+        """
+        self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
+        monitors = self.monitors()
+        signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
+        signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
+        elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
+        chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
+        threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
+        for monitor in monitors:
+            monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+
+    # -- alarms and incidents -------------------------------------------------------------------------------------------
+
+    def alarms(self) -> dict[str, Onset]:
+        """Every alarm that lasts, by its name (a version's signals under `scoped` names), with its onset."""
+        found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in self.inputs.monitor.alarms.items()}
+        if self.labels is not None:
+            found |= {name: Onset(a.onset_ms, None) for name, a in self.labels.alarms.items()}
+        for version in self.versions.values():
+            found |= version_alarms(version)
+        for name, guard in (("arrivals", self.arrivals), ("label_arrivals", self.label_arrivals)):
+            if guard.is_alarmed:
+                found[name] = Onset(guard.onset_ms, None)
+        if self.parameters_onset is not None:
+            found["parameters"] = Onset(*self.parameters_onset)
+        return found
+
+    def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
+        """See what the alarms mean for incidents."""
+        alarms = self.alarms()
+        if not alarms and not self.incidents.open:
+            return []
+        now = self.moment(stream_ms, offset)
+
+        def rows_since(names: Sequence[str]) -> int:
+            onset_ms = min(alarms[name].ms for name in names)
+            recent = self.inputs.monitor.recent()
+            return int((recent.times_ms >= onset_ms).sum())
+
+        def judge(names: Sequence[str]) -> Sequence[Finding]:
+            return self._judge(names, alarms, stream_ms)
+
+        return self.incidents.review(list(alarms), rows_since, now, judge)
+
+    def moment(self, stream_ms: int, offset: int) -> Moment:
+        versions = (self.main_version,) if self.main_version else ()
+        return Moment(stream_ms, self.partition, offset, self.chunks, self.inputs.monitor.rows_seen, versions)
+
+    def _judge(self, names: Sequence[str], alarms: Mapping[str, Onset], stream_ms: int) -> Sequence[Finding]:
+        levels = self.levels()
+        strongest = max(names, key=lambda name: (levels.get(name, 0.0), name))
+        version = next(
+            (v for v in self.versions.values() if any(name.startswith(scoped(v.version, "")) for name in names)), None
+        )
+        version = version or self.versions.get(self.main_version)
+        case = picture(self, version, alarms[strongest], stream_ms)
+        found = diagnose(case)
+        if version is None:
+            return found
+        prefix, own = version.version, set(version_signals(version))
+
+        def named(signals: frozenset[str]) -> frozenset[str]:
+            return frozenset(scoped(prefix, signal) if signal in own else signal for signal in signals)
+
+        return [replace(f, signals=named(f.signals), own_signals=named(f.own_signals)) for f in found]
+
+    def levels(self) -> dict[str, float]:
+        """log10 evidence of every signal that has bets, by its name as in `alarms`."""
+        found = self.inputs.monitor.levels()
+        if self.labels is not None:
+            found |= self.labels.levels()
+        for version in self.versions.values():
+            both = version.outputs.levels() | version.losses.levels()
+            found |= {scoped(version.version, name): level for name, level in both.items()}
+        found["arrivals"], found["label_arrivals"] = self.arrivals.log10_e, self.label_arrivals.log10_e
+        return found
+
+    def parameters_evidence(self) -> SignalEvidence:
+        """The deterministic signal of a model that changed under its version: no e-value, so just enough or nothing."""
+        onset, threshold = self.parameters_onset, self._log10_threshold()
+        level = 0.0 if onset is None else threshold
+        onset_ms = self.first_ms or 0 if onset is None else onset[0]
+        return SignalEvidence("parameters", "parameters", "", level, threshold, onset_ms, onset is not None)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """What changes with every chunk, as plain values."""
+        return {
+            "inputs": self.inputs.snapshot(),
+            "labels": None if self.labels is None else self.labels.snapshot(),
+            "versions": [version.snapshot() for version in self.versions.values()],
+            "join": self.join.snapshot(),
+            "arrivals": self.arrivals.snapshot(),
+            "label_arrivals": self.label_arrivals.snapshot(),
+            "incidents": self.incidents.snapshot(),
+            "descriptions": [encode(description) for description in self.descriptions.values()],
+            "changes": [_change_state(change) for change in self.changes],
+            "parameters_onset": None if self.parameters_onset is None else list(self.parameters_onset),
+            "is_profiled": self.is_profiled,
+            "main_version": self.main_version,
+            "first_ms": self.first_ms,
+            "chunks": self.chunks,
+            "retune_at": self._retune_at,
+            "chunk": [list(_event_state(event)) for event in self._events],
+            "offsets": self._offsets,
+            "repeated": self._repeated,
+            "chunk_ms": self._chunk_ms,
+            "joined": [_joined_state(row) for row in self._joined],
+            "joined_ms": self._joined_ms,
+        }
+
+    def snapshot_references(self) -> dict[str, Any]:
+        """What changes only when something is learnt."""
+        return {
+            "inputs": self.inputs.monitor.snapshot_references(),
+            "labels": None if self.labels is None else self.labels.snapshot_references(),
+            "versions": [version.snapshot_references() for version in self.versions.values()],
+        }
+
+    @classmethod
+    def restore(
+        cls, settings: Settings, partition: int, model_id: str, state: Mapping[str, Any], references: Mapping[str, Any]
+    ) -> "ModelWatch":
+        model = cls(settings, partition, model_id)
+        model.inputs = InputWatch.restore(settings, state["inputs"], references["inputs"])
+        if state["labels"] is not None:
+            model.labels = Monitor.restore(settings, (), state["labels"], references["labels"])
+        for one, refs in zip(state["versions"], references["versions"], strict=True):
+            model.versions[one["version"]] = VersionWatch.restore(settings, model.inputs.monitor, one, refs)
+        model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])
+        model.arrivals = RateGuard.restore(state["arrivals"])
+        model.label_arrivals = RateGuard.restore(state["label_arrivals"])
+        model.incidents = Incidents.restore(settings, model_id, state["incidents"])
+        known = [ModelDescription.model_validate_json(description) for description in state["descriptions"]]
+        model.descriptions = {description.model_version: description for description in known}
+        model.changes = [_change_of(change) for change in state["changes"]]
+        onset = state["parameters_onset"]
+        model.parameters_onset = None if onset is None else (onset[0], onset[1])
+        model._restore_chunks(state)
+        return model
+
+    def _restore_chunks(self, state: Mapping[str, Any]) -> None:
+        for name in ("is_profiled", "main_version", "first_ms", "chunks"):
+            setattr(self, name, state[name])
+        self._retune_at = state["retune_at"]
+        self._events = [PredictionEvent(*fields) for fields in state["chunk"]]
+        self._offsets, self._repeated = list(state["offsets"]), list(state["repeated"])
+        self._chunk_ms, self._joined_ms = state["chunk_ms"], state["joined_ms"]
+        self._joined = [_joined_of(row) for row in state["joined"]]
+
+
+def version_signals(version: VersionWatch) -> list[str]:
+    """Names of everything a version can raise an alarm on."""
+    return [*version.outputs.levels(), *version.losses.levels(), *(f"{name}.mean" for name in version.guards)]
+
+
+def version_alarms(version: VersionWatch) -> dict[str, Onset]:
+    """A version's alarms under their scoped names. Rows of losses are in order of labels, so they have no offset to go by."""
+    found = {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.outputs.alarms.items()}
+    found |= {name: Onset(alarm.onset_ms, None) for name, alarm in version.losses.alarms.items()}
+    found |= {
+        f"{name}.mean": Onset(at_ms, offset if name == "residual" else None)
+        for name, (at_ms, offset) in version.guard_onsets.items()
+    }
+    return {scoped(version.version, name): onset for name, onset in found.items()}
+
+
+def _identity(description: ModelDescription) -> tuple[Any, ...]:
+    """What must not change under one version."""
+    structure, parameters = description.structure, description.parameters or []
+    return (
+        None if structure is None else structure.digest,
+        tuple((p.name, p.count, p.digest, p.l2_norm, p.non_finite) for p in parameters),
+        description.decision_threshold,
+        tuple(feature.name for feature in description.features or ()),
+    )
+
+
+def _actual_of(actual: Any, kind: Kind) -> Any:
+    """As the column has it: a class is written as a string."""
+    if kind is Kind.NUMERIC or isinstance(actual, str):
+        return actual
+    if isinstance(actual, bool):
+        return "true" if actual else "false"
+    return str(int(actual)) if float(actual).is_integer() else str(actual)
+
+
+def _loss_rows(rows: Sequence[_JoinedRow]) -> Rows:
+    return Rows(
+        np.array([[row.loss] for row in rows], float),
+        np.zeros((len(rows), 1), np.int8),
+        np.array([row.joined.prediction_ms for row in rows], np.int64),
+        np.array([row.offset for row in rows], np.int64),
+    )
+
+
+def _event_state(event: PredictionEvent) -> tuple[Any, ...]:
+    return tuple(getattr(event, name) for name in PredictionEvent.__struct_fields__)
+
+
+def _joined_state(row: _JoinedRow) -> list[Any]:
+    return [list(row.joined.answer), *row.joined[1:], row.loss, row.offset]
+
+
+def _joined_of(state: Sequence[Any]) -> _JoinedRow:
+    answer, *times, loss, offset = state
+    return _JoinedRow(Joined(Answer(*answer), *times), loss, offset)
+
+
+def _change_state(change: ModelChange) -> list[Any]:
+    before = None if change.before is None else encode(change.before)
+    return [before, encode(change.after), change.at_ms, change.is_announced]
+
+
+def _change_of(state: Sequence[Any]) -> ModelChange:
+    before, after, at_ms, is_announced = state
+    known = None if before is None else ModelDescription.model_validate_json(before)
+    return ModelChange(known, ModelDescription.model_validate_json(after), at_ms, is_announced)

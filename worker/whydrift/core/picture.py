@@ -1,0 +1,94 @@
+"""The picture that diagnosis looks at, taken of a model at one moment: one `Case`.
+
+Belongs here: which rows count as current, and gathering views. Not here: any judgement (`faults`, `diagnose`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whydrift.core.case import Case, ColumnView, ErrorPicture, PerformancePicture, RatePicture, SignalEvidence
+from whydrift.core.columns import Rows
+from whydrift.core.detectors.rate import RateGuard
+from whydrift.core.inputs import FLAGS
+from whydrift.core.version import VersionWatch
+
+if TYPE_CHECKING:
+    from whydrift.core.model import ModelWatch
+
+_LEAST_LOSSES = 20
+"""Losses that make a mean worth telling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Where a change began: its time, and its offset where the rows it was seen in are in order of offsets."""
+
+    ms: int
+    offset: int | None
+
+
+def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, stream_ms: int) -> Case:
+    """The case of a model as seen since an onset; outputs and losses are those of one version."""
+    inputs = model.inputs.monitor
+    current = _since(inputs.recent(), onset)
+    features = inputs.views(current, model.inputs.positions())
+    flags = {one.signal: one for one in inputs.evidence(current) if one.aspect == ""}
+    labels = {} if model.labels is None else model.labels.views(_since_time(model.labels.recent(), onset), {})
+    outputs: Mapping[str, ColumnView] = {}
+    errors = ErrorPicture({}, {})
+    if version is not None:
+        answers = _since(version.outputs.recent(), onset)
+        outputs = version.outputs.views(answers, {})
+        errors = version.error_picture(answers)
+        labels |= version.losses.views(_since_time(version.losses.recent(), onset), {})
+    return Case(
+        model_id=model.model_id,
+        model_version=version.version if version is not None else model.main_version,
+        onset_ms=onset.ms,
+        detected_ms=stream_ms,
+        current_rows=len(current),
+        reference_kind="profile" if model.is_profiled else "baseline",
+        features=features,
+        outputs=outputs,
+        labels=labels,
+        world={name: flags[name] for name in FLAGS if name in flags} | {"parameters": model.parameters_evidence()},
+        schema=model.inputs.schema(current),
+        arrivals=_rate("arrivals", model.arrivals, inputs.log10_threshold),
+        label_arrivals=_rate("label_arrivals", model.label_arrivals, inputs.log10_threshold),
+        errors=errors,
+        model_changes=tuple(model.changes),
+        performance=None if version is None else _performance(version, onset),
+        guards=() if version is None else version.guard_evidence(),
+    )
+
+
+def _since(rows: Rows, onset: Onset) -> Rows:
+    if onset.offset is None:
+        return _since_time(rows, onset)
+    return rows.take(rows.offsets >= onset.offset)
+
+
+def _since_time(rows: Rows, onset: Onset) -> Rows:
+    return rows.take(rows.times_ms >= onset.ms)
+
+
+def _rate(name: str, guard: RateGuard, log10_threshold: float) -> RatePicture:
+    if not guard.is_ready:
+        return RatePicture(None, None, None)
+    evidence = SignalEvidence(name, name, "", guard.log10_e, log10_threshold, max(guard.onset_ms, 0), guard.is_alarmed)
+    return RatePicture(guard.expected_per_hour(), guard.observed_per_hour(), evidence)
+
+
+def _performance(version: VersionWatch, onset: Onset) -> PerformancePicture | None:
+    reference = version.losses.references[0]
+    losses = _since_time(version.losses.recent(), onset).values[:, 0]
+    if reference is None or len(losses) < _LEAST_LOSSES:
+        return None
+    metrics = version.performance.metrics("recent")
+    metric = next((name for name in ("log_loss", "mae") if name in metrics), "error_rate")
+    # The mean over evenly spaced quantiles is the mean of the reference.
+    was = float((reference.quantiles[1:] + reference.quantiles[:-1]).mean() / 2)
+    return PerformancePicture(metric, was, float(np.mean(losses)))

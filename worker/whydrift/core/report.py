@@ -1,0 +1,69 @@
+"""The picture of a model that metrics and health endpoints are made from.
+
+Belongs here: gathering it. Not here: metric names (`whydrift.shell.metrics`), the shape of the picture (`status`).
+"""
+
+from math import isfinite
+
+from whydrift.core.incidents import Incident, plain
+from whydrift.core.model import ModelWatch
+from whydrift.core.status import IncidentStatus, ModelStatus, PerformanceStatus, SignalStatus
+from whydrift.core.version import VersionWatch
+
+_WINDOWS = ("recent", "deployment")
+
+
+def model_status(model: ModelWatch) -> ModelStatus:
+    """A model now; changes nothing."""
+    counts = model.join.counts
+    inputs = model.inputs.monitor
+    return ModelStatus(
+        model_id=model.model_id,
+        events=counts.predictions,
+        labels=counts.labels,
+        labels_joined=counts.labels_joined,
+        labels_expired=counts.labels_expired,
+        labels_conflicting=counts.labels_conflicting,
+        duplicates=counts.predictions_duplicate,
+        waiting_for_label=model.join.waiting_for_label,
+        baseline_seen=min(inputs.baseline_seen, model.settings.baseline_events),
+        baseline_needed=model.settings.baseline_events,
+        incidents=tuple(_incident(one) for one in model.incidents.open.values() if one.said and not one.is_over),
+        incidents_opened=dict(model.incidents.opened),
+        signals=_signals(model),
+        performance=tuple(one for version in model.versions.values() for one in _performance(version)),
+    )
+
+
+def _incident(incident: Incident) -> IncidentStatus:
+    diagnosis = incident.diagnosis
+    return IncidentStatus(
+        incident_id=incident.incident_id,
+        fault=incident.fault,
+        severity=diagnosis.severity.value,
+        probability=diagnosis.causes[0].probability,
+        summary=diagnosis.summary,
+        since_ms=incident.onset_ms,
+    )
+
+
+def _signals(model: ModelWatch) -> tuple[SignalStatus, ...]:
+    """Every signal that has evidence yet, most first; of several versions' signals of one name the one that says more."""
+    features = {column.name: column.name for column in model.inputs.monitor.columns}
+    best: dict[str, float] = {}
+    for name, level in model.levels().items():
+        if isfinite(level):
+            best[plain(name)] = max(level, best.get(plain(name), level))
+    threshold = model.inputs.monitor.log10_threshold
+    found = [
+        SignalStatus(name, features.get(name.rpartition(".")[0]), level, threshold) for name, level in best.items()
+    ]
+    return tuple(sorted(found, key=lambda signal: (-signal.log10_e, signal.signal)))
+
+
+def _performance(version: VersionWatch) -> list[PerformanceStatus]:
+    return [
+        PerformanceStatus(version.version, metric, window, value)
+        for window in _WINDOWS
+        for metric, value in version.performance.metrics(window).items()  # type: ignore[arg-type]  # the two windows there are
+    ]

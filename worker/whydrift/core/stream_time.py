@@ -1,0 +1,76 @@
+"""The clock of a partition: the greatest event timestamp that can be believed.
+
+An event too far ahead of its neighbours *and* of the broker's time of its record does not move it: one producer with a wrong
+clock would else expire every label and close every chunk of everybody. Neighbours are the last events: how far apart they
+lie tells how far ahead is too far (a stream of ten events an hour has longer steps than one of a thousand a second), and where
+AGREEING events in a row are all ahead, they are right and time has gone on without us (a night without traffic).
+
+Belongs here: that decision. Not here: what happens when time moves (`pipeline`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+AGREEING = 12
+"""Events ahead in a row that are believed. With a third of the producers wrong, that happens by chance once in half a million."""
+_STEPS = 8.0
+"""... or less than this many usual steps ahead."""
+_MEMORY = 0.05
+
+
+class StreamTime:
+    """`now_ms` is None until the first event. `ahead` counts events that did not move it, being too far ahead."""
+
+    def __init__(self, max_ahead_ms: int) -> None:
+        self._max_ahead_ms = max_ahead_ms
+        self._usual_step_ms = 0.0
+        self._ahead: list[int] = []
+        self.now_ms: int | None = None
+        self.ahead = 0
+
+    def observe(self, timestamp_ms: int, broker_ms: int | None) -> bool:
+        """Take an event's time and its record's; returns whether `now_ms` moved."""
+        now_ms = self.now_ms
+        if now_ms is None:
+            is_ahead = broker_ms is not None and timestamp_ms > broker_ms + self._max_ahead_ms
+            self.now_ms = broker_ms if is_ahead else timestamp_ms
+            return True
+        step_ms = timestamp_ms - now_ms
+        if step_ms > self._max_ahead_ms and self._is_too_far(step_ms, timestamp_ms, broker_ms):
+            self.ahead += 1
+            return self._wait(timestamp_ms)
+        if self._ahead:
+            self._ahead = []
+        if step_ms <= 0:
+            return False
+        self._usual_step_ms += _MEMORY * (step_ms - self._usual_step_ms)
+        self.now_ms = timestamp_ms
+        return True
+
+    def _is_too_far(self, step_ms: int, timestamp_ms: int, broker_ms: int | None) -> bool:
+        if broker_ms is not None and timestamp_ms <= broker_ms + self._max_ahead_ms:
+            return False
+        return step_ms > _STEPS * self._usual_step_ms
+
+    def _wait(self, timestamp_ms: int) -> bool:
+        self._ahead.append(timestamp_ms)
+        if len(self._ahead) < AGREEING:
+            return False
+        # The earliest of them: the rest follows as they are confirmed.
+        self.now_ms, self._ahead = min(self._ahead), []
+        return True
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "now_ms": self.now_ms,
+            "usual_step_ms": self._usual_step_ms,
+            "waiting": self._ahead,
+            "ahead": self.ahead,
+        }
+
+    @classmethod
+    def restore(cls, max_ahead_ms: int, state: Mapping[str, Any]) -> "StreamTime":
+        time = cls(max_ahead_ms)
+        time.now_ms, time._usual_step_ms = state["now_ms"], state["usual_step_ms"]
+        time._ahead, time.ahead = list(state["waiting"]), state["ahead"]
+        return time

@@ -1,0 +1,391 @@
+"""One version of a model: what it answers, how that follows from its inputs, how fast, and how well.
+
+Two versions side by side are two of these; what belongs to the world (inputs, labels) is kept once (`inputs`, `model`).
+
+Belongs here: outputs, residual, loss, and the guards on both. Not here: joining labels (`labels`), metrics (`performance`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log10, nan
+from typing import Any
+
+import numpy as np
+
+from whydrift.core.case import ErrorPicture, SignalEvidence
+from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
+from whydrift.core.decode import PredictionEvent
+from whydrift.core.detectors.adwin import MeanGuard
+from whydrift.core.labels import Answer, Joined
+from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile, widen
+from whydrift.core.performance import Performance, Task
+from whydrift.core.profile import Profile
+from whydrift.core.reference import QUANTILES, Binning, ColumnReference
+from whydrift.core.settings import Settings
+from whydrift.core.surrogate import Surrogate, fit_surrogate
+
+_PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS = range(5)
+_LEAST_LATENCY_MS = 1e-3
+_MAX_ERRORS = 100
+_GUARD_MARGIN = 0.1
+"""Distance of the mean rank from the middle that counts: a third of a standard deviation."""
+_GUARD_Z = 4.5
+_RANK_SD = 0.289
+"""Standard deviation of a uniform rank."""
+GUARDED = ("residual", "loss")
+
+
+class VersionWatch:
+    """Monitors of one version. `inputs` is the monitor of the model's inputs, by whose bins the surrogate looks at rows.
+
+    A new version's loss is judged by its predecessor's reference (`losses`), so that a worse one is noticed; what it answers is
+    learnt anew.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        version: str,
+        inputs: Monitor,
+        task: Task | None = None,
+        losses: MonitorProfile | None = None,
+    ) -> None:
+        self._settings = settings
+        self.version = version
+        self.inputs = inputs
+        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual)
+        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)])
+        if losses is not None:
+            self.losses.install(losses)
+        self.performance = Performance(task, settings.baseline_events)
+        self.last_ms = -1
+        self.events = 0
+        self.joined = 0
+        self.guards: dict[str, MeanGuard] = {}
+        self._guarded: dict[str, ColumnReference] = {}
+        """Reference that each guard was made with."""
+        self.guard_onsets: dict[str, tuple[int, int]] = {}
+        """Of alarmed guards: time and offset."""
+        self.errors: dict[str, int] = {}
+        """Error classes in the rows learnt from."""
+        self._recent_errors: list[tuple[int, str]] = []
+        """Where in the latest rows there were errors, and of which class: (offset, class)."""
+        self._surrogate: Surrogate | None = None
+        self._binning: Binning | None = None
+        self._binned: list[tuple[int, ColumnReference]] = []
+        """What the surrogate's bins were made of: (column of the inputs, its reference)."""
+        self._features: list[Rows] = []
+        """Inputs of the rows that the outputs are being learnt from."""
+        self._answered = {_PREDICTION: False, _DECISION: False}
+
+    @classmethod
+    def from_profile(cls, settings: Settings, profile: Profile, inputs: Monitor) -> "VersionWatch":
+        """The profile's own version, with everything learnt."""
+        task: Any = profile.task
+        version = cls(settings, profile.version, inputs, task, profile.losses)
+        version.outputs.install(profile.outputs)
+        version._surrogate = profile.surrogate
+        if profile.surrogate is not None:
+            version._freeze_bins()
+        version._renew_guards()
+        return version
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def update(self, events: Sequence[PredictionEvent], rows: Rows) -> None:
+        """Take this version's part of a chunk, with the rows of its inputs."""
+        outputs = self._rows(events, rows)
+        self.events += len(events)
+        self.last_ms = max(self.last_ms, int(rows.times_ms.max()))
+        if self._surrogate is not None:
+            self._fill_residual(outputs, self._surrogate, rows.values)
+        if self.outputs.is_collecting:
+            self._features.append(rows)
+        self._keep_errors(events, rows)
+        self.outputs.update(outputs)
+        if not self.outputs.is_collecting:
+            self._features = []
+        self._renew_guards()
+        self._guard("residual", outputs, outputs.values[:, _RESIDUAL])
+
+    def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
+        values = np.full((len(events), 5), nan)
+        presence = np.full((len(events), 5), int(Presence.ABSENT), np.int8)
+        for place, event in enumerate(events):
+            score, label = score_of(event), label_of(event)
+            self._put(values, presence, place, _PREDICTION, score, event.error)
+            code = None if label is None else self.outputs.columns[_DECISION].code(label)
+            self._put(values, presence, place, _DECISION, code, event.error)
+            if event.latency_ms is not None:
+                values[place, _LATENCY] = log10(max(event.latency_ms, _LEAST_LATENCY_MS))
+                presence[place, _LATENCY] = Presence.PRESENT
+            values[place, _ERRORS] = 0.0 if event.error is None else 1.0
+            presence[place, _ERRORS] = Presence.PRESENT
+        return Rows(values, presence, rows.times_ms, rows.offsets)
+
+    def _put(
+        self, values: Floats, presence: Any, place: int, column: int, value: float | None, error: str | None
+    ) -> None:
+        if value is not None:
+            values[place, column] = value
+            presence[place, column] = Presence.PRESENT
+            self._answered[column] = True
+        elif error is not None and self._answered[column]:
+            presence[place, column] = Presence.NULL
+
+    def _keep_errors(self, events: Sequence[PredictionEvent], rows: Rows) -> None:
+        for event, offset in zip(events, rows.offsets.tolist(), strict=True):
+            if event.error is None:
+                continue
+            self._recent_errors.append((offset, event.error))
+            if self.outputs.is_collecting and (event.error in self.errors or len(self.errors) < _MAX_ERRORS):
+                self.errors[event.error] = self.errors.get(event.error, 0) + 1
+        del self._recent_errors[:-RETAINED_ROWS]
+
+    def error_picture(self, current: Rows) -> ErrorPicture:
+        """Shares of error classes in health and in the current rows."""
+        learnt = self.outputs.references[_ERRORS]
+        since = int(current.offsets[0]) if len(current) else 0
+        now = Counter(error for offset, error in self._recent_errors if offset >= since)
+        return ErrorPicture(
+            {name: min(count / learnt.rows, 1.0) for name, count in sorted(self.errors.items())} if learnt else {},
+            {name: min(count / len(current), 1.0) for name, count in sorted(now.items())} if len(current) else {},
+        )
+
+    # -- the residual ---------------------------------------------------------------------------------------------
+
+    def _with_residual(self, rows: Rows) -> Rows:
+        """Before outputs are learnt: fit the surrogate on the first half of the rows, take the residuals of the second."""
+        inputs = self._features_of(rows.offsets)
+        if inputs is None or not len(self.inputs.known_columns):
+            return rows
+        self._freeze_bins()
+        assert self._binning is not None
+        bins = self._binning.bins(inputs[:, [place for place, _ in self._binned]])
+        half = len(rows) // 2
+        self._surrogate = fit_surrogate(bins[:half], rows.values[:half, _PREDICTION])
+        values, presence = rows.values.copy(), rows.presence.copy()
+        values[:, _RESIDUAL] = values[:, _PREDICTION] - self._surrogate.expect(bins)
+        presence[:, _RESIDUAL] = presence[:, _PREDICTION]
+        values[:half, _RESIDUAL], presence[:half, _RESIDUAL] = nan, Presence.ABSENT
+        return Rows(values, presence, rows.times_ms, rows.offsets)
+
+    def _features_of(self, offsets: Any) -> Floats | None:
+        """Inputs of the rows with these offsets: (rows, columns); None where some are not there any more."""
+        width = len(self.inputs.columns)
+        parts = [*self._features] or [self.inputs.recent()]
+        held = Rows.concat([widen(part, width) for part in parts], width)
+        places = np.searchsorted(held.offsets, offsets)
+        if not len(held) or places.max(initial=0) >= len(held) or (held.offsets[places] != offsets).any():
+            return None
+        found: Floats = held.values[places]
+        return found
+
+    def _freeze_bins(self) -> None:
+        """The surrogate goes on with today's bins, even when an input is learnt anew: the model has not changed with it."""
+        references = self.inputs.references
+        self._binned = [(place, reference) for place, reference in enumerate(references) if reference is not None]
+        self._make_binning()
+
+    def _make_binning(self) -> None:
+        columns = [self.inputs.columns[place] for place, _ in self._binned]
+        self._binning = Binning(columns, [reference for _, reference in self._binned])
+
+    def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: Floats) -> None:
+        assert self._binning is not None
+        bins = self._binning.bins(inputs[:, [place for place, _ in self._binned]])
+        rows.values[:, _RESIDUAL] = rows.values[:, _PREDICTION] - surrogate.expect(bins)
+        rows.presence[:, _RESIDUAL] = rows.presence[:, _PREDICTION]
+
+    # -- the loss -----------------------------------------------------------------------------------------------
+
+    def add_label(self, joined: Joined) -> float | None:
+        """A label came for one of this version's predictions; returns the loss, None where it has none."""
+        self.joined += 1
+        return self.performance.update(joined)
+
+    def update_losses(self, rows: Rows) -> None:
+        """Take a chunk of losses: one column, one row per joined event."""
+        self.losses.update(rows)
+        self._renew_guards()
+        self._guard("loss", rows, rows.values[:, 0])
+
+    # -- guards -------------------------------------------------------------------------------------------------
+
+    def _renew_guards(self) -> None:
+        for name, monitor, place in (("residual", self.outputs, _RESIDUAL), ("loss", self.losses, 0)):
+            reference = monitor.references[place]
+            if reference is None or self._guarded.get(name) is reference or reference.distinct < 2:
+                continue
+            margin = _GUARD_MARGIN + _GUARD_Z * _RANK_SD / max(reference.n, 1) ** 0.5
+            self.guards[name] = MeanGuard(_mean_rank(reference), margin, upward=name == "loss")
+            self._guarded[name] = reference
+            self.guard_onsets.pop(name, None)
+
+    def _guard(self, name: str, rows: Rows, values: Floats) -> None:
+        guard = self.guards.get(name)
+        if guard is None:
+            return
+        usable = ~np.isnan(values)
+        for rank in rank_of(self._guarded[name], values[usable]).tolist():
+            guard.update(rank)
+        if not guard.is_alarmed:
+            self.guard_onsets.pop(name, None)
+        elif name not in self.guard_onsets:
+            self.guard_onsets[name] = self._guard_onset(name, rows, guard.width)
+
+    def _guard_onset(self, name: str, rows: Rows, width: int) -> tuple[int, int]:
+        """Where the window that the guard kept begins, as far as rows are retained."""
+        recent = (self.outputs if name == "residual" else self.losses).recent()
+        recent = recent if len(recent) else rows
+        first = max(len(recent) - max(width, 1), 0)
+        return int(recent.times_ms[first]), int(recent.offsets[first])
+
+    def guard_evidence(self) -> tuple[SignalEvidence, ...]:
+        """The alarmed guards. They have no e-value: what they say counts as just enough."""
+        level = self.outputs.log10_threshold
+        return tuple(
+            SignalEvidence(f"{name}.mean", name, "mean", level, level, onset_ms, is_alarmed=True)
+            for name, (onset_ms, _) in sorted(self.guard_onsets.items())
+        )
+
+    # -- learning again -------------------------------------------------------------------------------------------
+
+    def relearn(self, columns: Sequence[str], since_offset: int | None) -> None:
+        """Learn these outputs anew, from retained rows since an offset where given, else from the rows to come."""
+        names = set(columns)
+        if names & {"prediction", "residual"}:
+            names |= {"prediction", "residual"}
+        if not self.outputs.is_collecting:
+            self._features = [self.inputs.recent()] if since_offset is not None else []
+        self.outputs.relearn(names, since_offset)
+        self.losses.relearn(names, since_offset)
+        for name in GUARDED:
+            if name in names:
+                self.guards.pop(name, None)
+                self._guarded.pop(name, None)
+                self.guard_onsets.pop(name, None)
+        self._renew_guards()
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        width = len(self.inputs.columns)
+        return {
+            "version": self.version,
+            "outputs": self.outputs.snapshot(),
+            "losses": self.losses.snapshot(),
+            "performance": self.performance.snapshot(),
+            "counts": [self.last_ms, self.events, self.joined],
+            "guards": {name: guard.snapshot() for name, guard in self.guards.items()},
+            "guard_onsets": {name: list(onset) for name, onset in self.guard_onsets.items()},
+            "errors": self.errors,
+            "recent_errors": [list(error) for error in self._recent_errors],
+            "features": Rows.concat([widen(part, width) for part in self._features], width).snapshot(),
+            "answered": [self._answered[_PREDICTION], self._answered[_DECISION]],
+        }
+
+    def snapshot_references(self) -> dict[str, Any]:
+        """What changes only when something is learnt. Bins that are those of the inputs are not written a second time."""
+        known = self.inputs.references
+        return {
+            "outputs": self.outputs.snapshot_references(),
+            "losses": self.losses.snapshot_references(),
+            "surrogate": None if self._surrogate is None else self._surrogate.snapshot(),
+            "binned": [
+                [place, None if known[place] is reference else reference.snapshot()]
+                for place, reference in self._binned
+            ],
+        }
+
+    @classmethod
+    def restore(
+        cls, settings: Settings, inputs: Monitor, state: Mapping[str, Any], references: Mapping[str, Any]
+    ) -> "VersionWatch":
+        version = cls(settings, state["version"], inputs)
+        prepare = version._with_residual
+        version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare)
+        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"])
+        version.performance = Performance.restore(state["performance"])
+        version.last_ms, version.events, version.joined = state["counts"]
+        version.errors = dict(state["errors"])
+        version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
+        version._surrogate = None if references["surrogate"] is None else Surrogate.restore(references["surrogate"])
+        version._restore_bins(references["binned"])
+        features = Rows.restore(state["features"])
+        version._features = [features] if len(features) else []
+        version._answered = dict(zip((_PREDICTION, _DECISION), state["answered"], strict=True))
+        version._restore_guards(state)
+        return version
+
+    def _restore_bins(self, binned: Sequence[Sequence[Any]]) -> None:
+        for place, reference in binned:
+            own = self.inputs.references[place] if reference is None else ColumnReference.restore(reference)
+            assert own is not None  # it was written as "that of the inputs"
+            self._binned.append((place, own))
+        if self._surrogate is not None:
+            self._make_binning()
+
+    def _restore_guards(self, state: Mapping[str, Any]) -> None:
+        self.guards = {name: MeanGuard.restore(guard) for name, guard in state["guards"].items()}
+        self.guard_onsets = {name: (at_ms, offset) for name, (at_ms, offset) in state["guard_onsets"].items()}
+        for name, monitor, place in (("residual", self.outputs, _RESIDUAL), ("loss", self.losses, 0)):
+            reference = monitor.references[place]
+            if name in self.guards and reference is not None:
+                self._guarded[name] = reference
+
+    def thin_learning(self) -> None:
+        """See `Monitor.thin_learning`."""
+        self.outputs.thin_learning()
+        self.losses.thin_learning()
+        del self._features[1::2]
+
+    def profile(self, *, keep_sample: bool) -> tuple[MonitorProfile, MonitorProfile, Surrogate | None]:
+        """What was learnt of outputs, of losses, and the surrogate."""
+        parts = (self.outputs.profile(keep_sample=keep_sample), self.losses.profile(keep_sample=keep_sample))
+        return (*parts, self._surrogate)
+
+
+def _output_columns() -> list[Column]:
+    kinds = {"prediction": Kind.NUMERIC, "decision": Kind.CATEGORICAL, "residual": Kind.NUMERIC}
+    kinds |= {"latency": Kind.NUMERIC, "errors": Kind.NUMERIC}
+    return [Column(name, kind) for name, kind in kinds.items()]
+
+
+def score_of(event: PredictionEvent) -> float | None:
+    """The number a prediction comes down to: score, value, or from probabilities that of the class last in the alphabet where
+    there are two, and the greatest where there are more."""
+    if event.score is not None:
+        return float(event.score)
+    if event.value is not None:
+        return float(event.value)
+    if not event.probabilities:
+        return None
+    if len(event.probabilities) == 2:
+        return float(event.probabilities[max(event.probabilities)])
+    return float(max(event.probabilities.values()))
+
+
+def label_of(event: PredictionEvent) -> str | None:
+    """The decision: the label, or the likeliest class."""
+    if event.label is not None or not event.probabilities:
+        return event.label
+    return max(event.probabilities, key=lambda name: (event.probabilities[name], name))  # type: ignore[index]
+
+
+def answer_of(event: PredictionEvent) -> Answer:
+    """What the join keeps of a prediction."""
+    return Answer(event.model_version, event.label, event.score, event.value, event.probabilities)
+
+
+def rank_of(reference: ColumnReference, values: Floats) -> Floats:
+    """Rank of values in the reference, in [0, 1]; those that tie with many get the middle of their ranks."""
+    low = np.searchsorted(reference.quantiles, values, "left")
+    high = np.searchsorted(reference.quantiles, values, "right")
+    smooth = np.interp(values, reference.quantiles, np.linspace(0, 1, QUANTILES))
+    found: Floats = np.where(high - low > 1, (low + high) / 2 / QUANTILES, smooth)
+    return np.clip(found, 0.0, 1.0)
+
+
+def _mean_rank(reference: ColumnReference) -> float:
+    return float(rank_of(reference, reference.quantiles).mean())
