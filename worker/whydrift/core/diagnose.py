@@ -20,7 +20,7 @@ from math import isfinite
 from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
 from whydrift.core.exhibits import exhibit, since
 from whydrift.core.faults import rules
-from whydrift.core.faults.inputs import listed
+from whydrift.core.faults.inputs import MAX_EXAMINED, listed
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.settings import DAY_MS
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut
@@ -48,6 +48,9 @@ _MAX_LOOKS = 6
 MAX_HEADLINE = 150
 _LEAD_ROWS, _LAG_ROWS = 300.0, 2_000.0
 """What follows from a fault begins, as far as onsets can be estimated, at most so many events before it, or after it."""
+_MOST_APART = 4
+"""Findings of one fault at one time that are told apart; more of them are one thing that broke, and one incident."""
+_BURST_MS = 3_600_000
 _LOSS_GROWTH = 1.25
 """Realised loss against its reference from which the model's users are hurt."""
 _UNKNOWN_FIT = 0.9
@@ -109,21 +112,36 @@ class _Suspect:
         return (-round(p.fit, 3), self.rung, -len(self.own), p.fault, p.features, p.headline)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Verdict:
+    """The leading suspect of a finding, its rivals, the signals it takes, and who is explained away by it."""
+
+    lead: _Suspect
+    rivals: tuple[_Suspect, ...]
+    taken: frozenset[str]
+    no: tuple[RuledOut, ...] = ()
+
+    @property
+    def own(self) -> frozenset[str]:
+        return self.lead.own & self.taken
+
+
 def diagnose(case: Case) -> tuple[Finding, ...]:
     """Every alarmed signal is in exactly one finding; the surest first, `unknown` last; () when nothing is alarmed."""
     left = frozenset(signal.signal for signal in case.alarmed)
     if not left:
         return ()
     bench = _Bench(case)
-    found = []
+    found: list[_Verdict] = []
     while (lead := bench.lead(left)) is not None:
         taken = (lead.own & left) | (lead.drags & left) - bench.kept_by_others(lead, left)
         rivals = bench.rivals(lead, taken)
         left -= taken
-        found.append(_finding(case, lead, rivals, taken, bench.explained_away(lead, rivals, taken, left)))
+        found.append(_Verdict(lead, rivals, taken, bench.explained_away(lead, rivals, taken, left)))
+    found, left = _with_unexamined(case, _together(case, found), left)
     if left:
-        found.append(_finding(case, _unknown(case, left), [], left, []))
-    return _with_ruled_out(case, found, bench.ruled_out)
+        found.append(_Verdict(_unknown(case, left), (), left))
+    return _with_ruled_out(case, [_finding(case, verdict) for verdict in found], bench.ruled_out)
 
 
 # -- suspects ----------------------------------------------------------------------------------------------------
@@ -139,8 +157,10 @@ class _Bench:
 
     def __init__(self, case: Case) -> None:
         self._case = case
+        self._answers = {signal.signal for signal in case.alarmed if signal.column in _ANSWERS}
         self._suspects: list[_Suspect] = []
-        self._looks = 0
+        # Where many inputs break at once each look is costly, and what is left joins what was found.
+        self._looks = 0 if _is_wide(case) else _MAX_LOOKS
         self.ruled_out: list[RuledOut] = []
         for rule in _rules():
             if rule.rung is not Rung.UNKNOWN:
@@ -154,13 +174,13 @@ class _Bench:
         while True:
             self._suspects = [suspect for suspect in self._suspects if suspect.own & left]
             best = next((suspect for suspect in self._suspects if not self._is_explained_away(suspect, left)), None)
-            if best is None or best.own <= left or self._looks == _MAX_LOOKS:
+            if best is None or best.own <= left or not self._looks:
                 return best
             self._look_again(best.proposal.fault, left)
 
     def _look_again(self, fault: Fault, left: frozenset[str]) -> None:
         """Ask a rule about what is left: of a part of what it saw, it may say something else."""
-        self._looks += 1
+        self._looks -= 1
         rule = next(rule for rule in _rules() if rule.fault == fault)
         again, _ = _ask(rule, _reduced(self._case, left))
         others = [suspect for suspect in self._suspects if suspect.proposal.fault != fault]
@@ -186,8 +206,8 @@ class _Bench:
             return True
         onsets = self._case.onset_dates
         lag_rows = (onsets[follower] - min(onsets[name] for name in cause.own)) * per_hour / _HOUR_MS
-        is_answer = follower.startswith(_ANSWERS)
-        return lag_rows >= -_LEAD_ROWS and (lag_rows <= _LAG_ROWS or not is_answer)
+        # Labels come when they come: only answers must follow at once.
+        return lag_rows >= -_LEAD_ROWS and (lag_rows <= _LAG_ROWS or follower not in self._answers)
 
     def kept_by_others(self, lead: _Suspect, left: frozenset[str]) -> frozenset[str]:
         """Signals that may follow from the leading suspect, but are the own ones of a sure one that does not follow from it."""
@@ -198,7 +218,7 @@ class _Bench:
                 kept |= other.own & left
         return frozenset(kept)
 
-    def rivals(self, lead: _Suspect, taken: frozenset[str]) -> list[_Suspect]:
+    def rivals(self, lead: _Suspect, taken: frozenset[str]) -> tuple[_Suspect, ...]:
         """Suspects for (mostly) the same own signals, best first, one of each fault."""
         own = lead.own & taken
         found: dict[Fault, _Suspect] = {}
@@ -206,11 +226,11 @@ class _Bench:
             is_same = len(suspect.own & own) >= _RIVAL_SHARE * len(own)
             if is_same and suspect.proposal.fault != lead.proposal.fault:
                 found.setdefault(suspect.proposal.fault, suspect)
-        return list(found.values())
+        return tuple(found.values())
 
     def explained_away(
         self, lead: _Suspect, rivals: Sequence[_Suspect], taken: frozenset[str], left: frozenset[str]
-    ) -> list[RuledOut]:
+    ) -> tuple[RuledOut, ...]:
         """Suspects that this finding leaves nothing to explain, and why they are not it."""
         found = []
         for suspect in self._suspects:
@@ -221,7 +241,7 @@ class _Bench:
             else:
                 because = f"what speaks for it follows from this: {lead.proposal.headline}"
             found.append(RuledOut(fault=suspect.proposal.fault, because=because))
-        return found
+        return tuple(found)
 
 
 def _ask(rule: Rule, case: Case) -> tuple[list[_Suspect], list[RuledOut]]:
@@ -295,23 +315,90 @@ def _unknown(case: Case, left: frozenset[str]) -> _Suspect:
     return _Suspect(Rung.UNKNOWN, proposal, left, frozenset())
 
 
+# -- many at once ------------------------------------------------------------------------------------------------
+
+
+def _together(case: Case, found: Sequence[_Verdict]) -> list[_Verdict]:
+    """One verdict in place of many of one fault that came at the same time: one thing broke, not a hundred."""
+    groups: dict[tuple[Fault, int], list[_Verdict]] = {}
+    for verdict in found:
+        groups.setdefault((verdict.lead.proposal.fault, _burst(case, verdict, found)), []).append(verdict)
+    merged = {id(group[0]): _merged(group) for group in groups.values() if len(group) > _MOST_APART}
+    gone = {id(verdict) for group in groups.values() if len(group) > _MOST_APART for verdict in group[1:]}
+    return [merged.get(id(verdict), verdict) for verdict in found if id(verdict) not in gone]
+
+
+def _burst(case: Case, verdict: _Verdict, found: Sequence[_Verdict]) -> int:
+    """Onset of the earliest verdict of the same fault that a chain of close onsets leads to."""
+    onsets = case.onset_dates
+    fault = verdict.lead.proposal.fault
+    mine = min(onsets[name] for name in verdict.own)
+    others = sorted(min(onsets[name] for name in one.own) for one in found if one.lead.proposal.fault == fault)
+    for onset in reversed(others):
+        if 0 <= mine - onset <= _BURST_MS:
+            mine = onset
+    return mine
+
+
+def _merged(group: Sequence[_Verdict]) -> _Verdict:
+    first, others = group[0], group[1:]
+    best = first.lead.proposal
+    more = list(dict.fromkeys(name for verdict in others for name in verdict.lead.proposal.features))
+    names = [name for name in more if name not in best.features]
+    tail = f", and {len(names)} more inputs likewise"
+    proposal = replace(
+        best,
+        explains=frozenset().union(*(verdict.lead.proposal.explains for verdict in group)),
+        features=(*best.features, *names),
+        headline=best.headline[: MAX_HEADLINE - len(tail)] + tail,
+        explanation=f"{best.explanation} Likewise, at the same time: {listed(names, 8)}.",
+    )
+    own = frozenset().union(*(verdict.lead.own for verdict in group))
+    lead = replace(first.lead, proposal=proposal, own=own, drags=first.lead.drags - own)
+    taken = frozenset().union(*(verdict.taken for verdict in group))
+    return _Verdict(lead, first.rivals, taken, tuple(no for verdict in group for no in verdict.no))
+
+
+def _is_wide(case: Case) -> bool:
+    """Whether more inputs are alarmed than the costly rules look at."""
+    return len(case.alarmed_features()) > MAX_EXAMINED
+
+
+def _with_unexamined(case: Case, found: list[_Verdict], left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
+    """Let inputs that nobody looked at one by one join the finding with the most inputs, and say so."""
+    inputs = {s.signal: view.name for view in case.features.values() for s in view.signals.values()}
+    rest = frozenset(name for name in left if name in inputs)
+    if not rest or not found or not _is_wide(case):
+        return found, left
+    place = max(range(len(found)), key=lambda i: (len(found[i].own & inputs.keys()), -i))
+    host = found[place]
+    best, count = host.lead.proposal, len({inputs[name] for name in rest})
+    tail = f" ({count} more inputs moved too)"
+    proposal = replace(
+        best,
+        headline=best.headline[: MAX_HEADLINE - len(tail)] + tail,
+        explanation=f"{best.explanation} {count} more inputs moved as well, and were not looked at one by one.",
+    )
+    lead = replace(host.lead, proposal=proposal, own=host.lead.own | rest)
+    found[place] = replace(host, lead=lead, taken=host.taken | rest)
+    return found, left - rest
+
+
 # -- a finding ---------------------------------------------------------------------------------------------------
 
 
-def _finding(
-    case: Case, lead: _Suspect, rivals: Sequence[_Suspect], taken: frozenset[str], no: Sequence[RuledOut]
-) -> Finding:
-    own = lead.own & taken
-    signals = [signal for signal in case.alarmed if signal.signal in taken]
+def _finding(case: Case, verdict: _Verdict) -> Finding:
+    own = verdict.own
+    signals = [signal for signal in case.alarmed if signal.signal in verdict.taken]
     ordered = [s for s in signals if s.signal in own] + [s for s in signals if s.signal not in own]
-    causes, shown, unlikely = _causes([lead, *rivals])
+    causes, shown, unlikely = _causes([verdict.lead, *verdict.rivals])
     is_close = len(causes) > 1 and causes[1].probability >= _CLOSE * causes[0].probability
     second = shown[1] if is_close else None
     deciders = [suspect.decider for suspect in shown[:2] if suspect.decider]
     return Finding(
         causes=causes,
-        ruled_out=(*unlikely, *no),
-        signals=taken,
+        ruled_out=(*unlikely, *verdict.no),
+        signals=verdict.taken,
         own_signals=own,
         headline=shown[0].headline,
         decider=deciders[0] if len(causes) > 1 and deciders else "",

@@ -4,13 +4,13 @@ Belongs here: the step from a `SignalEvidence` and its column to `Evidence` on t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import new_atoms, number, percent
 from whydrift.core.signals import Aspect
 from whydrift_schemas import Evidence
@@ -59,8 +59,12 @@ def exhibit(case: Case, signal: SignalEvidence) -> Evidence:
 
 
 def since(case: Case, signal: SignalEvidence) -> int:
-    """When the signal began to differ, in epoch milliseconds: never after it was told, and a time the contract allows."""
-    return min(max(min(signal.onset_ms, case.detected_ms), MIN_TIME_MS), MAX_TIME_MS)
+    """When the signal began to differ, in epoch milliseconds: never after it was told, and a time the contract allows.
+
+    A guard may not know its onset (0): then the case's.
+    """
+    onset_ms = signal.onset_ms if signal.onset_ms >= MIN_TIME_MS else case.onset_ms
+    return min(max(min(onset_ms, case.detected_ms), MIN_TIME_MS), MAX_TIME_MS)
 
 
 def _rounded(log10: float) -> float:
@@ -75,6 +79,7 @@ def _seen(case: Case, signal: SignalEvidence) -> _Exhibit:
     if view is not None and signal.aspect == Aspect.DISTRIBUTION:
         return _distribution(view)
     if signal.current_share is not None:
+        signal = replace(signal, current_share=_share_now(view, signal))
         words = _FLAGS.get(Aspect(signal.aspect), signal.aspect) if signal.aspect in set(Aspect) else ""
         return _share(signal, words or _WORLD.get(signal.signal, signal.signal))
     return _mean(view) if view is not None else _Exhibit({}, {}, "changed")
@@ -94,6 +99,16 @@ def _rate(rate: RatePicture) -> _Exhibit:
         return _Exhibit(_finite({"per_hour": was}), _finite({"per_hour": now}), "another rate than expected")
     was_rounded, now_rounded = (number(float(f"{value:.3g}")) for value in (was, now))
     return _Exhibit(_finite({"per_hour": was}), _finite({"per_hour": now}), f"{was_rounded} → {now_rounded} per hour")
+
+
+def _share_now(view: ColumnView | None, signal: SignalEvidence) -> float | None:
+    """The share in the later rows where they tell: the signal's own takes in rows from before the onset."""
+    if view is None or not len(view.current_presence):
+        return signal.current_share
+    later = view.current_presence[len(view.current_presence) // 3 :]
+    if signal.aspect == Aspect.MISSING:
+        return float(np.isin(later, (Presence.NULL, Presence.ABSENT)).mean())
+    return float((later == Presence.FOREIGN).mean()) if signal.aspect == Aspect.TYPE else signal.current_share
 
 
 def _share(signal: SignalEvidence, words: str) -> _Exhibit:

@@ -7,6 +7,7 @@ that is proposed with a lower fit, and said.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 
 import numpy as np
@@ -31,6 +32,7 @@ from whydrift.core.faults.inputs import (
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, swap
 from whydrift.core.faults.transforms import Density, onset, share_of
+from whydrift.core.reference import ColumnReference
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("feature_swap")
@@ -118,7 +120,7 @@ def _distance(view: ColumnView, other: ColumnView) -> float:
 def _density(reference: ColumnView, view: ColumnView, values: Floats) -> Floats:
     """Density (share, for categories) that `reference` gives to values of `view`."""
     if not view.reference.kind.is_coded:
-        return Density(reference.reference)(values)
+        return _density_of(reference.reference)(values)
     shares = reference.reference.shares
     floor = 0.5 / max(reference.reference.n, 1)
     by_code = {code: max(shares.get(view.column.category(code), 0.0), floor) for code in np.unique(values).tolist()}
@@ -157,6 +159,12 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
         )
     sure = 0.98 if since > _PARTIAL else 0.95
     return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
+
+
+@lru_cache(maxsize=256)
+def _density_of(reference: ColumnReference) -> Density:
+    """Kept by the reference's identity: a column stands in many pairs."""
+    return Density(reference)
 
 
 def _as_codes(view: ColumnView, source: ColumnView, values: Floats) -> Floats:

@@ -4,6 +4,7 @@ Told apart: absent in every event is a removed key (`schema_change`); nulls that
 are a change of the mix, so the rate must move *within* categories. Features missing in the same rows have one source.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,11 @@ class _Missing:
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[_Missing] = []
     no: list[Proposal | RuledOut] = []
+    moved = [view for view in case.alarmed_features("distribution") if view.reference.kind.is_coded]
     for view in examined(case, "missing", most=ALL):
         if removed_from(view) is not None:
             no.append(RuledOut(fault=FAULT, because=f"{view.name} is absent from every event: the key was removed"))
-        elif (mix := _mix(case, view)) is not None:
+        elif (mix := _mix(view, moved)) is not None:
             no.append(RuledOut(fault=FAULT, because=mix))
         elif _usual(view) < _rows(view).mean():
             found.append(_Missing(view, _rows(view), _share_since(view)))
@@ -59,13 +61,13 @@ def _share_since(view: ColumnView) -> float:
     return float(rows[first:].mean())
 
 
-def _mix(case: Case, view: ColumnView) -> str | None:
+def _mix(view: ColumnView, moved: Sequence[ColumnView]) -> str | None:
     """The category whose greater share explains the nulls, in words; None where the rate moved within categories."""
     missing = _rows(view)
     before = (view.reference_presence == Presence.NULL) | (view.reference_presence == Presence.ABSENT)
     rise = float(missing.mean()) - _usual(view)
-    for other in case.alarmed_features("distribution"):
-        if not other.reference.kind.is_coded or len(other.reference_values) != len(before):
+    for other in moved:
+        if len(other.reference_values) != len(before):
             continue
         expected = _rate_by_category(other, before)
         if expected is None:

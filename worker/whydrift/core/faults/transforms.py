@@ -18,7 +18,7 @@ from scipy.special import gammaincc
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import Mask, graded, match_p, range_p, rank_correlation, undone
-from whydrift.core.reference import ColumnReference
+from whydrift.core.reference import QUANTILES, ColumnReference
 
 _MIN_ROWS = 20
 _FLOOR_MASS = 0.004
@@ -134,7 +134,7 @@ class Density:
         self._low, self._high = reference.low, reference.high
         self._range = max(self._high - self._low, 1e-12)
         grid = np.array([0, 0.01, 0.03, 0.06, *np.arange(0.1, 0.95, 0.05), 0.94, 0.97, 0.99, 1])
-        edges = np.array([reference.quantile(float(p)) for p in grid])
+        edges = np.interp(grid, np.linspace(0, 1, QUANTILES), reference.quantiles)
         keep = np.append(np.diff(edges) > 1e-9 * self._range, True)
         # Quantiles that coincide (atoms) join into the next step, which gets their mass.
         self._edges = edges[keep] if keep.sum() > 1 else np.array([self._low, self._low + self._range])
