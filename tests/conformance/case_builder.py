@@ -121,8 +121,10 @@ class Builder:
         now_ms = max(int(row["timestamp"]) for row in rows) if labels_by_ms is None else labels_by_ms
         signals = self._evidence(rows, now_ms)
         views = {name: self._view(name, predictions, now_ms, signals.get(name, {})) for name in self.references}
-        world_signals = {name: signals[name][""] for name in _WORLD}
+        model_changes = _model_changes(rows)
+        world_signals = {name: signals[name][""] for name in _WORLD} | _parameters(model_changes)
         alarmed = [s for by in signals.values() for s in by.values() if s.is_alarmed]
+        alarmed += [s for s in world_signals.values() if s.is_alarmed]
         return Case(
             model_id=predictions[-1]["model_id"],
             model_version=predictions[-1]["model_version"],
@@ -138,7 +140,7 @@ class Builder:
             arrivals=self._arrivals(rows, "arrivals", now_ms),
             label_arrivals=self._arrivals(rows, "label_arrivals", now_ms),
             errors=ErrorPicture(_error_shares(self._rows), _error_shares(predictions)),
-            model_changes=_model_changes(rows),
+            model_changes=model_changes,
             performance=self._performance(predictions, now_ms),
         )
 
@@ -452,3 +454,16 @@ def _model_changes(rows: Sequence[Row]) -> tuple[ModelChange, ...]:
             found.append(ModelChange(*pair, int(row["timestamp"]), is_announced))
             before = row
     return tuple(found)
+
+
+def _parameters(changes: Sequence[ModelChange]) -> dict[str, SignalEvidence]:
+    """The flag of a model that changed under an unchanged version: there, and alarmed at once, when one did."""
+    for change in changes:
+        if change.is_announced or change.before is None:
+            continue
+        before, after = change.before, change.after
+        if before.structure != after.structure or before.parameters != after.parameters:
+            level = 2 * LOG10_THRESHOLD
+            signal = SignalEvidence("parameters", "parameters", "", level, LOG10_THRESHOLD, change.at_ms, True)
+            return {"parameters": signal}
+    return {}

@@ -10,7 +10,8 @@ What `breaks(row, i)` may do with a row (a prediction on the wire, with its labe
 - change `prediction`, `latency_ms`, `error`, `replica`, `model_version`, `timestamp`, or any other field of the wire;
 - change `label["actual"]`, `label["timestamp"]`; set `label` to None (it never comes), or `label["actual"]` to None: the world
   itself changed, and the label is drawn anew from the changed features;
-- return None (the event never happens), or a list of rows; rows of other kinds ("model", "command") pass as they are.
+- return None (the event never happens), or a list of rows; rows of kind "model" are the model's description but for the fields
+  they have; other kinds ("command") pass as they are.
 """
 
 from collections.abc import Iterator
@@ -118,6 +119,7 @@ def _break(example: Example, row: Row, i: int, onset: int, seed: int) -> list[Ro
     before = deepcopy(row)
     result = example.breaks(row, i - onset)
     rows = result if isinstance(result, list) else [] if result is None else [result]
+    rows = [deepcopy(MODEL_EVENT) | one if one.get("kind") == "model" else one for one in rows]
     for one in rows:
         _follow(one, before, i, seed)
     return rows

@@ -74,3 +74,52 @@ def both(*steps: Break) -> Break:
         return row
 
     return breaks
+
+
+def predict(edit: Callable[[float, Row], float], share: float = 1.0) -> Break:
+    """Put `edit(score, features)` in place of the score in a share of the rows; the label follows at the cut of 0.5."""
+
+    def breaks(row: Row, i: int) -> Row:
+        if scatter(i, 7) < share:
+            score = round(edit(row["prediction"]["score"], row["features"]), 6)
+            row["prediction"] = {"label": "bad" if score >= 0.5 else "good", "score": score}
+        return row
+
+    return breaks
+
+
+def fail(error: str, share: float = 1.0, latency_ms: float | None = None) -> Break:
+    """Let a share of the calls fail: no prediction, an error class, and where given another latency."""
+
+    def breaks(row: Row, i: int) -> Row:
+        if scatter(i, 7) < share:
+            row |= {"prediction": None, "error": error}
+            row["latency_ms"] = row["latency_ms"] if latency_ms is None else latency_ms
+        return row
+
+    return breaks
+
+
+def turn(edit: Callable[[str, Row, int], str | None]) -> Break:
+    """Put `edit(actual, features, i)` in place of what became of the case."""
+
+    def breaks(row: Row, i: int) -> Row:
+        if row.get("label"):
+            row["label"]["actual"] = edit(row["label"]["actual"], row["features"], i)
+        return row
+
+    return breaks
+
+
+def describe(**changes: Any) -> Break:
+    """Before the first row, the model describes itself anew: as before, but for these fields of its event.
+
+    A `model_version` among them is the version of every row from then on.
+    """
+
+    def breaks(row: Row, i: int) -> Row | list[Row]:
+        if "model_version" in changes:
+            row["model_version"] = changes["model_version"]
+        return [{"kind": "model", "timestamp": row["timestamp"]} | changes, row] if i == 0 else row
+
+    return breaks

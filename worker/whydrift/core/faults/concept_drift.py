@@ -1,0 +1,132 @@
+"""The model errs more than it did on the same kind of cases, with the same answers: the world's rule has changed.
+
+Seen in the loss, or first in the outcomes: they move while inputs and answers do not, and the loss has risen.
+
+Told apart: broken or drifted inputs, and a model that answers otherwise, raise the loss as well and come first. A loss that rises
+with an announced version is that version's (`wrong_model`). Labels that are late or thinned out may show a selection
+(`label_feed_stopped`). Wrong labels look the same: the fit leaves room for them. A loss that falls is no fault.
+"""
+
+from whydrift.core.case import Case
+from whydrift.core.faults.inputs import ALL, examined, percent
+from whydrift.core.faults.outputs import (
+    alarms_of,
+    announced_at_loss,
+    disturbance,
+    has_alarm,
+    loss_alarmed,
+    loss_change,
+    loss_words,
+    score_has_moved,
+)
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import both, change, describe, predict, scatter, turn
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("concept_drift")
+_PLAIN, _OUTCOMES, _FEED, _VERSION = 0.85, 0.7, 0.4, 0.3
+"""Fit where only the loss moved; where the outcomes moved and the loss has no alarm yet; where the feed of labels is in trouble;
+where a new version came in at that time."""
+_NOTABLE = 1.15
+"""Ratio of mean losses that counts as a rise where the loss itself has no alarm."""
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if not loss_alarmed(case) and not has_alarm(case, "actual", "distribution"):
+        return []
+    change = loss_change(case)
+    if change is None and not loss_alarmed(case):
+        return []
+    if change is not None and change[1] <= change[0] * (1.0 if loss_alarmed(case) else _NOTABLE):
+        return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
+    if because := disturbance(case):
+        return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
+    if (version := announced_at_loss(case)) is not None:
+        return [
+            _proposal(
+                case, _VERSION, f"score the labelled cases with version {version.after.model_version}'s forerunner"
+            )
+        ]
+    if score_has_moved(case):
+        return [RuledOut(fault=FAULT, because="the model answers otherwise to the same kind of inputs")]
+    if _feed_is_troubled(case):
+        return [_proposal(case, _FEED, "the loss when the late labels have come: those that came may be a selection")]
+    fit = _PLAIN if loss_alarmed(case) else _OUTCOMES
+    return [_proposal(case, fit, "twenty labelled cases read by a person: are the labels right?")]
+
+
+def _feed_is_troubled(case: Case) -> bool:
+    feed = case.label_arrivals.evidence
+    return (feed is not None and feed.is_alarmed) or has_alarm(case, "label_delay")
+
+
+def _proposal(case: Case, fit: float, decider: str) -> Proposal:
+    inputs = len(case.features) - len(examined(case, most=ALL))
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=_explains(case),
+        headline=f"the model errs more on the same kind of cases: {loss_words(case)}",
+        explanation=(
+            f"{loss_words(case)}. {inputs} of {len(case.features)} inputs and the answers look as in health; "
+            f"what comes true does not follow them as it did.{_outcomes(case)}"
+        ),
+        action="Have the owner of the outcome check what changed (a rule, a market, fraud); then retrain on recent labels.",
+        decider=decider,
+    )
+
+
+def _explains(case: Case) -> frozenset[str]:
+    """The loss, and the outcomes where they moved with it."""
+    guards = {s.signal for s in case.guards if s.is_alarmed and s.column == "loss"}
+    return alarms_of(case, "loss", "actual") | guards
+
+
+def _outcomes(case: Case) -> str:
+    """How the outcomes moved, where they did."""
+    actual = case.labels.get("actual")
+    if actual is None or not actual.is_alarmed("distribution") or not actual.reference.kind.is_coded:
+        return ""
+    now, usual = actual.categories(), actual.reference.shares
+    name = max(sorted({*now, *usual}), key=lambda c: abs(now.get(c, 0.0) - usual.get(c, 0.0)))
+    return f' Outcome "{name}": {percent(usual.get(name, 0.0))} → {percent(now.get(name, 0.0))}.'
+
+
+def _rich_default(actual: str, features: Row, i: int) -> str:
+    return "bad" if features["income"] > 50_000 else "good"
+
+
+def _new_default(actual: str, features: Row, i: int) -> str:
+    return "bad" if features["is_new"] and i % 8 else actual
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.CONCEPT,
+    examine=examine,
+    examples=(
+        Example("those with a high income default now", turn(_rich_default)),
+        Example("most new customers default now", turn(_new_default)),
+        Example("one region defaults", turn(lambda y, f, i: "bad" if f["region"] in ("us", "apac") else y)),
+        Example(
+            "those with a high income default, ever more of them",
+            turn(lambda y, f, i: _rich_default(y, f, i) if scatter(i) < i / 1_500 else y),
+        ),
+        Example("everybody pays: the model errs less", turn(lambda y, f, i: "good"), named=False),
+        Example(
+            "income arrives in thousands, and the model errs", change(lambda v, i: v / 1000, "income"), named=False
+        ),
+        Example(
+            "a new version errs more",
+            both(predict(lambda s, f: 1 - s), describe(model_version="2026.12.0")),
+            named=False,
+        ),
+        Example("another model answers upside down", predict(lambda s, f: 1 - s), named=False),
+    ),
+    runbook=Runbook(
+        means="What the model learnt is no longer true: same inputs, same answers, other outcomes.",
+        confirm="Split the loss by segment and by label source: one group, one source, or everywhere? Read twenty cases.",
+        do="Where it costs most, decide by rule or by hand; retrain on labels from after the change, compare, replace.",
+        if_wrong="If the labels are wrong, repair their source and accept nothing: the model was right.",
+    ),
+)

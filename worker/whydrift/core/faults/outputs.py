@@ -1,0 +1,447 @@
+"""What the rules about answers share: whether the inputs explain them, constant answers, signs of broken weights, model events.
+
+Belongs here: pure helpers of more than one rule about outputs and labels. Not here: rules (this file has none, and is passed
+over as one), helpers about inputs (`inputs`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import kolmogorov
+
+from whydrift.core.case import Case, ColumnView, ModelChange, SignalEvidence
+from whydrift.core.columns import Floats, Presence
+from whydrift.core.faults.inputs import (
+    Atom,
+    Mask,
+    are,
+    dragged,
+    graded,
+    is_bound,
+    listed,
+    new_atoms,
+    number,
+    percent,
+    rank_correlation,
+)
+from whydrift_schemas import ModelDescription, Parameter
+
+ANSWERS = ("prediction", "decision", "residual")
+_CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
+"""Aspects of what an answer says; `missing` is about whether there is one."""
+_EVERYWHERE = 0.97
+"""Share of the rows from which an answer counts as given to all of them."""
+_VARIED = 0.3
+"""Part of the answers' spread in health that the inputs must make expect, to count as different cases."""
+_MIN_OTHERS = 8
+"""Rows with other answers that are needed to ask whether the constant one depends on the inputs."""
+_OTHERS_CHANGED = 0.3
+"""Freedom of a constant answer where the other answers have changed as well."""
+_CLEAR_LOG10 = 3.0
+"""Evidence from which they count as changed."""
+_MIN_ROWS = 20
+"""Rows needed to speak of a sign of broken weights."""
+_CAPPED = 0.05
+"""Share of the answers at a value beyond which there is none any more, from which it is a sign."""
+_FASTER = 0.5
+"""Part of the usual latency below which an answer did not come from the model."""
+_EDGE = 1e-3
+"""A probability this close to 0 or 1 is saturated."""
+_SATURATED, _FEW, _NARROW, _WIDE = 0.25, 3, 0.1, 3.0
+"""Rise of the saturated share; number of different answers; part and multiple of the usual spread that are signs."""
+_MIN_COINCIDENCE_MS = 10 * 60_000
+"""Onsets are estimates: a change of the model this close to one counts as coinciding."""
+
+
+# -- what else explains the answers ----------------------------------------------------------------------------
+
+
+def disturbance(case: Case) -> str:
+    """What is wrong with the inputs, in words that go on "…, which changes the answers too"; "" where nothing is."""
+    names = [view.name for view in case.alarmed_features()]
+    if names:
+        return f"{listed(names)} {are(names, 'has', 'have')} changed"
+    for signal, says in (("duplicates", "events repeat"), ("schema", "the events have other keys")):
+        found = case.world.get(signal)
+        if found is not None and found.is_alarmed:
+            return says
+    return ""
+
+
+def has_alarm(case: Case, name: str, *aspects: str) -> bool:
+    """Whether this output or label has an alarm on one of these aspects (on any, where none is named)."""
+    view = case.outputs.get(name) or case.labels.get(name)
+    return view is not None and view.is_alarmed(*aspects)
+
+
+def has_guard(case: Case, column: str) -> bool:
+    """Whether the guard of a mean (loss, residual) has an alarm."""
+    return any(guard.is_alarmed and guard.column == column for guard in case.guards)
+
+
+def score_has_moved(case: Case) -> bool:
+    """Whether what the model answers has changed: the score, the score given the inputs, or, without a score, the decision."""
+    if has_guard(case, "residual") or any(has_alarm(case, name, *_CONTENT) for name in ("prediction", "residual")):
+        return True
+    return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
+
+
+def answer_is_lost(case: Case) -> bool:
+    """Whether answers are null without a failed call: a score that is no number is written so."""
+    return has_alarm(case, "prediction", "missing") and not has_alarm(case, "errors")
+
+
+def answer_signals(case: Case) -> frozenset[str]:
+    """Alarms that a model which answers otherwise leaves: its answers and the loss; not those of failed calls."""
+    return frozenset(dragged(case) - (lost_answers(case) if has_alarm(case, "errors") else frozenset()))
+
+
+def lost_answers(case: Case) -> frozenset[str]:
+    """Alarms of answers that are missing, and of the loss that goes with each."""
+    return frozenset(s.signal for name in (*ANSWERS, "loss") for s in _alarms(case, name, "missing"))
+
+
+def alarms_of(case: Case, *names: str) -> frozenset[str]:
+    """The alarmed signals of these outputs or labels."""
+    return frozenset(s.signal for name in names for s in _alarms(case, name))
+
+
+def _alarms(case: Case, name: str, *aspects: str) -> list[SignalEvidence]:
+    view = case.outputs.get(name) or case.labels.get(name)
+    found = [] if view is None else [s for a, s in view.signals.items() if not aspects or a in aspects]
+    return [s for s in found if s.is_alarmed]
+
+
+# -- answers ---------------------------------------------------------------------------------------------------
+
+
+def settled(values: Floats) -> Floats:
+    """The later half of the current values: the first ones may be from before the onset, which is an estimate."""
+    return values[len(values) // 2 :]
+
+
+def expected(case: Case) -> Floats | None:
+    """What the inputs make expect, row for row as `prediction`; None without a residual."""
+    prediction, residual = case.outputs.get("prediction"), case.outputs.get("residual")
+    if prediction is None or residual is None or len(prediction.current_values) != len(residual.current_values):
+        return None
+    return prediction.current_values - residual.current_values
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One answer given again and again. rows: which current rows have it.
+
+    freedom: 1 = given to cases of all kinds while the other answers are as ever, 0 = only to cases that the inputs set apart;
+    None = not known.
+    usual_ms, fast_ms: median latency of the other rows (or of health) and of these, 0.0 where not known.
+    """
+
+    atom: Atom
+    rows: Mask
+    is_at_bound: bool
+    freedom: float | None
+    usual_ms: float
+    fast_ms: float
+
+    @property
+    def is_everywhere(self) -> bool:
+        return self.atom.share > _EVERYWHERE
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether it comes too fast to be the model's."""
+        return 0 < self.fast_ms < _FASTER * self.usual_ms
+
+
+def constant_answer(case: Case) -> Constant | None:
+    """The score that comes far more often than in health; None where there is none."""
+    view = case.outputs.get("prediction")
+    if view is None or view.reference.kind.is_coded or not view.is_alarmed(*_CONTENT):
+        return None
+    for atom in new_atoms(view)[:1]:
+        rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
+        at_bound = is_bound(view, atom) or (is_probability(view) and atom.value in (0.0, 1.0))
+        return Constant(atom, rows, at_bound, _freedom(case, view, rows), *_latencies(case, rows))
+    return None
+
+
+def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
+    wanted = expected(case)
+    if wanted is None:
+        return None
+    here = wanted[rows]
+    if _iqr(here) < _VARIED * view.reference.spread:
+        return 0.0
+    # Before the first such answer the model was in health: those rows would make any answer look free.
+    others = ~rows & ~np.isnan(wanted)
+    others[: int(np.argmax(rows))] = False
+    if others.sum() < _MIN_OTHERS:
+        return 1.0 if others.sum() < (1 - _EVERYWHERE) * len(here) else None
+    # Next to a fallback the model answers as ever; broken weights spare no case.
+    residual = case.outputs["residual"]
+    is_as_ever = residual.log10_evidence(residual.current_values[others]) < _CLEAR_LOG10
+    return graded(_same_p(here, wanted[others])) * (1.0 if is_as_ever else _OTHERS_CHANGED)
+
+
+def _latencies(case: Case, rows: Mask) -> tuple[float, float]:
+    """Median latency in ms of the other rows, and of these."""
+    view = case.outputs.get("latency")
+    if view is None or len(view.current_values) != len(rows):
+        return 0.0, 0.0
+    here = view.current_values[rows]
+    here = here[~np.isnan(here)]
+    return (10**view.reference.median, float(10 ** np.median(here))) if len(here) else (0.0, 0.0)
+
+
+def _same_p(a: Floats, b: Floats) -> float:
+    """Chance that two samples of one distribution lie at least this far apart (Kolmogorov-Smirnov)."""
+    grid = np.concatenate([a, b])
+    shares = [np.searchsorted(np.sort(v), grid, "right") / len(v) for v in (a, b)]
+    distance = float(np.abs(shares[0] - shares[1]).max())
+    return float(kolmogorov(distance * np.sqrt(len(a) * len(b) / (len(a) + len(b)))))
+
+
+def is_probability(view: ColumnView) -> bool:
+    """Whether a score has been within 0 and 1 all along."""
+    return bool(view.reference.low >= 0.0 and view.reference.high <= 1.0)
+
+
+def _iqr(values: Floats) -> float:
+    """Interquartile range as a normal's standard deviation, as `ColumnReference.spread`."""
+    if not len(values):
+        return 0.0
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(high - low) / 1.349
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the answers go with what the inputs make expect: median difference, rank correlation in health and now."""
+
+    shift: float
+    usual: float
+    now: float
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether other cases rank high than used to: no shift or stretch of the old answers does that."""
+        return self.now < self.usual - 0.3
+
+
+def agreement(case: Case) -> Agreement | None:
+    """None without a residual."""
+    wanted = expected(case)
+    if wanted is None:
+        return None
+    view, residual = case.outputs["prediction"], case.outputs["residual"]
+    usable = ~(np.isnan(wanted) | np.isnan(view.current_values))
+    answers = settled(view.current_values[usable])
+    variance = float(np.var(view.reference.quantiles))
+    left = float(np.var(residual.reference.quantiles))
+    return Agreement(
+        shift=float(np.median(settled(residual.current))) - residual.reference.median if len(answers) else 0.0,
+        usual=float(np.sqrt(max(1 - left / variance, 0.0))) if variance > 0 else 0.0,
+        now=rank_correlation(settled(wanted[usable]), answers),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What broken weights do to answers, in words; fit of `parameter_corruption` where nothing but the answers tells."""
+
+    says: str
+    fit: float
+
+
+def sign_of_broken_weights(case: Case) -> Sign | None:
+    """Saturated, collapsed, exploded or lost answers; None where they look like a model's, if another one's."""
+    view = case.outputs.get("prediction")
+    if view is None or view.reference.kind.is_coded:
+        return None
+    if answer_is_lost(case):
+        share = settled(view.current_presence != Presence.PRESENT).mean()
+        return Sign(f"{percent(float(share))} of the scores are no numbers, though no call fails", 0.65)
+    values = settled(view.current)
+    if len(values) < _MIN_ROWS:
+        return None
+    return _saturation(view, values) or _collapse(view, values) or _explosion(view, values) or _cap(view, values)
+
+
+def _saturation(view: ColumnView, values: Floats) -> Sign | None:
+    if is_probability(view):
+        q = view.reference.quantiles
+        usual = float(((q < _EDGE) | (q > 1 - _EDGE)).mean())
+        share = float(((values < _EDGE) | (values > 1 - _EDGE)).mean())
+        says = f"{percent(share)} of the scores are 0 or 1, {percent(usual)} in health"
+        return Sign(says, 0.75) if share - usual > _SATURATED else None
+    return None
+
+
+def _cap(view: ColumnView, values: Floats) -> Sign | None:
+    """Mass at a bound. A rule after the model may cap its answers as well: the fit leaves room."""
+    for atom in new_atoms(view)[:1]:
+        share = float((values == atom.value).mean())
+        if share > _CAPPED and is_bound(view, atom):
+            return Sign(f"{percent(share)} of the answers are {number(atom.value)} and none is beyond", 0.5)
+    return None
+
+
+def _collapse(view: ColumnView, values: Floats) -> Sign | None:
+    different = len(np.unique(values))
+    if different <= _FEW and view.reference.distinct > 10 * _FEW:
+        return Sign(f"{len(values)} cases got {different} different {'answer' if different == 1 else 'answers'}", 0.6)
+    spread = _iqr(values)
+    if spread < _NARROW * view.reference.spread:
+        says = (
+            f"the answers hardly differ: they scatter {percent(spread / view.reference.spread)} as widely as in health"
+        )
+        return Sign(says, 0.65)
+    return None
+
+
+def _explosion(view: ColumnView, values: Floats) -> Sign | None:
+    ratio = _iqr(values) / view.reference.spread if view.reference.spread > 0 else 0.0
+    return (
+        Sign(f"the answers scatter {number(round(ratio, 1))} times as widely as in health", 0.6)
+        if ratio > _WIDE
+        else None
+    )
+
+
+# -- loss ------------------------------------------------------------------------------------------------------
+
+
+def loss_alarmed(case: Case) -> bool:
+    """Whether the loss has an alarm, its distribution's or its mean's."""
+    return has_alarm(case, "loss", "distribution", "out_of_range", "unseen") or has_guard(case, "loss")
+
+
+def loss_change(case: Case) -> tuple[float, float] | None:
+    """Mean loss in health and now; None where there is no loss."""
+    view = case.labels.get("loss")
+    if view is None or not len(view.current) or not len(view.healthy):
+        return None
+    return float(view.healthy.mean()), float(view.current.mean())
+
+
+def loss_words(case: Case) -> str:
+    """The metric before and now, such as "log_loss 0.31 → 0.55"."""
+    if case.performance is not None:
+        found = case.performance
+        return f"{found.metric} {number(_short(found.reference))} → {number(_short(found.current))}"
+    change = loss_change(case)
+    return "the loss" if change is None else f"loss {number(_short(change[0]))} → {number(_short(change[1]))}"
+
+
+def _short(value: float) -> float:
+    """Three significant digits."""
+    return float(f"{value:.3g}")
+
+
+def loss_onset_ms(case: Case) -> int:
+    """When the loss began to change; the case's onset where it has no alarm."""
+    found = [s.onset_ms for s in case.alarmed if s.column == "loss"]
+    return min(found, default=case.onset_ms)
+
+
+# -- model events ----------------------------------------------------------------------------------------------
+
+
+def announced_at_loss(case: Case) -> ModelChange | None:
+    """The announced new version that came in about when the loss began to change: the latest, None where none did.
+
+    Labels come late, so the loss of a new version shows late: by as much as nine in ten labels take.
+    """
+    delay = case.labels.get("label_delay")
+    late_ms = 0.0 if delay is None else 1_000 * 10 ** min(delay.reference.quantile(0.9), 9.0)
+    onset_ms = loss_onset_ms(case)
+    slack_ms = max(case.detected_ms - onset_ms, _MIN_COINCIDENCE_MS)
+    for change in reversed(case.model_changes):
+        if (
+            change.is_announced
+            and change.before is not None
+            and -slack_ms <= onset_ms - change.at_ms <= slack_ms + late_ms
+        ):
+            return change
+    return None
+
+
+def is_announced_since(case: Case, onset_ms: int) -> ModelChange | None:
+    """The announced new version that came in since (about) an onset, None where none did."""
+    for change in reversed(case.model_changes):
+        if change.is_announced and change.before is not None and change.at_ms >= onset_ms - _MIN_COINCIDENCE_MS:
+            return change
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SilentChange:
+    """What a model event shows to have changed under an unchanged version.
+
+    structure: the structure's digest or class changed. tensors: what changed in each tensor, in words, worst first.
+    is_broken: numbers that no training leaves (not finite, all zero, a norm grown or shrunk tenfold).
+    """
+
+    change: ModelChange
+    structure: bool
+    tensors: tuple[str, ...]
+    is_broken: bool
+
+
+def silent_change(case: Case) -> SilentChange | None:
+    """The latest model event that differs from the one before without a new version; None where there is none."""
+    for change in reversed(case.model_changes):
+        if change.is_announced or change.before is None:
+            continue
+        structure = _structure_differs(change.before, change.after)
+        found = _tensors(change.before, change.after)
+        if structure or found:
+            ranked = sorted(found, key=lambda one: not one[1])
+            return SilentChange(change, structure, tuple(one[0] for one in ranked), any(one[1] for one in found))
+    return None
+
+
+def _structure_differs(before: ModelDescription, after: ModelDescription) -> bool:
+    old, new = before.structure, after.structure
+    if old is None or new is None:
+        return False
+    if old.digest is not None and new.digest is not None:
+        return old.digest != new.digest
+    return old.class_name != new.class_name or old.layers != new.layers
+
+
+def _tensors(before: ModelDescription, after: ModelDescription) -> list[tuple[str, bool]]:
+    """For each tensor that changed: what changed, in words, and whether it can be no training's work."""
+    old = {one.name: one for one in before.parameters or ()}
+    found = []
+    for new in after.parameters or ():
+        if new.name in old:
+            says, is_broken = _difference(old[new.name], new)
+            if says:
+                found.append((f"{shortened(new.name, 40)}: {says}", is_broken))
+    return found
+
+
+def _difference(old: Parameter, new: Parameter) -> tuple[str, bool]:
+    if (new.non_finite or 0) > (old.non_finite or 0):
+        return f"{new.non_finite} of {new.count} numbers are not finite", True
+    if old.zeros is not None and old.zeros < old.count and new.zeros == new.count:
+        return "all numbers are 0", True
+    if old.l2_norm is not None and new.l2_norm is not None and abs(new.l2_norm - old.l2_norm) > 1e-6 * old.l2_norm:
+        is_broken = not 0.1 * old.l2_norm <= new.l2_norm <= 10 * old.l2_norm
+        return f"norm {number(old.l2_norm)} → {number(new.l2_norm)}", is_broken
+    if old.digest is not None and new.digest is not None and old.digest != new.digest:
+        return f"digest {shortened(old.digest, 16)} → {shortened(new.digest, 16)}", False
+    return "", False
+
+
+def shortened(text: str, most: int) -> str:
+    """Names come from outside and may be long; their ends tell tensors and versions apart."""
+    return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def parameter_alarm(case: Case) -> frozenset[str]:
+    """The signal of a changed model under an unchanged version, where it is alarmed."""
+    found = case.world.get("parameters")
+    return frozenset({found.signal}) if found is not None and found.is_alarmed else frozenset()

@@ -1,0 +1,214 @@
+"""Another model answers than the one that should: other scores for the same inputs, or a new version that errs more.
+
+Told apart: inputs that changed change the answers too. A model event with other weights under the same version is
+`parameter_corruption`, unless its structure changed as well. Answers that no trained model gives point to broken weights; without
+a model event both are proposed, and the digest decides. A decision that moves while the score stays is a changed threshold.
+"""
+
+from whydrift.core.case import Case, ModelChange
+from whydrift.core.faults.inputs import number
+from whydrift.core.faults.outputs import (
+    Agreement,
+    Sign,
+    SilentChange,
+    agreement,
+    alarms_of,
+    announced_at_loss,
+    answer_signals,
+    constant_answer,
+    disturbance,
+    has_alarm,
+    has_guard,
+    is_announced_since,
+    loss_alarmed,
+    loss_change,
+    loss_words,
+    parameter_alarm,
+    score_has_moved,
+    shortened,
+    sign_of_broken_weights,
+    silent_change,
+)
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import both, change, describe, predict, turn
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("wrong_model")
+_DIGEST = "compare the digest of the weights served with those registered for this version and for earlier ones"
+_WORSE, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.82, 0.8, 0.7, 0.5, 0.3, 0.4
+"""Fit of a new version with more loss; of answers that rank cases otherwise; that are shifted or stretched (recalibration and
+changed preprocessing do that, too); of a change too small for all but the mean; of answers that look broken; of weights."""
+_MAX_NAME = 30
+"""Letters of a version in a headline: some are digests."""
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if (worse := _worse_version(case)) is not None:
+        return [worse]
+    silent = silent_change(case)
+    if silent is not None and (answer_signals(case) or parameter_alarm(case)):
+        return _judge_event(case, silent)
+    if not score_has_moved(case):
+        if has_alarm(case, "decision", "distribution", "unseen"):
+            because = "the score is as ever, only the decision has changed: look at the threshold"
+            return [RuledOut(fault=FAULT, because=because)]
+        return []
+    if because := disturbance(case):
+        return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
+    if (new := is_announced_since(case, case.onset_ms)) is not None:
+        version = new.after.model_version
+        return [
+            RuledOut(
+                fault=FAULT,
+                because=f"version {version} was announced: it may answer otherwise, and is not seen to err more",
+            )
+        ]
+    constant = constant_answer(case)
+    if (
+        constant is not None
+        and not constant.is_at_bound
+        and (constant.is_everywhere or (constant.freedom or 0.0) > 0.5)
+    ):
+        return [RuledOut(fault=FAULT, because=f"the changed answers are one constant, {number(constant.atom.value)}")]
+    return [_from_answers(case, agreement(case), sign_of_broken_weights(case))]
+
+
+# -- a new version ---------------------------------------------------------------------------------------------
+
+
+def _worse_version(case: Case) -> Proposal | None:
+    """An announced version with which the loss rises, while the inputs are as ever."""
+    change = announced_at_loss(case)
+    loss = loss_change(case)
+    if change is None or loss is None or loss[1] <= loss[0] or not loss_alarmed(case) or disturbance(case):
+        return None
+    old = change.before.model_version if change.before is not None else ""
+    new = change.after.model_version
+    return Proposal(
+        fault=FAULT,
+        fit=_WORSE,
+        explains=answer_signals(case) | alarms_of(case, "loss"),
+        headline=f"version {shortened(new, _MAX_NAME)} errs more than {shortened(old, _MAX_NAME)}: {loss_words(case)}",
+        explanation=f"{loss_words(case)} since version {new} took over from {old}; the inputs look as they did before.",
+        action=f"Roll back to version {old}, then compare both on the same labelled cases.",
+        decider=f"score the cases labelled since with {old} as well: if it errs as much, the world changed, not the model",
+    )
+
+
+# -- the same version ------------------------------------------------------------------------------------------
+
+
+def _judge_event(case: Case, silent: SilentChange) -> list[Proposal | RuledOut]:
+    if silent.is_broken:
+        return [RuledOut(fault=FAULT, because=f"a model event shows broken weights: {silent.tensors[0]}")]
+    return [_from_event(case, silent, silent.change)]
+
+
+def _from_event(case: Case, silent: SilentChange, change: ModelChange) -> Proposal:
+    version = change.after.model_version
+    where = f" on replica {change.after.replica}" if change.after.replica else ""
+    what = "another structure" if silent.structure else "other weights"
+    seen = silent.tensors[0] if silent.tensors else "the structure's digest"
+    return Proposal(
+        fault=FAULT,
+        fit=0.9 if silent.structure else _CHANGED,
+        explains=answer_signals(case) | parameter_alarm(case),
+        headline=f"another model may run as version {shortened(version, _MAX_NAME)}: a model event shows {what}",
+        explanation=f"The model described itself anew{where} under the same version, with {what} ({seen}).",
+        action=f"Look up in the registry which model these digests belong to, and load the one meant as {version}.",
+        replica=change.after.replica,
+        decider="" if silent.structure else _DIGEST,
+    )
+
+
+def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Proposal:
+    return Proposal(
+        fault=FAULT,
+        fit=_fit(case, found, sign),
+        explains=answer_signals(case),
+        headline=f"another model seems to answer: {_headline(case, found)}",
+        explanation=(
+            f"The inputs look as in health, the answers do not: {_headline(case, found)}. {_agreement(found)}"
+            "No model event shows other weights or an announced version."
+        ),
+        action="Look which model file each replica has loaded, and what was deployed at that time.",
+        decider=_DIGEST,
+    )
+
+
+def _fit(case: Case, found: Agreement | None, sign: Sign | None) -> float:
+    if sign is not None:
+        return _BROKEN
+    if not has_alarm(case, "prediction", "distribution", "out_of_range") and not has_alarm(case, "residual"):
+        return _LITTLE
+    if "residual" in case.outputs and not has_alarm(case, "residual") and not has_guard(case, "residual"):
+        # The score moved, but no more than the inputs (within their tolerance) make expect.
+        return _LITTLE
+    return _RANKS if found is not None and found.is_lost else _SHIFTS
+
+
+def _headline(case: Case, found: Agreement | None) -> str:
+    if found is not None and found.is_lost:
+        return "it ranks cases otherwise, though the inputs have not changed"
+    prediction = case.outputs.get("prediction")
+    if found is None or prediction is None or abs(found.shift) < 0.1 * prediction.reference.spread:
+        return "other answers to the same kind of inputs"
+    way = "higher" if found.shift > 0 else "lower"
+    return f"answers are {number(float(f'{abs(found.shift):.2g}'))} {way} than these inputs used to get"
+
+
+def _agreement(found: Agreement | None) -> str:
+    if found is None:
+        return ""
+    return (
+        f"Correlation of the answers with what the inputs make expect: {number(round(found.usual, 2))} → "
+        f"{number(round(found.now, 2))}. "
+    )
+
+
+def _other(score: float, features: Row) -> float:
+    """A model that was trained on something else."""
+    age = features["age"] if isinstance(features["age"], int | float) else 43
+    return float(min(max(0.02 * (age - 18) * (1 - features["utilisation"]), 0.0), 1.0))
+
+
+_OTHER_STRUCTURE = {"framework": "numpy", "class_name": "Perceptron", "digest": "sha256:77aa"}
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.SCORE,
+    examine=examine,
+    examples=(
+        Example("another model answers, which looks at other inputs", predict(_other)),
+        Example("an earlier version answers, which sees higher odds", predict(lambda s, f: s / (s + 0.5 * (1 - s)))),
+        Example("half of the answers come from another model", predict(_other, share=0.5)),
+        Example(
+            "another structure is loaded under the same version",
+            both(predict(_other), describe(structure=_OTHER_STRUCTURE)),
+        ),
+        Example(
+            "the announced new version errs more",
+            both(predict(lambda s, f: 1 - s), describe(model_version="2026.12.0")),
+        ),
+        Example(
+            "an announced new version answers a little otherwise",
+            both(predict(lambda s, f: s / (s + 0.75 * (1 - s))), describe(model_version="2026.12.0")),
+            named=False,
+        ),
+        Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
+        Example("decisions are cut at another score", lambda row, i: _recut(row), named=False),
+        Example("the outcomes turn round", turn(lambda y, f, i: "good" if y == "bad" else "bad"), named=False),
+        Example("scores are 0 or 1", predict(lambda s, f: s**20 / (s**20 + (1 - s) ** 20)), named=False),
+    ),
+    runbook=Runbook(
+        means="A roll-back, a wrong path, a mixed-up registry or a worse version: the answers are not those that were approved.",
+        confirm="Score ten logged inputs with the registered model: do the answers differ from the logged ones?",
+        do="Load the version that is meant on every replica; decide again on what was answered since, where it matters.",
+        if_wrong="If the registered model gives the logged answers, look for changed preprocessing after the log.",
+    ),
+)
+
+
+def _recut(row: Row) -> Row:
+    row["prediction"]["label"] = "bad" if row["prediction"]["score"] >= 0.25 else "good"
+    return row
