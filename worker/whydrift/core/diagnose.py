@@ -34,6 +34,8 @@ _EXPLAINS_AWAY = 0.3
 """Fit from which a higher rung explains away what follows from it: an input that moved moves the answers, whatever moved it."""
 _SURE = 0.7
 """Fit from which a proposal keeps its own signals, though they may follow from another one as well."""
+_PLAIN = 0.9
+"""Fit from which an input's fault is not taken for what a disturbed feed (repeated events) does to that input in passing."""
 _RIVAL_SHARE = 0.5
 """Part of the leading proposal's own signals that another must own as well to be an alternative to it."""
 _LEAST_PROBABILITY = 0.02
@@ -102,7 +104,7 @@ class _Suspect:
 
     @property
     def is_sure_of_input(self) -> bool:
-        """Whether it names an input's fault so well that nothing above explains it away."""
+        """Whether it names an input's fault so well that it stands beside what else is found."""
         return FAMILY_OF[self.proposal.fault] in _INPUT_FAMILIES and self.proposal.fit >= _SURE
 
     @property
@@ -132,16 +134,28 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     if not left:
         return ()
     bench = _Bench(case)
-    found: list[_Verdict] = []
-    while (lead := bench.lead(left)) is not None:
-        taken = (lead.own & left) | (lead.drags & left) - bench.kept_by_others(lead, left)
-        rivals = bench.rivals(lead, taken)
-        left -= taken
-        found.append(_Verdict(lead, rivals, taken, bench.explained_away(lead, rivals, taken, left)))
+    found, left = _judged(bench, left)
+    found, left = _with_other_aspects(case, found, left)
+    if found and left and not _is_wide(case):
+        # What cannot follow from these, by its onset, is looked at as if they had not happened.
+        more, left = _judged(_Bench(_reduced(case, left)), left)
+        found += more
     found, left = _with_unexamined(case, _together(case, found), left)
+    found, left = _with_stray_answers(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
     return _with_ruled_out(case, [_finding(case, verdict) for verdict in found], bench.ruled_out)
+
+
+def _judged(bench: "_Bench", left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
+    """Verdicts, and what is left."""
+    found: list[_Verdict] = []
+    while (lead := bench.lead(left)) is not None:
+        taken = (lead.own | bench.followers(lead)) & left - bench.kept_by_others(lead, left)
+        rivals = bench.rivals(lead, taken)
+        left -= taken
+        found.append(_Verdict(lead, rivals, taken, bench.explained_away(lead, rivals, taken, left)))
+    return found, left
 
 
 # -- suspects ----------------------------------------------------------------------------------------------------
@@ -193,16 +207,24 @@ class _Bench:
 
     def _follows(self, suspect: _Suspect, other: _Suspect, left: frozenset[str]) -> bool:
         """Whether most of a suspect's own signals merely follow from another one on a higher rung."""
-        if other.rung >= suspect.rung or suspect.is_sure_of_input:
-            return False
         own = suspect.own & left
-        followed = [name for name in own & other.drags if self._is_timely(other, name)]
-        return 2 * len(followed) > len(own)
+        is_plain = suspect.is_sure_of_input and (suspect.proposal.fit >= _PLAIN or not own <= other.drags)
+        if other.rung >= suspect.rung or is_plain:
+            return False
+        return 2 * len(own & self.followers(other)) > len(own)
+
+    def followers(self, cause: _Suspect) -> frozenset[str]:
+        """The signals it drags along, without those that began at another time."""
+        return frozenset(name for name in cause.drags if self._is_timely(cause, name))
 
     def _is_timely(self, cause: _Suspect, follower: str) -> bool:
-        """Whether a signal began when it should if it follows: not well before its cause, nor, for answers, long after."""
+        """Whether a signal began when it should if it follows: not well before its cause, nor, for answers, long after.
+
+        Only what broke at one moment can be asked so: of a drift nobody knows when it began to matter.
+        """
         per_hour = self._case.arrivals.expected_per_hour
-        if not per_hour:
+        is_step = FAMILY_OF[cause.proposal.fault] is Family.DATA_QUALITY and cause.proposal.fit >= _SURE
+        if not per_hour or not is_step:
             return True
         onsets = self._case.onset_dates
         lag_rows = (onsets[follower] - min(onsets[name] for name in cause.own)) * per_hour / _HOUR_MS
@@ -302,7 +324,9 @@ def _unknown(case: Case, left: frozenset[str]) -> _Suspect:
     for rule in _rules():
         if rule.rung is Rung.UNKNOWN:
             for suspect in _ask(rule, _reduced(case, left))[0]:
-                return replace(suspect, own=left, drags=frozenset())
+                # Its rule gives way to every other by a low fit; where none is, it is what there is to say.
+                proposal = replace(suspect.proposal, fit=_UNKNOWN_FIT)
+                return replace(suspect, proposal=proposal, own=left, drags=frozenset())
     names = [signal.signal for signal in case.alarmed if signal.signal in left]
     proposal = Proposal(
         fault=Fault.UNKNOWN,
@@ -364,6 +388,21 @@ def _is_wide(case: Case) -> bool:
     return len(case.alarmed_features()) > MAX_EXAMINED
 
 
+def _with_other_aspects(
+    case: Case, found: list[_Verdict], left: frozenset[str]
+) -> tuple[list[_Verdict], frozenset[str]]:
+    """Let what no rule claims of an input join the first finding about that input."""
+    columns = {s.signal: view.name for view in case.features.values() for s in view.signals.values()}
+    for place, verdict in enumerate(found):
+        names = {columns[name] for name in verdict.own if name in columns}
+        rest = frozenset(name for name in left if columns.get(name) in names)
+        if rest:
+            lead = replace(verdict.lead, own=verdict.lead.own | rest)
+            found[place] = replace(verdict, lead=lead, taken=verdict.taken | rest)
+            left -= rest
+    return found, left
+
+
 def _with_unexamined(case: Case, found: list[_Verdict], left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
     """Let inputs that nobody looked at one by one join the finding with the most inputs, and say so."""
     inputs = {s.signal: view.name for view in case.features.values() for s in view.signals.values()}
@@ -382,6 +421,20 @@ def _with_unexamined(case: Case, found: list[_Verdict], left: frozenset[str]) ->
     lead = replace(host.lead, proposal=proposal, own=host.lead.own | rest)
     found[place] = replace(host, lead=lead, taken=host.taken | rest)
     return found, left - rest
+
+
+def _with_stray_answers(
+    case: Case, found: list[_Verdict], left: frozenset[str]
+) -> tuple[list[_Verdict], frozenset[str]]:
+    """Let what is left of answers and losses join the finding that has the answers: no answer, no loss."""
+    affected = {s.signal for s in case.alarmed if s.column in (*_ANSWERS, "loss") or s in case.guards}
+    answers = {s.signal for s in case.alarmed if s.column in _ANSWERS}
+    place = next((place for place, verdict in enumerate(found) if verdict.taken & answers), None)
+    stray = left & affected
+    if place is None or not stray:
+        return found, left
+    found[place] = replace(found[place], taken=found[place].taken | stray)
+    return found, left - stray
 
 
 # -- a finding ---------------------------------------------------------------------------------------------------
