@@ -1,0 +1,70 @@
+"""Reference files: read at start, written by `whydrift profile`.
+
+Belongs here: the files. Not here: their content (`whydrift.core.profile`).
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from whydrift.core.profile import Profile, read_profile
+from whydrift.core.state import StateError
+
+
+class ReferenceFileError(Exception):
+    """The operator must act: a reference cannot be read or written. The message names it."""
+
+
+def read_references(paths: Iterable[Path]) -> dict[str, Profile]:
+    """Profiles by model id. Raises ReferenceFileError, also where two files know the same model."""
+    profiles: dict[str, Profile] = {}
+    origin: dict[str, Path] = {}
+    for path in paths:
+        for model_id, profile in _read(path).items():
+            if model_id in profiles:
+                raise ReferenceFileError(
+                    f"the model {model_id!r} is in two references, {origin[model_id]} and {path}: leave one out"
+                )
+            profiles[model_id], origin[model_id] = profile, path
+    return profiles
+
+
+def _read(path: Path) -> dict[str, Profile]:
+    try:
+        return read_profile(path.read_bytes())
+    except OSError as error:
+        raise ReferenceFileError(f"the reference {path} cannot be read: {error.strerror or error}") from error
+    except StateError as error:
+        raise ReferenceFileError(f"the reference {path} cannot be used: {error}") from error
+
+
+def write_reference(path: Path, content: bytes) -> None:
+    """All or nothing: a worker that starts meanwhile reads the old file or the new one. Raises ReferenceFileError."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _unwritable(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Before hours of reading. Raises ReferenceFileError."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "Is a directory")
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ReferenceFileError:
+    return ReferenceFileError(f"the reference {path} cannot be written: {error.strerror or error}")
+
+
+def feature_counts(content: bytes) -> dict[str, int]:
+    """Features by model id, of a reference file's content."""
+    return {model_id: len(profile.keys) for model_id, profile in read_profile(content).items()}
