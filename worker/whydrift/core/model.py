@@ -20,7 +20,7 @@ from whydrift.core.diagnose import Finding, diagnose
 from whydrift.core.incidents import Incidents, Moment, scoped
 from whydrift.core.inputs import InputWatch
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
-from whydrift.core.monitor import Monitor
+from whydrift.core.monitor import Monitor, MonitorProfile
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.settings import DAY_MS, Settings
@@ -377,6 +377,36 @@ class ModelWatch:
         level = 0.0 if onset is None else threshold
         onset_ms = self.first_ms or 0 if onset is None else onset[0]
         return SignalEvidence("parameters", "parameters", "", level, threshold, onset_ms, onset is not None)
+
+    # -- making a profile ---------------------------------------------------------------------------------------------
+
+    def thin_learning(self) -> None:
+        """See `Monitor.thin_learning`; for a profile of many events."""
+        self.inputs.monitor.thin_learning()
+        if self.labels is not None:
+            self.labels.thin_learning()
+        for version in self.versions.values():
+            version.thin_learning()
+
+    def profile(self, *, keep_sample: bool) -> Profile:
+        """Learn now, from all that was collected, and say what was learnt: of the version with most predictions."""
+        for monitor in self.monitors():
+            monitor.learn_now()
+        version = max(self.versions.values(), key=lambda v: (v.events, v.version))
+        outputs, losses, surrogate = version.profile(keep_sample=keep_sample)
+        nothing = MonitorProfile((), {}, Rows.concat([], 0))
+        return Profile(
+            model_id=self.model_id,
+            version=version.version,
+            task=version.performance.task,
+            events=self.join.counts.predictions,
+            keys=tuple(self.inputs.keys),
+            inputs=self.inputs.monitor.profile(keep_sample=keep_sample),
+            outputs=outputs,
+            losses=losses,
+            labels=nothing if self.labels is None else self.labels.profile(keep_sample=keep_sample),
+            surrogate=surrogate,
+        )
 
     # -- state --------------------------------------------------------------------------------------------------------
 

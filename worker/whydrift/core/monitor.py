@@ -33,7 +33,7 @@ SAMPLE_ROWS = 500
 """Rows of health kept for diagnosis, spread evenly over those learnt from."""
 _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
-_BLOCK_ROWS = (100, 5_000)
+_BLOCK_ROWS = (200, 5_000)
 """Bounds of the block after which an alarmed signal is asked whether its change still lasts."""
 _QUIET_BLOCKS = 2
 """Blocks in a row without renewed evidence after which a signal has recovered."""
@@ -469,7 +469,8 @@ class Monitor:
         process = self._process(place)
         onset_ms, onset_offset = process.onset(place.row)
         took = self.rows_seen - process.onset_row(place.row)
-        block = int(np.clip(1.5 * took, *_BLOCK_ROWS))
+        # The evidence of a lasting change comes in bursts: what took so long may next time take three times as long.
+        block = int(np.clip(3 * took, *_BLOCK_ROWS))
         self.alarms[name] = Alarm(name, onset_ms, onset_offset, block, self.rows_seen)
         process.forget_recent(place.row)
         if self._learning is not None:
