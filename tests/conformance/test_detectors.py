@@ -30,7 +30,7 @@ from whydrift.core.reference import BINS, UNSEEN, learn_column
 
 FAMILIES = families()
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys())
-ONLY_TWO_BINS = {"bernoulli"}
+ONLY_TWO_BINS = {"bernoulli", "rise"}
 ROUNDING = 1e-9
 
 # What a reference can be ------------------------------------------------------------------------------------------------------
@@ -117,6 +117,14 @@ def test_a_reference_without_values_bets_on_nothing(family: Family) -> None:
     bets = family.make(masses, Tolerance(0, 200, 0.0))
     assert (bets.log_f <= 0).all()
     assert np.isfinite(bets.log_f).all()
+
+
+@EVERY_FAMILY
+def test_evidence_dies_away_in_health_even_where_there_is_nothing_to_bet_on(family: Family) -> None:
+    """A factor of 1 for good would make (M + 1) · 1 count the chunks, and alarm some day for certain."""
+    for masses in (np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.6, 0.4])):
+        bets = family.make(masses, Tolerance(2_000, 200, 0.2))
+        assert (masses @ bets.log_f < -1e-5).all()
 
 
 @given(references(FAMILIES["categorical"]), st.floats(0, 1))

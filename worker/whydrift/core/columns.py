@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from math import hypot, isfinite
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,9 @@ Floats = NDArray[np.float64]
 Presences = NDArray[np.int8]
 
 MAX_VOCABULARY = 1_000
-"""Distinct categories that keep a code of their own per column; later ones share the code OVERFLOW."""
+"""Distinct categories that keep a code of their own per column; later ones share the code OVERFLOW, up to a fraction."""
 OVERFLOW = float(MAX_VOCABULARY)
+"""Codes of further categories begin here. Their fraction is a hash: it tells whether such a value repeats, and nothing else."""
 
 
 class Kind(StrEnum):
@@ -76,7 +78,7 @@ class Column:
         found = self.codes.get(category)
         if found is None:
             if len(self.codes) >= MAX_VOCABULARY:
-                return OVERFLOW
+                return OVERFLOW + crc32(category.encode()) / 2**32
             found = self.codes[category] = float(len(self.codes))
         return found
 

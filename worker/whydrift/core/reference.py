@@ -7,12 +7,13 @@ Belongs here: the reference of a column, made from rows; binning rows by referen
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from whydrift.core.columns import Column, Floats, Kind, Presence, Presences
+from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
 
 BINS = 32
 """Bins of every column. Unused ones have no mass; the last is UNSEEN for categories."""
@@ -33,9 +34,12 @@ _HEAVY = 0.04
 By hash and not by rank: the most frequent of many like ones are so by luck, and their rate falls back afterwards.
 """
 _MAX_HEAVY = 20
+_FREQUENT = 4 / MAX_CATEGORIES
 _UNSEEN_Z = 3.5
 _ATOM = 0.04
 """A value with at least this share of a numeric column has a bin of its own."""
+_MAX_ATOMS = 11
+"""Each atom takes two edges of the BINS − 1; the rest go to the quantile grid."""
 _DISCRETE = 24
 """A numeric column with at most this many distinct values is discrete: another value is *unseen*."""
 
@@ -86,8 +90,7 @@ class ColumnReference:
         was missed by chance has a large share. The limit is meant about _UNSEEN_Z standard deviations up.
         """
         twice = sum(1 for share in self.shares.values() if round(share * self.n) == 2)
-        extra = _UNSEEN_Z * (np.sqrt(self.singletons + 2 * twice) - np.sqrt(self.singletons))
-        return min(float(self.singletons + extra), float(self.n))
+        return _unseen_ones(self.singletons, twice, self.n)
 
     @property
     def used_bins(self) -> NDArray[np.intp]:
@@ -178,28 +181,56 @@ def _learn_coded(column: Column, codes: Floats, common: dict[str, Any]) -> Colum
         ((names[int(code)], int(count)) for code, count in zip(values, counts, strict=True)),
         key=lambda pair: (-pair[1], pair[0]),
     )
-    kept = dict(ranked[:MAX_CATEGORIES])
-    singletons = sum(1 for count in kept.values() if count == 1) + len(codes) - sum(kept.values())
+    kept = _kept(ranked, n)
+    shares = {name: count / n for name, count in kept.items()}
+    once, twice = (sum(1 for count in kept.values() if count == times) for times in (1, 2))
+    # Which categories came before the vocabulary was full is no random choice: what lies beyond it, nobody can tell then.
+    is_overfull = bool((codes >= OVERFLOW).any())
+    singletons = len(codes) if is_overfull else once + len(codes) - sum(kept.values())
+    masses = np.zeros(BINS)
+    own = _own_bins(shares)
+    for name, place in category_bins(shares).items():
+        # Of bins that are shared, what was seen once goes to UNSEEN: with it they would claim what Good-Turing gives away.
+        if place < own or not (is_overfull or kept[name] == 1):
+            masses[place] += shares[name]
+    masses[UNSEEN] = _unseen_ones(singletons, twice, len(codes)) / n
     return ColumnReference(
         **common,
-        distinct=len(values) + int((codes >= OVERFLOW).any()),
-        masses=np.empty(0),
+        distinct=len(values) + is_overfull,
+        masses=masses,
         edges=np.empty(0),
         quantiles=np.full(QUANTILES, np.nan),
         atoms={},
-        shares={name: count / n for name, count in kept.items()},
+        shares=shares,
         singletons=singletons,
-    ).with_category_masses(kept)
+    )
+
+
+def _unseen_ones(singletons: int, twice: int, n: int) -> float:
+    extra = _UNSEEN_Z * (np.sqrt(singletons + 2 * twice) - np.sqrt(singletons))
+    return min(float(singletons + extra), float(n))
+
+
+def _kept(ranked: Sequence[tuple[str, int]], n: int) -> dict[str, int]:
+    """At most MAX_CATEGORIES, most frequent first. Of too many, the frequent stay, and of the others some by their hash."""
+    if len(ranked) <= MAX_CATEGORIES:
+        return dict(ranked)
+    order = sorted(ranked, key=lambda pair: -1 if pair[1] / n >= _FREQUENT else crc32(pair[0].encode()))
+    chosen = {name for name, _ in order[:MAX_CATEGORIES]}
+    return {name: count for name, count in ranked if name in chosen}
+
+
+def _own_bins(shares: Mapping[str, float]) -> int:
+    if len(shares) <= UNSEEN:
+        return len(shares)
+    return min(sum(1 for share in shares.values() if share >= _HEAVY), _MAX_HEAVY)
 
 
 def category_bins(shares: Mapping[str, float]) -> dict[str, int]:
-    """Bin of each known category, whose shares come most frequent first."""
-    if len(shares) <= UNSEEN:
-        return {name: place for place, name in enumerate(shares)}
-    heavy = min(sum(1 for share in shares.values() if share >= _HEAVY), _MAX_HEAVY)
+    """Bin of each known category, whose shares come most frequent first: the first ones their own, the others by their hash."""
+    own = _own_bins(shares)
     return {
-        name: place if place < heavy else heavy + crc32(name.encode()) % (UNSEEN - heavy)
-        for place, name in enumerate(shares)
+        name: place if place < own else own + crc32(name.encode()) % (UNSEEN - own) for place, name in enumerate(shares)
     }
 
 
@@ -229,7 +260,8 @@ def _edges(values: Floats, distinct: Floats, shares: Floats) -> Floats:
     if len(distinct) <= _DISCRETE:
         return distinct
     grid = np.quantile(values, GRID, method="inverted_cdf")
-    atoms = distinct[shares >= _ATOM]
+    heaviest = np.sort(np.argsort(-shares, kind="stable")[:_MAX_ATOMS])
+    atoms = distinct[heaviest][shares[heaviest] >= _ATOM]
     if not len(atoms):
         return np.unique(grid)
     # The bin above an atom starts right after it, so that the atom stands alone.

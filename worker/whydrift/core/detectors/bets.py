@@ -21,6 +21,9 @@ _STRENGTHS = (0.1, 0.3, 0.6)
 """How much of its capital a bet on a shape stakes on an event."""
 _SURE = 1e-9
 """Rates nearer to 0 or 1 than this are not bet on: their odds are beyond floats."""
+_NO_BET = float(np.log(0.5))
+"""Given away on every event where there is nothing to bet on. Kept at 1, the evidence (M + 1) · 1 would count the chunks, and
+cross any threshold in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,9 @@ def rate_bets(health: Health, odds: Sequence[float]) -> Floats:
         # Where health reaches to the end of the scale on this side there is nothing to bet on.
         possible = (edge > _SURE) & (edge < 1 - _SURE)
         edge = np.where(possible, edge, 0.5)
-        alternative = np.where(possible, np.minimum(_odds_times(edge, factor), 1 - _SURE), 0.5)
-        columns.append(np.where(inside, np.log(alternative / edge), np.log((1 - alternative) / (1 - edge))))
+        alternative = np.minimum(_odds_times(edge, factor), 1 - _SURE)
+        bet = np.where(inside, np.log(alternative / edge), np.log((1 - alternative) / (1 - edge)))
+        columns.append(np.where(possible, bet, _NO_BET))
     return np.concatenate(columns, axis=1)
 
 

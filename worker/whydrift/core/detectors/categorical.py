@@ -1,4 +1,7 @@
-"""Bets on the shares of categories: each of them up or down. Blind to changes that keep all shares."""
+"""Bets on the shares of categories: each of them up or down. Blind to changes that keep all shares.
+
+The last bin is that of categories never seen: it is bet on only to rise, and its mass comes on top of the others'.
+"""
 
 import numpy as np
 
@@ -9,7 +12,9 @@ _ODDS = (1.5, 4.0, 11.0, 0.5, 0.2)
 
 
 def _health(masses: Floats, tolerance: Tolerance) -> Health:
-    return rate_health(np.eye(len(masses)), masses, tolerance, 2 * len(masses))
+    known = rate_health(np.eye(len(masses)), masses, tolerance, 2 * len(masses))
+    known.low[-1] = 0.0
+    return known
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
