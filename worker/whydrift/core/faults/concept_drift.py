@@ -11,11 +11,12 @@ from whydrift.core.case import Case
 from whydrift.core.faults.inputs import ALL, examined, percent
 from whydrift.core.faults.outputs import (
     alarms_of,
-    announced_at_loss,
+    announced_at,
     disturbance,
     has_alarm,
     loss_alarmed,
     loss_change,
+    loss_onset_ms,
     loss_words,
     score_has_moved,
 )
@@ -41,7 +42,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
-    if (version := announced_at_loss(case)) is not None:
+    if (version := announced_at(case, loss_onset_ms(case))) is not None:
         return [
             _proposal(
                 case, _VERSION, f"score the labelled cases with version {version.after.model_version}'s forerunner"

@@ -49,8 +49,8 @@ _EDGE = 1e-3
 """A probability this close to 0 or 1 is saturated."""
 _SATURATED, _FEW, _NARROW, _WIDE = 0.25, 3, 0.1, 3.0
 """Rise of the saturated share; number of different answers; part and multiple of the usual spread that are signs."""
-_MIN_COINCIDENCE_MS = 10 * 60_000
-"""Onsets are estimates: a change of the model this close to one counts as coinciding."""
+_ONSET_ROWS, _MIN_SLACK_MS = 300, 10 * 60_000
+"""Onsets are estimates: so many events, and at least so much time, a change of the model may be from the onset it caused."""
 
 
 # -- what else explains the answers ----------------------------------------------------------------------------
@@ -348,38 +348,27 @@ def loss_onset_ms(case: Case) -> int:
 # -- model events ----------------------------------------------------------------------------------------------
 
 
-def announced_at_loss(case: Case) -> ModelChange | None:
-    """The announced new version that came in about when the loss began to change: the latest, None where none did.
-
-    Labels come late, so the loss of a new version shows late: by as much as nine in ten labels take.
-    """
-    delay = case.labels.get("label_delay")
-    late_ms = 0.0 if delay is None else 1_000 * 10 ** min(delay.reference.quantile(0.9), 9.0)
-    onset_ms = loss_onset_ms(case)
-    slack_ms = max(case.detected_ms - onset_ms, _MIN_COINCIDENCE_MS)
+def announced_at(case: Case, onset_ms: int) -> ModelChange | None:
+    """The announcement of the version that the case is about, where a change began with it; None where none did."""
     for change in reversed(case.model_changes):
-        if (
-            change.is_announced
-            and change.before is not None
-            and -slack_ms <= onset_ms - change.at_ms <= slack_ms + late_ms
-        ):
+        is_it = change.is_announced and change.after.model_version == case.model_version
+        if is_it and change.before is not None and abs(onset_ms - change.at_ms) <= _slack_ms(case):
             return change
     return None
 
 
-def is_announced_since(case: Case, onset_ms: int) -> ModelChange | None:
-    """The announced new version that came in since (about) an onset, None where none did."""
-    for change in reversed(case.model_changes):
-        if change.is_announced and change.before is not None and change.at_ms >= onset_ms - _MIN_COINCIDENCE_MS:
-            return change
-    return None
+def _slack_ms(case: Case) -> float:
+    """How far an onset may be from what it began with: it is estimated to within some hundred events."""
+    per_hour = case.arrivals.expected_per_hour or 0.0
+    return max(_ONSET_ROWS * 3_600_000 / per_hour, _MIN_SLACK_MS) if per_hour > 0 else _MIN_SLACK_MS
 
 
 @dataclass(frozen=True, slots=True)
 class SilentChange:
     """What a model event shows to have changed under an unchanged version.
 
-    structure: the structure's digest or class changed. tensors: what changed in each tensor, in words, worst first.
+    structure: its digest or class, the inputs' order, or the tensors' number or size changed.
+    tensors: what changed in each of them, in words, worst first.
     is_broken: numbers that no training leaves (not finite, all zero, a norm grown or shrunk tenfold).
     """
 
@@ -390,7 +379,7 @@ class SilentChange:
 
 
 def silent_change(case: Case) -> SilentChange | None:
-    """The latest model event that differs from the one before without a new version; None where there is none."""
+    """The latest model event whose weights or structure differ from the one before without a new version; None without one."""
     for change in reversed(case.model_changes):
         if change.is_announced or change.before is None:
             continue
@@ -402,13 +391,31 @@ def silent_change(case: Case) -> SilentChange | None:
     return None
 
 
+def shown_by(case: Case, silent: SilentChange) -> frozenset[str]:
+    """The alarms that a silent change explains: its own, and the answers' where they changed with it.
+
+    The event may come any time after the change it shows (models describe themselves now and then), but not before.
+    """
+    answers = answer_signals(case)
+    onset_ms = min((s.onset_ms for s in case.alarmed if s.signal in answers), default=case.onset_ms)
+    return parameter_alarm(case) | (answers if silent.change.at_ms >= onset_ms - _slack_ms(case) else frozenset())
+
+
 def _structure_differs(before: ModelDescription, after: ModelDescription) -> bool:
+    if before.parameters and after.parameters and _shapes(before.parameters) != _shapes(after.parameters):
+        return True
+    if before.features and after.features and [f.name for f in before.features] != [f.name for f in after.features]:
+        return True
     old, new = before.structure, after.structure
     if old is None or new is None:
         return False
     if old.digest is not None and new.digest is not None:
         return old.digest != new.digest
     return old.class_name != new.class_name or old.layers != new.layers
+
+
+def _shapes(parameters: list[Parameter]) -> dict[str, int]:
+    return {one.name: one.count for one in parameters}
 
 
 def _tensors(before: ModelDescription, after: ModelDescription) -> list[tuple[str, bool]]:

@@ -11,13 +11,14 @@ from whydrift.core.faults.inputs import listed
 from whydrift.core.faults.outputs import (
     Sign,
     SilentChange,
+    announced_at,
     answer_is_lost,
     answer_signals,
     constant_answer,
     disturbance,
-    is_announced_since,
     parameter_alarm,
     score_has_moved,
+    shown_by,
     sign_of_broken_weights,
     silent_change,
 )
@@ -34,17 +35,29 @@ that, too); of answers that merely differ."""
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     silent = silent_change(case)
-    if silent is not None:
-        return _judge_event(case, silent)
-    if not score_has_moved(case) and not answer_is_lost(case):
-        return []
+    shown = frozenset() if silent is None else shown_by(case, silent)
+    found = _judge_event(silent, shown) if silent is not None and shown else []
+    if silent is None and parameter_alarm(case):
+        found = [RuledOut(fault=FAULT, because="the model described itself anew, with the same weights and structure")]
+    has_changed = score_has_moved(case) or answer_is_lost(case)
+    return found + _judge_answers(case) if has_changed and not shown & answer_signals(case) else found
+
+
+def _judge_event(silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
+    if silent.structure and not silent.is_broken:
+        return [RuledOut(fault=FAULT, because="the structure changed along with the weights: another model was loaded")]
+    return [_from_event(silent, shown)]
+
+
+def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
+    """No model event shows anything: what the answers tell."""
     if because := disturbance(case):
         return [
             RuledOut(
                 fault=FAULT, because=f"{because}, which changes the answers too; no model event shows other weights"
             )
         ]
-    if (new := is_announced_since(case, case.onset_ms)) is not None:
+    if (new := announced_at(case, case.onset_ms)) is not None:
         return [
             RuledOut(
                 fault=FAULT, because=f"version {new.after.model_version} was announced: its weights are other ones"
@@ -57,15 +70,6 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     fit = _UNSIGNED if sign is None else sign.fit
     # Weights that are zero make no model faster.
     return [_from_answers(case, sign, 0.5 * fit if constant is not None and constant.is_faster else fit)]
-
-
-def _judge_event(case: Case, silent: SilentChange) -> list[Proposal | RuledOut]:
-    explains = answer_signals(case) | parameter_alarm(case)
-    if not explains:
-        return []
-    if silent.structure and not silent.is_broken:
-        return [RuledOut(fault=FAULT, because="the structure changed along with the weights: another model was loaded")]
-    return [_from_event(silent, explains)]
 
 
 def _from_event(silent: SilentChange, explains: frozenset[str]) -> Proposal:

@@ -5,7 +5,7 @@ Told apart: inputs that changed change the answers too. A model event with other
 a model event both are proposed, and the digest decides. A decision that moves while the score stays is a changed threshold.
 """
 
-from whydrift.core.case import Case, ModelChange
+from whydrift.core.case import Case
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.outputs import (
     Agreement,
@@ -13,25 +13,25 @@ from whydrift.core.faults.outputs import (
     SilentChange,
     agreement,
     alarms_of,
-    announced_at_loss,
+    announced_at,
     answer_signals,
     constant_answer,
     disturbance,
     has_alarm,
     has_guard,
-    is_announced_since,
     loss_alarmed,
     loss_change,
+    loss_onset_ms,
     loss_words,
-    parameter_alarm,
     score_has_moved,
     shortened,
+    shown_by,
     sign_of_broken_weights,
     silent_change,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, turn
-from whydrift_schemas import Fault, RuledOut
+from whydrift_schemas import Fault, ModelDescription, RuledOut
 
 FAULT = Fault("wrong_model")
 _DIGEST = "compare the digest of the weights served with those registered for this version and for earlier ones"
@@ -46,8 +46,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if (worse := _worse_version(case)) is not None:
         return [worse]
     silent = silent_change(case)
-    if silent is not None and (answer_signals(case) or parameter_alarm(case)):
-        return _judge_event(case, silent)
+    shown = frozenset() if silent is None else shown_by(case, silent)
+    found = _judge_event(silent, shown) if silent is not None and shown else []
+    return found if shown & answer_signals(case) else found + _judge_answers(case)
+
+
+def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
+    """No model event shows anything: what the answers tell."""
     if not score_has_moved(case):
         if has_alarm(case, "decision", "distribution", "unseen"):
             because = "the score is as ever, only the decision has changed: look at the threshold"
@@ -55,7 +60,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return []
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
-    if (new := is_announced_since(case, case.onset_ms)) is not None:
+    if (new := announced_at(case, case.onset_ms)) is not None:
         version = new.after.model_version
         return [
             RuledOut(
@@ -78,7 +83,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 def _worse_version(case: Case) -> Proposal | None:
     """An announced version with which the loss rises, while the inputs are as ever."""
-    change = announced_at_loss(case)
+    change = announced_at(case, loss_onset_ms(case))
     loss = loss_change(case)
     if change is None or loss is None or loss[1] <= loss[0] or not loss_alarmed(case) or disturbance(case):
         return None
@@ -98,25 +103,25 @@ def _worse_version(case: Case) -> Proposal | None:
 # -- the same version ------------------------------------------------------------------------------------------
 
 
-def _judge_event(case: Case, silent: SilentChange) -> list[Proposal | RuledOut]:
+def _judge_event(silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
     if silent.is_broken:
         return [RuledOut(fault=FAULT, because=f"a model event shows broken weights: {silent.tensors[0]}")]
-    return [_from_event(case, silent, silent.change)]
+    return [_from_event(silent, silent.change.after, shown)]
 
 
-def _from_event(case: Case, silent: SilentChange, change: ModelChange) -> Proposal:
-    version = change.after.model_version
-    where = f" on replica {change.after.replica}" if change.after.replica else ""
+def _from_event(silent: SilentChange, after: ModelDescription, shown: frozenset[str]) -> Proposal:
+    version = after.model_version
+    where = f" on replica {after.replica}" if after.replica else ""
     what = "another structure" if silent.structure else "other weights"
-    seen = silent.tensors[0] if silent.tensors else "the structure's digest"
+    seen = silent.tensors[0] if silent.tensors else "its structure"
     return Proposal(
         fault=FAULT,
         fit=0.9 if silent.structure else _CHANGED,
-        explains=answer_signals(case) | parameter_alarm(case),
+        explains=shown,
         headline=f"another model may run as version {shortened(version, _MAX_NAME)}: a model event shows {what}",
         explanation=f"The model described itself anew{where} under the same version, with {what} ({seen}).",
         action=f"Look up in the registry which model these digests belong to, and load the one meant as {version}.",
-        replica=change.after.replica,
+        replica=after.replica,
         decider="" if silent.structure else _DIGEST,
     )
 
