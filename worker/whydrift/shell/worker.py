@@ -52,6 +52,8 @@ POLL_S = 0.2
 PROGRESS_S = 0.2
 STATUS_S = 1.0
 """A picture of the partitions' progress and of the pipelines, for other threads, is taken at most this often."""
+PICTURE_FRACTION = 0.02
+"""... and the pipelines' so seldom that it takes at most this much of the loop's time: a model costs half a millisecond."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 """Pauses between attempts after errors double from one to the other."""
@@ -85,7 +87,7 @@ class Worker:
         self._status = WorkerStatus(settings.topics.events, running=False)
         self._rejects: Counter[str] = Counter()
         self._pictured: tuple[PartitionStatus, ...] = ()
-        self._pictured_s = float("-inf")
+        self._picture_due_s = float("-inf")
         self._progress_s = float("-inf")
         self._last_commit_s: float | None = None
         self._last_record_s = 0.0
@@ -105,7 +107,7 @@ class Worker:
         return replace(self._status, commit_age_s=age_s, record_age_s=record_age_s, turn_age_s=turn_age_s)
 
     def pipelines_status(self) -> tuple[PartitionStatus, ...]:
-        """As of about a second ago: the loop takes the picture between two turns."""
+        """As of about a second ago, longer with hundreds of models: the loop takes the picture between two turns."""
         return self._pictured
 
     # --- the loop
@@ -375,6 +377,7 @@ class Worker:
         if not any(task.records for task in self._tasks.values()) and self._last_commit_s is not None:
             self._last_commit_s = now_s
         self._status = replace(self._status, partitions=tuple(sorted(partitions, key=lambda one: one.partition)))
-        if now_s - self._pictured_s >= STATUS_S:
+        if now_s >= self._picture_due_s:
             self._pictured = tuple(task.pipeline.status() for _, task in sorted(self._tasks.items()))
-            self._pictured_s = now_s
+            took_s = self._clock_s() - now_s
+            self._picture_due_s = now_s + max(STATUS_S, took_s / PICTURE_FRACTION)

@@ -1,0 +1,193 @@
+"""`whydrift run` as people start it: a process, a configuration file, a real Kafka; watched over HTTP, ended by SIGTERM."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from whydrift.core.pipeline import Pipeline
+from whydrift.core.records import Emit, Record
+from whydrift.core.settings import Settings
+from whydrift.shell.changelog import Origin, StoredState
+from whydrift_schemas import RejectReason, encode
+
+from ..shell.event_lines import healthy, in_thousands
+from .conftest import DEADLINE_S, Cluster, until
+
+CORE = {"baseline_events": 400, "first_stage_events": 100}
+EVENTS = [*healthy(1_200), "oops", *in_thousands(300, first=1_200)]
+
+
+class RunCommand:
+    """The process, and what it logged so far."""
+
+    def __init__(self, config: Path) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WHYDRIFT_")}
+        command = [sys.executable, "-m", "whydrift", "run", "--config", str(config)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        self.lines: list[str] = []
+        self._address = ""
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if '"listening"' in line:
+                self._address = urlsplit(json.loads(line)["address"]).netloc
+                self._listening.set()
+        self._listening.set()
+
+    def get(self, path: str) -> tuple[int, str]:
+        assert self._listening.wait(DEADLINE_S)
+        assert self._address, "".join(self.lines)
+        connection = http.client.HTTPConnection(self._address, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        _, text = self.get("/metrics")
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return float(sample.value)
+        return None
+
+    def ended(self) -> int:
+        code = self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        return code
+
+    def end(self, with_signal: signal.Signals) -> int:
+        self.process.send_signal(with_signal)
+        return self.ended()
+
+
+@contextmanager
+def run_command(config: Path) -> Iterator[RunCommand]:
+    made = RunCommand(config)
+    try:
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def cluster(kafka: str, name: str) -> Iterator[Cluster]:
+    made = Cluster(name, "kafka-python", kafka)
+    yield made
+    made.close()
+
+
+def configuration(cluster: Cluster, folder: Path, **kafka: Any) -> Path:
+    """All settings of the cluster, as somebody would write them."""
+    settings: Mapping[str, Any] = asdict(cluster.settings)
+    changed = {key: settings[key] for key in ("bootstrap_servers", "group_id", "topics", "session_timeout_ms")} | kafka
+    path = folder / "whydrift.yaml"
+    content = {"kafka": changed, "core": CORE, "http": {"port": 0}, "log": {"format": "json"}}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def wanted(cluster: Cluster) -> list[bytes]:
+    """What the pipeline says of these records when nothing disturbs it."""
+    topic = cluster.settings.topics.events
+    pipeline = Pipeline(Settings(**CORE), topic, 0)
+    outputs = pipeline.process(cluster.read(topic))
+    return [encode(output.diagnosis) for output in outputs if isinstance(output, Emit)]
+
+
+def values(records: list[Record]) -> list[bytes | None]:
+    return [record.value for record in records]
+
+
+def test_the_run_command_diagnoses_answers_over_http_and_ends_with_0_on_sigterm(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    topics = cluster.settings.topics
+    config = configuration(cluster, tmp_path, create_topics=True, new_topic_partitions=1)
+    with run_command(config) as running:
+        until(lambda: running.get("/readyz")[0] == 200, "ready")
+        assert running.get("/healthz")[0] == 200
+        assert running.metric("whydrift_records_total") == 0, "counters are there before anything is counted"
+        cluster.send(topics.events, [line.encode() for line in EVENTS])
+        until(lambda: running.metric("whydrift_records_total") == len(EVENTS), "all processed")
+        opened = {"model_id": "credit-risk", "fault": "unit_change"}
+        until(
+            lambda: running.metric("whydrift_incidents_opened_total", **opened) == 1, "the incident is in the metrics"
+        )
+        assert running.metric("whydrift_rejects_total", reason=RejectReason.INVALID_JSON.value) == 1
+        assert running.metric("whydrift_model_events_total", model_id="credit-risk") == 1_500
+        assert running.metric("whydrift_diagnoses_total") == len(wanted(cluster))
+        assert running.end(signal.SIGTERM) == 0
+    assert values(cluster.read(topics.diagnoses)) == wanted(cluster) != []
+    assert values(cluster.read(topics.rejected)) == [b"oops"]
+    state = StoredState(Origin(topics.events, cluster.settings.group_id, 0))
+    for record in cluster.read(topics.state):
+        state.add(record)
+    manifest = state.manifest()
+    assert manifest is not None
+    assert all(json.loads(line)["level"] in ("info", "warning") for line in running.lines), (
+        "logs are JSON, none an error"
+    )
+
+
+def test_a_second_run_goes_on_from_the_state_of_the_first_as_if_it_had_never_stopped(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.create(1)
+    topics = cluster.settings.topics
+    config = configuration(cluster, tmp_path)
+    for part, done in ((EVENTS[:1_300], signal.SIGTERM), (EVENTS[1_300:], signal.SIGINT)):
+        cluster.send(topics.events, [line.encode() for line in part])
+        with run_command(config) as running:
+            until(lambda: running.metric("whydrift_records_total") == len(part), "all processed")  # noqa: B023
+            assert running.end(done) == 0
+    assert values(cluster.read(topics.diagnoses)) == wanted(cluster) != []
+
+
+def test_a_missing_topic_ends_the_run_with_1_and_the_command_that_creates_it(cluster: Cluster, tmp_path: Path) -> None:
+    with run_command(configuration(cluster, tmp_path)) as running:
+        assert running.ended() == 1
+    topics = cluster.settings.topics
+    assert running.lines[-1].startswith(f"whydrift: {topics.events} and {topics.diagnoses} and ")
+    assert f"`kafka-topics --create --topic {topics.events} --partitions 4`" in running.lines[-1]
+    assert "Traceback" not in "".join(running.lines)
+
+
+def test_a_wrong_partition_count_ends_the_run_with_1_and_says_which(cluster: Cluster, tmp_path: Path) -> None:
+    topics = cluster.settings.topics
+    for topic, partitions in ((topics.events, 2), (topics.diagnoses, 1), (topics.rejected, 1), (topics.state, 1)):
+        cluster.admin.create_topic(topic, partitions, 1, {})
+    with run_command(configuration(cluster, tmp_path)) as running:
+        assert running.ended() == 1
+    assert running.lines[-1].startswith(f"whydrift: {topics.state} has 1 partitions and {topics.events} has 2: ")
+
+
+def test_nothing_but_rejects_ends_the_run_with_1_and_leaves_them_in_the_topic(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.create(1)
+    cluster.send(cluster.settings.topics.events, [b"x"] * 30)
+    with run_command(configuration(cluster, tmp_path, reject_limits={"in_a_row": 20})) as running:
+        assert running.ended() == 1
+    assert running.lines[-1].startswith("whydrift: 20 records in a row were rejected (reject_limits.in_a_row)")
+    assert "invalid_json" in running.lines[-1]

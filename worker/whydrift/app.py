@@ -1,0 +1,215 @@
+"""Puts the parts together: what each command does, and with which code its process ends.
+
+Belongs here: composition, signals, exit codes. Not here: command lines (`__main__`), settings (`config`), any part itself.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from whydrift import __version__
+from whydrift.config import Config, ConfigError, printable
+from whydrift.core.pipeline import Pipeline
+from whydrift.core.profile import ProfileError
+from whydrift.core.profiler import LEAST_EVENTS, Profiler
+from whydrift.core.records import Emit, Output
+from whydrift.shell.connect import connect
+from whydrift.shell.http_server import HttpServer, HttpServerError
+from whydrift.shell.logs import configure_logs
+from whydrift.shell.metrics_collector import registry
+from whydrift.shell.pipelines import CorePipelines
+from whydrift.shell.references import (
+    ReferenceFileError,
+    check_writable,
+    feature_counts,
+    read_references,
+    write_reference,
+)
+from whydrift.shell.report import Report, counted, news, print_models, print_rejects
+from whydrift.shell.sinks.jsonl import JsonlSink
+from whydrift.shell.sources.jsonl_files import STDIN, TOPIC, JsonlFiles
+from whydrift.shell.sources.source import SourceError
+from whydrift.shell.terminal import output_console, printable_text, progress_bar
+from whydrift.shell.worker import OPERATOR_ERRORS as WORKER_ERRORS
+from whydrift.shell.worker import Worker
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+BATCH_RECORDS = 1_000
+"""Results do not depend on it."""
+
+
+class UsageError(Exception):
+    """What was asked for makes no sense. The message says why."""
+
+
+class OutputError(Exception):
+    """The operator must act: a file cannot be written. The message names it."""
+
+
+OPERATOR_ERRORS = (*WORKER_ERRORS, HttpServerError, ReferenceFileError, ProfileError, SourceError, OutputError)
+"""Somebody has to act, and the message says what to do. Anything else is a bug, and shows its traceback."""
+
+log = structlog.get_logger(__name__)
+
+
+def exit_code(command: Callable[[], None]) -> int:
+    """0: done. 1: an operator has to act. 2: the command line or the configuration is wrong. One line says it on stderr."""
+    try:
+        command()
+    except (ConfigError, UsageError) as error:
+        print(f"whydrift: {error}", file=sys.stderr)
+        return 2
+    except OPERATOR_ERRORS as error:
+        print(f"whydrift: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# --- run
+
+
+def run(config: Config) -> None:
+    """The worker, until SIGTERM or SIGINT; then it commits what it has and leaves the group. Raises OPERATOR_ERRORS."""
+    configure_logs(config.log)
+    log.info("configuration", version=__version__, **printable(config))
+    pipelines = CorePipelines(config.core, config.kafka.topics.events, read_references(config.references))
+    worker = Worker(config.kafka, pipelines, connect)
+    server = HttpServer(config.http, worker, registry(worker, config.metrics, __version__))
+    server.start()
+    log.info("listening", address=server.address)
+    try:
+        with stopped_by_signals(worker.stop):
+            worker.run()
+    finally:
+        server.stop()
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """The first signal asks to stop; the same one again ends the process at once, which costs nothing but a restore."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- replay
+
+
+def replay(
+    config: Config,
+    events: Sequence[str],
+    *,
+    reference: Path | None = None,
+    output: Path | None = None,
+    follow: bool = False,
+) -> None:
+    """Files through the same pipeline a partition has, then a report. `reference` stands in for the configured ones.
+
+    Raises OPERATOR_ERRORS and UsageError; what is rejected only counts.
+    """
+    if follow and (len(events) != 1 or events[0] == STDIN):
+        raise UsageError("--follow needs exactly one file, and not standard input")
+    _refuse_to_overwrite(events, output)
+    profiles = read_references(config.references if reference is None else [reference])
+    stop = threading.Event()
+    source = JsonlFiles(events, max_line_bytes=config.core.max_record_bytes, follow=follow, stop=stop)
+    pipeline = Pipeline(config.core, TOPIC, 0, profiles)
+    report, console = Report(), output_console()
+
+    def follow_news(outputs: Sequence[Output]) -> None:
+        report.add(outputs)
+        for one in outputs:
+            if follow and isinstance(one, Emit):
+                console.print(news(one.diagnosis))
+
+    with _written(output) as write, stopped_by_signals(stop.set) if follow else nullcontext():
+        for outputs in _processed(pipeline, source, follow):
+            write(outputs)
+            follow_news(outputs)
+    report.print_replay(console, pipeline.status())
+
+
+def _processed(pipeline: Pipeline, source: JsonlFiles, follow: bool) -> Iterator[list[Output]]:
+    with progress_bar("replaying", source, wanted=not follow) as advance:
+        for batch in source.batches(BATCH_RECORDS):
+            yield pipeline.process(batch)
+            advance(len(batch))
+    yield pipeline.finish()
+
+
+@contextmanager
+def _written(path: Path | None) -> Iterator[Callable[[Sequence[Output]], None]]:
+    """Only this file's errors become OutputError."""
+    if path is None:
+        yield lambda outputs: None
+        return
+
+    def named(act: Callable[[], None]) -> None:
+        try:
+            act()
+        except OSError as error:
+            raise OutputError(f"the output {path} cannot be written: {error.strerror or error}") from error
+
+    sinks: list[JsonlSink] = []
+    named(lambda: sinks.append(JsonlSink(path)))
+    (sink,) = sinks
+    try:
+        yield lambda outputs: named(lambda: sink.write(outputs))
+    finally:
+        named(sink.close)
+
+
+def _refuse_to_overwrite(events: Sequence[str], output: Path | None) -> None:
+    if output is None or not output.exists():
+        return
+    for path in events:
+        if path != STDIN and Path(path).exists() and output.samefile(path):
+            raise UsageError(f"--output is {output}, one of the inputs: it would be overwritten")
+
+
+# --- profile
+
+
+def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample: bool = True) -> None:
+    """A reference of healthy events. Raises OPERATOR_ERRORS and UsageError."""
+    _refuse_to_overwrite(events, output)
+    check_writable(output)
+    source = JsonlFiles(events, max_line_bytes=config.core.max_record_bytes)
+    profiler = Profiler(config.core, keep_sample=keep_sample)
+    report, console = Report(), output_console()
+    with progress_bar("profiling", source) as advance:
+        for batch in source.batches(BATCH_RECORDS):
+            report.add(profiler.add(batch))
+            advance(len(batch))
+    content = profiler.finish()
+    write_reference(output, content)
+    print_models(console, profiler.models, feature_counts(content))
+    print_rejects(console, report.rejected)
+    for remark in _too_few(profiler, config.core.baseline_events):
+        console.print(remark, style="yellow")
+    console.print(f"{counted(len(content), 'byte')} written to {printable_text(str(output))}")
+
+
+def _too_few(profiler: Profiler, enough: int) -> Iterator[str]:
+    left_out = profiler.too_few()
+    for model_id, count in left_out.items():
+        events = counted(count, "event")
+        yield f"{printable_text(model_id)}: no reference from {events}; at least {LEAST_EVENTS} are needed"
+    for model_id, count in profiler.models.items():
+        if count < enough and model_id not in left_out:
+            events = counted(count, "event")
+            yield f"{printable_text(model_id)}: only {events}; with {enough:,} and more, smaller changes show"
