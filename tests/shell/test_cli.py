@@ -24,7 +24,7 @@ from whydrift.core.pipeline import Pipeline
 from whydrift.core.records import Emit
 from whydrift.core.settings import Settings
 from whydrift.core.state import StateError
-from whydrift.shell.clients import KafkaSetupError
+from whydrift.shell.clients import KafkaClientError, KafkaSetupError
 from whydrift.shell.kafka_settings import KafkaSettings, Security
 from whydrift.shell.references import read_references
 from whydrift.shell.reject_limit import TooManyRejects
@@ -136,6 +136,7 @@ def test_importing_the_command_line_loads_nothing_heavy_and_prints_nothing() -> 
         (ConfigError("x"), 2),
         (app.UsageError("x"), 2),
         (KafkaSetupError("x"), 1),
+        (KafkaClientError("x"), 1),
         (StateError("x"), 1),
         (TooManyRejects("x"), 1),
     ],
@@ -162,9 +163,9 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str]) -> None:
 def test_a_configuration_that_is_wrong_ends_every_command_with_2_before_it_begins(tmp_path: Path) -> None:
     bad = written(tmp_path / "bad.yaml", ["kafka: {clinet: a}\nhttp: {port: x}\n"])
     for arguments in (["run"], ["replay", "no.jsonl"], ["profile", "no.jsonl", "--output", "a.ref"]):
-        ended_with = process(*arguments, "--config", str(bad))
-        assert ended_with.returncode == 2
-        assert ended_with.stderr.decode() == (
+        ended_with = CliRunner().invoke(command_line.app, [*arguments, "--config", str(bad)])
+        assert ended_with.exit_code == 2
+        assert ended_with.stderr == (
             f"whydrift: 2 errors in the configuration ({bad} and the environment):\n"
             "  kafka.clinet: unknown key; did you mean kafka.client?\n"
             "  http.port is 'x': must be a whole number from 0 to 65,535\n"

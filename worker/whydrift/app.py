@@ -19,6 +19,7 @@ from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import ProfileError
 from whydrift.core.profiler import LEAST_EVENTS, Profiler
 from whydrift.core.records import Emit, Output
+from whydrift.shell.clients import KafkaClientError
 from whydrift.shell.connect import connect
 from whydrift.shell.http_server import HttpServer, HttpServerError
 from whydrift.shell.logs import configure_logs
@@ -52,7 +53,15 @@ class OutputError(Exception):
     """The operator must act: a file cannot be written. The message names it."""
 
 
-OPERATOR_ERRORS = (*WORKER_ERRORS, HttpServerError, ReferenceFileError, ProfileError, SourceError, OutputError)
+OPERATOR_ERRORS = (
+    *WORKER_ERRORS,
+    KafkaClientError,  # only at start: later the worker deals with it
+    HttpServerError,
+    ReferenceFileError,
+    ProfileError,
+    SourceError,
+    OutputError,
+)
 """Somebody has to act, and the message says what to do. Anything else is a bug, and shows its traceback."""
 
 log = structlog.get_logger(__name__)
