@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from math import hypot, isfinite
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
@@ -145,11 +146,48 @@ def _kind_of(value: object) -> Kind | None:
     return Kind.EMBEDDING if isinstance(value, list) else None
 
 
+def encode_rows(
+    columns: Sequence[Column], keys: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> tuple[Floats, Presences]:
+    """All columns of rows of JSON values: (rows, columns) each. `keys`: the column's key in a row.
+
+    Columns of one kind that hold nothing but it are taken at once; `encode_column` does the others.
+    """
+    values = np.empty((len(rows), len(columns)))
+    presence = np.zeros((len(rows), len(columns)), np.int8)
+    by_column = _transpose(keys, rows)
+    numeric = [place for place, column in enumerate(columns) if column.kind is Kind.NUMERIC]
+    plain = [place for place in numeric if _NUMBERS.issuperset(map(type, by_column[place]))]
+    if plain:
+        values[:, plain] = np.array([by_column[place] for place in plain], dtype=np.float64).T
+    if len(plain) < len(columns):
+        taken = set(plain)
+        for place, column in enumerate(columns):
+            if place not in taken:
+                values[:, place], presence[:, place] = encode_column(column, by_column[place])
+    return values, presence
+
+
+def _transpose(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Sequence[Sequence[Any]]:
+    """The values under each key, ABSENT where a row does not have it."""
+    if len(keys) > 1:
+        get = itemgetter(*keys)
+        try:
+            return list(zip(*map(get, rows), strict=True))
+        except KeyError:
+            pass  # some row lacks a key: one by one
+    return [[row.get(key, ABSENT) for row in rows] for key in keys]
+
+
 def encode_column(column: Column, values: Sequence[Any]) -> tuple[Floats, Presences]:
     """One column's values as floats and presences. A value of another type than the column's is FOREIGN."""
     kinds = set(map(type, values))
     if column.kind is Kind.NUMERIC and kinds <= _NUMBERS:
         return np.array(values, dtype=np.float64), np.zeros(len(values), np.int8)
+    if column.kind is Kind.BOOLEAN and kinds == _BOOLEANS:
+        no, yes = column.codes.get("false"), column.codes.get("true")
+        if no is not None and yes is not None:
+            return np.where(values, yes, no), np.zeros(len(values), np.int8)
     if column.kind is Kind.CATEGORICAL and kinds == _STRINGS:
         get = column.codes.get
         codes = list(map(get, values))
@@ -162,6 +200,7 @@ def encode_column(column: Column, values: Sequence[Any]) -> tuple[Floats, Presen
 
 _NUMBERS = {int, float}
 _STRINGS = {str}
+_BOOLEANS = {bool}
 
 
 def _encode_value(column: Column, value: Any) -> tuple[float, Presence]:

@@ -25,13 +25,13 @@ def apply(model: ModelWatch, command: Command, now: Moment) -> list[Diagnosis]:
     if command.action is Action.SNOOZE:
         keys = [command.incident_id] if command.incident_id else (command.signals or [""])
         model.incidents.snooze(keys, command.until or 0)
-        return model.incidents.publish(now)
+        return model.said(model.incidents.publish(now))
     alarms = model.alarms()
     settled = [name for name in alarms if plain(name) in signals]
     # What is accepted is what was seen since the onset; what is learnt anew is what comes from now on.
     onsets = alarms if command.action is Action.ACCEPT else {}
     _learn_anew(model, signals, onsets)
-    return model.incidents.close_signals(settled, now, _because(command))
+    return model.said(model.incidents.close_signals(settled, now, _because(command)))
 
 
 def _because(command: Command) -> str:

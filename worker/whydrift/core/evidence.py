@@ -18,90 +18,136 @@ from whydrift.core.detectors.bets import Bets
 
 _CAP = 1e200
 """Evidence stops growing here: far beyond any threshold, far from overflow."""
+_MOST = 300.0
+"""A chunk's log e-value counts as this at most, or its exponential would overflow."""
 
 
 class EvidenceProcess:
-    """Evidence of S signals with the same number of bins.
+    """Evidence of many signals, numbered through all groups. The signals of a group have the same number of bins.
 
-    Bets of a signal with fewer than the most are filled up with bets of weight 0.
+    All bets of all signals lie in one vector, so that a chunk costs one matrix product a group and a few steps over the vector.
     """
 
-    def __init__(self, bets: Sequence[Bets]) -> None:
-        signals = len(bets)
-        most = max((len(one.weights) for one in bets), default=0)
-        bins = bets[0].log_f.shape[0] if bets else 0
-        self._log_f = np.zeros((signals, bins, most))
-        self._weights = np.zeros((signals, most))
-        for place, one in enumerate(bets):
-            self._log_f[place, :, : len(one.weights)] = one.log_f
-            self._weights[place, : len(one.weights)] = one.weights
-        self._m = np.zeros((signals, most))
-        self._cusum = np.zeros((signals, most))
-        self._onset_ms = np.zeros((signals, most), np.int64)
-        self._onset_offset = np.zeros((signals, most), np.int64)
-        self._onset_row = np.zeros((signals, most), np.int64)
-        self._recent = np.zeros((signals, most))
+    def __init__(self, *groups: Sequence[Bets]) -> None:
+        self._log_f: list[Floats] = []
+        """Per group (signals, bins, bets); signals with fewer bets than the most are filled up with bets of weight 0."""
+        weights: list[Floats] = []
+        starts, place = [], 0
+        for group in groups:
+            most = max((len(one.weights) for one in group), default=0)
+            bins = group[0].log_f.shape[0] if group else 0
+            log_f, weight = np.zeros((len(group), bins, most)), np.zeros((len(group), most))
+            for row, one in enumerate(group):
+                log_f[row, :, : len(one.weights)], weight[row, : len(one.weights)] = one.log_f, one.weights
+                starts.append(place + row * most)
+            place += len(group) * most
+            self._log_f.append(log_f)
+            weights.append(weight.ravel())
+        self._starts = np.array(starts, np.intp)
+        self._ends = np.append(self._starts[1:], place)
+        self._weights = np.concatenate(weights) if weights else np.zeros(0)
+        for name in _STATE:
+            setattr(self, f"_{name}", np.zeros(place, _STATE[name]))
+        self._recent: dict[int, Floats] = {}
+        """The second, restarted evidence of the signals that have one: (bets,)."""
 
-    def update(self, counts: Floats, first_ms: int, first_offset: int, first_row: int = 0) -> None:
-        """Take a chunk: `counts` (signals, bins), and where its first row stands: its time, offset and running number."""
-        log_e = np.clip(np.matmul(counts[:, None, :], self._log_f)[:, 0, :], -300.0, 300.0)
-        factor = np.exp(log_e)
-        self._m = np.minimum((self._m + 1.0) * factor, _CAP)
-        self._recent = np.minimum((self._recent + 1.0) * factor, _CAP)
+    _m: Floats
+    _cusum: Floats
+    _onset_ms: NDArray[np.int64]
+    _onset_offset: NDArray[np.int64]
+    _onset_row: NDArray[np.int64]
+
+    def update(self, counts: Sequence[Floats] | Floats, first_ms: int, first_offset: int, first_row: int = 0) -> None:
+        """Take a chunk: `counts` per group (signals, bins), and where its first row stands: time, offset, running number."""
+        groups = (counts,) if isinstance(counts, np.ndarray) else counts
+        parts = [np.matmul(c[:, None, :], f).ravel() for c, f in zip(groups, self._log_f, strict=True) if len(c)]
+        if not parts:
+            return
+        log_e = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        np.minimum(log_e, _MOST, out=log_e)
         # The onset is where a CUSUM of the same bets last left zero: Shiryaev-Roberts has no such moment.
-        starts = self._cusum <= 0.0
-        np.copyto(self._onset_ms, first_ms, where=starts)
-        np.copyto(self._onset_offset, first_offset, where=starts)
-        np.copyto(self._onset_row, first_row, where=starts)
-        self._cusum = np.maximum(self._cusum, 0.0) + log_e
+        cusum = self._cusum
+        starts = cusum <= 0.0
+        self._onset_ms[starts] = first_ms
+        self._onset_offset[starts] = first_offset
+        self._onset_row[starts] = first_row
+        np.maximum(cusum, 0.0, out=cusum)
+        cusum += log_e
+        factor = np.exp(log_e, out=log_e)
+        self._m += 1.0
+        self._m *= factor
+        np.minimum(self._m, _CAP, out=self._m)
+        for signal, recent in self._recent.items():
+            self._recent[signal] = np.minimum((recent + 1.0) * factor[self._bets_of(signal)], _CAP)
+
+    def _bets_of(self, signal: int) -> slice:
+        return slice(int(self._starts[signal]), int(self._ends[signal]))
+
+    def values(self) -> Floats:
+        """Evidence of each signal now, as e-values; 0 before the first chunk."""
+        if not len(self._starts):
+            return np.zeros(0)
+        return np.add.reduceat(self._m * self._weights, self._starts)
 
     def log10(self) -> Floats:
-        """Evidence of each signal now, as decimal logarithm; −∞ before the first chunk."""
+        """The same as decimal logarithms; −∞ before the first chunk."""
         with np.errstate(divide="ignore"):
-            result: Floats = np.log10((self._m * self._weights).sum(axis=1))
+            result: Floats = np.log10(self.values())
         return result
 
     def recent_log10(self, signal: int) -> float:
-        """Evidence of one signal since `forget_recent`."""
-        total = float((self._recent[signal] * self._weights[signal]).sum())
+        """Evidence of one signal since `forget_recent`, or since the beginning."""
+        bets = self._bets_of(signal)
+        total = float((self._recent.get(signal, self._m[bets]) * self._weights[bets]).sum())
         return float(np.log10(total)) if total > 0 else -np.inf
 
     def forget_recent(self, signal: int) -> None:
         """Start the second, restarted evidence of one signal anew: it tells whether a change still lasts."""
-        self._recent[signal] = 0.0
+        self._recent[signal] = np.zeros(self._ends[signal] - self._starts[signal])
 
     def reset(self, signal: int) -> None:
         """Forget all evidence on one signal, as after recovery."""
-        self._m[signal] = self._recent[signal] = self._cusum[signal] = 0.0
+        bets = self._bets_of(signal)
+        self._m[bets] = self._cusum[bets] = 0.0
+        self._recent.pop(signal, None)
 
     def onset(self, signal: int) -> tuple[int, int]:
         """Time (epoch milliseconds) and offset of the row from which the strongest bet of a signal has been gaining."""
         best = self._best(signal)
-        return int(self._onset_ms[signal, best]), int(self._onset_offset[signal, best])
+        return int(self._onset_ms[best]), int(self._onset_offset[best])
 
     def onset_row(self, signal: int) -> int:
         """The same row's running number."""
-        return int(self._onset_row[signal, self._best(signal)])
+        return int(self._onset_row[self._best(signal)])
 
     def _best(self, signal: int) -> int:
-        return int(np.argmax(self._m[signal] * self._weights[signal]))
+        bets = self._bets_of(signal)
+        return int(self._starts[signal]) + int(np.argmax(self._m[bets] * self._weights[bets]))
 
     def snapshot(self) -> dict[str, Any]:
-        return {name: getattr(self, f"_{name}") for name in _STATE}
+        state: dict[str, Any] = {name: getattr(self, f"_{name}") for name in _STATE}
+        return state | {"recent": [[signal, recent] for signal, recent in self._recent.items()]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot made with the same bets."""
         for name in _STATE:
             setattr(self, f"_{name}", state[name])
+        self._recent = dict(state["recent"])
 
     def carry(self, signal: int, old: "EvidenceProcess", place: int) -> None:
         """Take over one signal's evidence from a process where the same bets stood at `place`."""
-        width = int((self._weights[signal] > 0).sum())
+        mine, its = self._bets_of(signal), old._bets_of(place)
+        width = min(int((self._weights[mine] > 0).sum()), its.stop - its.start)
         for name in _STATE:
-            getattr(self, f"_{name}")[signal, :width] = getattr(old, f"_{name}")[place, :width]
+            getattr(self, f"_{name}")[mine.start : mine.start + width] = getattr(old, f"_{name}")[
+                its.start : its.start + width
+            ]
+        if place in old._recent:
+            self.forget_recent(signal)
+            self._recent[signal][:width] = old._recent[place][:width]
 
 
-_STATE = ("m", "recent", "cusum", "onset_ms", "onset_offset", "onset_row")
+_STATE = {"m": np.float64, "cusum": np.float64, "onset_ms": np.int64, "onset_offset": np.int64, "onset_row": np.int64}
 
 
 def mixture_log10(bets: Bets, counts: NDArray[Any]) -> float:

@@ -7,16 +7,19 @@ Belongs here: from prediction events to rows and flags. Not here: answers (`vers
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whydrift.core.case import SchemaPicture
-from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, encode_column, infer_kind
+from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, encode_rows, infer_kind
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.profile import Profile
+from whydrift.core.reference import Binning
 from whydrift.core.settings import Settings
 from whydrift_schemas import FeatureDescription
 
@@ -30,6 +33,19 @@ _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
 _KEPT_KEYS = 32
 _KEPT_VALUES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinnedRows:
+    """Rows of inputs and their bins (rows, columns known to `binning`), by which a surrogate can go on."""
+
+    rows: Rows
+    bins: NDArray[np.intp]
+    binning: Binning
+
+    def take(self, which: Any) -> "BinnedRows":
+        """The rows that an index selects."""
+        return BinnedRows(self.rows.take(which), self.bins[which], self.binning)
 
 
 class InputWatch:
@@ -85,26 +101,26 @@ class InputWatch:
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
-    def update(self, events: Sequence[PredictionEvent], offsets: Sequence[int], repeated: Sequence[bool]) -> Rows:
+    def update(
+        self, events: Sequence[PredictionEvent], offsets: Sequence[int], repeated: Sequence[bool]
+    ) -> "BinnedRows":
         """Take a chunk; returns its rows. repeated: whether each event's id came before."""
         unknown = self._unknown(events, offsets)
         rows = self._rows(events, offsets)
         payload = self._repeats(rows)
         duplicates = int((payload | np.array(repeated, bool)).sum())
         counts = np.array([duplicates, unknown, self._backwards(rows)], float)
-        self.monitor.update(rows, np.stack([len(rows) - counts, counts], axis=1))
-        return rows
+        binning = self.monitor.binning
+        bins = self.monitor.update(rows, np.stack([len(rows) - counts, counts], axis=1))
+        return BinnedRows(rows, bins, binning)
 
     def _rows(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> Rows:
-        columns = self.monitor.columns
-        values = np.empty((len(events), len(columns)))
-        presence = np.empty((len(events), len(columns)), np.int8)
-        features = [event.features for event in events]
-        for place, (key, column) in enumerate(zip(self._names, columns, strict=True)):
-            raw = [row.get(key, ABSENT) for row in features]
-            values[:, place], presence[:, place] = encode_column(column, raw)
-            if (presence[:, place] == Presence.FOREIGN).any():
-                self._keep_foreign(column.name, raw, presence[:, place], offsets)
+        columns, features = self.monitor.columns, [event.features for event in events]
+        values, presence = encode_rows(columns, self._names, features)
+        if presence.max(initial=0) == Presence.FOREIGN:
+            for place in np.flatnonzero((presence == Presence.FOREIGN).any(axis=0)).tolist():
+                raw = [row.get(self._names[place], ABSENT) for row in features]
+                self._keep_foreign(columns[place].name, raw, presence[:, place], offsets)
         times_ms = np.array([event.timestamp_ms for event in events], np.int64)
         return Rows(values, presence, times_ms, np.array(offsets, np.int64))
 
@@ -151,8 +167,11 @@ class InputWatch:
         if not rows.values.shape[1]:
             return found
         payloads = self._payloads
+        values, presence = rows.values.tobytes(), rows.presence.tobytes()
+        wide, narrow = len(values) // len(rows), len(presence) // len(rows)
         for place in range(len(rows)):
-            digest = crc32(rows.presence[place].tobytes(), crc32(rows.values[place].tobytes()))
+            digest = crc32(values[place * wide : (place + 1) * wide])
+            digest = crc32(presence[place * narrow : (place + 1) * narrow], digest)
             if digest in payloads:
                 found[place] = True
             payloads[digest] = None

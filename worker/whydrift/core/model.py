@@ -18,7 +18,7 @@ from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
 from whydrift.core.incidents import Incidents, Moment, scoped
-from whydrift.core.inputs import InputWatch
+from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.monitor import Monitor, MonitorProfile
 from whydrift.core.picture import Onset, picture
@@ -68,6 +68,8 @@ class ModelWatch:
         self.is_profiled = profile is not None
         self.main_version = ""
         """The version most predictions of the last chunk came from."""
+        self.due_ms = 0
+        """Stream time at which `advance` has something to do."""
         self.first_ms: int | None = None
         self.chunks = 0
         self._events: list[PredictionEvent] = []
@@ -100,6 +102,7 @@ class ModelWatch:
             self._add_joined(found, offset, stream_ms)
         if not self._events:
             self._chunk_ms = stream_ms
+            self.due_ms = min(self.due_ms, stream_ms + self.settings.chunk_span_ms)
         self._events.append(event)
         self._offsets.append(offset)
         self._repeated.append(found is SEEN)
@@ -154,18 +157,18 @@ class ModelWatch:
         self.first_ms = stream_ms
         for guard in (self.arrivals, self.label_arrivals):
             guard.advance(stream_ms, self._log10_threshold())
+        self._set_due()
 
     # -- time -------------------------------------------------------------------------------------------------------
 
-    def due_ms(self) -> int:
-        """Stream time at which `advance` has something to do."""
+    def _set_due(self) -> None:
         times = [self.arrivals.boundary_ms, self.label_arrivals.boundary_ms]
         if self._events:
             times.append(self._chunk_ms + self.settings.chunk_span_ms)
         if self._joined:
             times.append(self._joined_ms + self.settings.chunk_span_ms)
         due_ms = self.incidents.due_ms()
-        return min(times if due_ms is None else [*times, due_ms])
+        self.due_ms = min(times if due_ms is None else [*times, due_ms])
 
     def advance(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """Stream time has moved to this; `offset` is the record that moved it."""
@@ -203,7 +206,7 @@ class ModelWatch:
         if self.chunks >= self._retune_at:
             self._retune(stream_ms)
 
-    def _split(self, events: Sequence[PredictionEvent], versions: Sequence[str], rows: Rows) -> None:
+    def _split(self, events: Sequence[PredictionEvent], versions: Sequence[str], rows: BinnedRows) -> None:
         """Several versions answer side by side."""
         for version in dict.fromkeys(versions):
             places = [place for place, name in enumerate(versions) if name == version]
@@ -241,6 +244,7 @@ class ModelWatch:
         loss = None if version is None else version.add_label(joined)
         if not self._joined:
             self._joined_ms = stream_ms
+            self.due_ms = min(self.due_ms, stream_ms + self.settings.chunk_span_ms)
         self._joined.append(_JoinedRow(joined, loss, offset))
 
     def _is_in_open_chunk(self, version: str) -> bool:
@@ -323,6 +327,7 @@ class ModelWatch:
 
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""
+        self._set_due()
         alarms = self.alarms()
         if not alarms and not self.incidents.open:
             return []
@@ -336,7 +341,12 @@ class ModelWatch:
         def judge(names: Sequence[str]) -> Sequence[Finding]:
             return self._judge(names, alarms, stream_ms)
 
-        return self.incidents.review(list(alarms), rows_since, now, judge)
+        return self.said(self.incidents.review(list(alarms), rows_since, now, judge))
+
+    def said(self, diagnoses: list[Diagnosis]) -> list[Diagnosis]:
+        """After something was said outside of a review: when to look again has changed."""
+        self._set_due()
+        return diagnoses
 
     def moment(self, stream_ms: int, offset: int) -> Moment:
         versions = (self.main_version,) if self.main_version else ()
@@ -434,6 +444,7 @@ class ModelWatch:
             "chunk_ms": self._chunk_ms,
             "joined": [_joined_state(row) for row in self._joined],
             "joined_ms": self._joined_ms,
+            "due_ms": self.due_ms,
         }
 
     def snapshot_references(self) -> dict[str, Any]:
@@ -464,6 +475,7 @@ class ModelWatch:
         onset = state["parameters_onset"]
         model.parameters_onset = None if onset is None else (onset[0], onset[1])
         model._restore_chunks(state)
+        model.due_ms = state["due_ms"]
         return model
 
     def _restore_chunks(self, state: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from whydrift.core.case import ColumnView, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
-from whydrift.core.reference import BINS, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
+from whydrift.core.reference import BINS, NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
 from whydrift.core.summary import ChunkSummary
@@ -39,6 +39,9 @@ _QUIET_BLOCKS = 2
 """Blocks in a row without renewed evidence after which a signal has recovered."""
 
 
+_FLAG_ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN, Aspect.REPEATED)
+
+
 @dataclass(slots=True)
 class Alarm:
     """A signal that crossed its threshold. A block of `block_rows` must renew the evidence, or counts as quiet."""
@@ -53,12 +56,16 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a signal's evidence is: process "numeric", "coded" or "flag", row there, column, aspect ("" for a free flag)."""
+    """Where a signal is: its number in the evidence process, its column (or free flag), its aspect ("" for a free flag)."""
 
-    process: str
-    row: int
+    number: int
     column: int
     aspect: str
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is a yes-or-no signal."""
+        return self.aspect != Aspect.DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +141,7 @@ class Monitor:
         )
         self._sample = Rows.concat([], len(self.columns))
         self._recent: list[Rows] = []
+        self._retained = 0
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._recent_flags: list[tuple[int, Floats]] = []
         """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
@@ -141,7 +149,7 @@ class Monitor:
         self.model_signals = 100
         self.log10_threshold = 6.0
         self.alarms: dict[str, Alarm] = {}
-        self._build({})
+        self._build()
 
     # -- learning -----------------------------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class Monitor:
         self.columns = [replace(column, codes=dict(column.codes)) for column in profile.columns]
         self.references = [profile.references.get(column.name) for column in self.columns]
         self._sample = profile.sample
-        self._recent = []
+        self._recent, self._retained = [], 0
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._learning = self._learn_later()
         self._rebuild()
@@ -298,65 +306,72 @@ class Monitor:
 
     def _rebuild(self, fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         """Make bets anew after references changed; evidence on columns that are not `fresh` is carried over."""
-        old = {
-            name: (self._process(place), place.row)
+        kept = {
+            name: place.number
             for name, place in self._places.items()
             if not (place.aspect and self.columns[place.column].name in fresh)
         }
-        self._build(old)
+        before = self._evidence
+        self._build()
+        for name, number in kept.items():
+            if name in self._places:
+                self._evidence.carry(self._places[name].number, before, number)
 
-    def _build(self, old: Mapping[str, tuple[EvidenceProcess, int]]) -> None:
-        numeric: list[Bets] = []
-        coded: list[Bets] = []
+    def _build(self) -> None:
+        """Bets and evidence of every signal that has a reference: numeric distributions, coded ones, yes-or-no signals."""
+        margin, signals = self._settings.margin, self.model_signals
+        known = [(index, self.columns[index], r) for index, r in enumerate(self.references) if r is not None]
+        known.sort(key=lambda one: one[2].kind.is_coded)
+        self.bets = {c.name: distribution_bets(r, Tolerance(r.rows, signals, margin)) for _, c, r in known}
+        places = [(c.name, index, str(Aspect.DISTRIBUTION)) for index, c, _ in known]
         flags: list[Bets] = []
-        self._places: dict[str, _Place] = {}
-        self.bets: dict[str, Bets] = {}
-        for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True)):
-            if reference is None:
-                continue
-            tolerance = Tolerance(reference.rows, self.model_signals, self._settings.margin)
-            process, group = ("coded", coded) if reference.kind.is_coded else ("numeric", numeric)
-            name = f"{column.name}.{Aspect.DISTRIBUTION}"
-            self.bets[column.name] = distribution_bets(reference, tolerance)
-            self._places[name] = _Place(process, len(group), index, Aspect.DISTRIBUTION)
-            group.append(self.bets[column.name])
+        for index, column, reference in known:
             for aspect in flag_aspects(reference):
                 ones, n = flag_share(reference, aspect)
-                self._places[f"{column.name}.{aspect}"] = _Place("flag", len(flags), index, aspect)
-                flags.append(flag_bets(ones, Tolerance(n, self.model_signals, self._settings.margin)))
+                places.append((column.name, index, str(aspect)))
+                flags.append(flag_bets(ones, Tolerance(n, signals, margin)))
         for index, name in enumerate(self.flags):
             seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
             if seen:
-                self._places[name] = _Place("flag", len(flags), index, "")
-                flags.append(flag_bets(yes, Tolerance(seen, self.model_signals, self._settings.margin)))
-        self._numeric, self._coded, self._flags = (EvidenceProcess(group) for group in (numeric, coded, flags))
-        for name, (process_, row) in old.items():
-            if name in self._places:
-                self._process(self._places[name]).carry(self._places[name].row, process_, row)
+                places.append((name, index, ""))
+                flags.append(flag_bets(yes, Tolerance(seen, signals, margin)))
+        self._places = {
+            f"{name}.{aspect}" if aspect else name: _Place(number, index, aspect)
+            for number, (name, index, aspect) in enumerate(places)
+        }
+        groups = [[self.bets[c.name] for _, c, r in known if r.kind.is_coded is coded] for coded in (False, True)]
+        self._evidence = EvidenceProcess(*groups, flags)
         self._index()
 
     def _index(self) -> None:
-        """Column numbers of each process's rows, so that a chunk is taken apart by whole-array steps."""
+        """Where in a chunk's whole-array counts each signal finds its own."""
         known = [place for place, reference in enumerate(self.references) if reference is not None]
         self._known = np.array(known, np.intp)
+        self._all_known = len(known) == len(self.columns)
         self._binning = Binning([self.columns[i] for i in known], [r for r in self.references if r is not None])
         rank = {column: order for order, column in enumerate(known)}
-        of = self._places.values()
-        self._numeric_rank = np.array([rank[p.column] for p in of if p.process == "numeric"], np.intp)
-        self._coded_rank = np.array([rank[p.column] for p in of if p.process == "coded"], np.intp)
-        flags = [p for p in of if p.process == "flag"]
-        self._flag_source = {
-            aspect: (
-                np.array([p.row for p in flags if p.aspect == aspect], np.intp),
-                np.array([p.column if aspect == "" else rank[p.column] for p in flags if p.aspect == aspect], np.intp),
-            )
-            for aspect in ("", *(a for a in Aspect if a is not Aspect.DISTRIBUTION))
-        }
-        self._flag_rows = len(flags)
-        self._repeat_columns = self._known[self._flag_source[Aspect.REPEATED][1]]
-
-    def _process(self, place: _Place) -> EvidenceProcess:
-        return {"numeric": self._numeric, "coded": self._coded, "flag": self._flags}[place.process]
+        self._numeric_rank = np.flatnonzero(~self._binning.is_coded)
+        self._coded_rank = np.flatnonzero(self._binning.is_coded)
+        flags = [place for place in self._places.values() if place.is_flag]
+        self._first_flag = len(self._places) - len(flags)
+        # Yes-counts of a chunk stand one aspect after the other, each over all known columns, then the free flags.
+        order = {str(aspect): number for number, aspect in enumerate(_FLAG_ASPECTS)}
+        start = len(order) * len(known)
+        self._flag_yes = np.array(
+            [start + p.column if p.aspect == "" else order[p.aspect] * len(known) + rank[p.column] for p in flags],
+            np.intp,
+        )
+        # Trials likewise: rows for missing and type, usable values for the others.
+        self._flag_trials = np.array(
+            [
+                2 * len(known) + p.column
+                if p.aspect == ""
+                else rank[p.column] + (0 if p.aspect in (Aspect.MISSING, Aspect.TYPE) else len(known))
+                for p in flags
+            ],
+            np.intp,
+        )
+        self._repeat_rank = np.array([rank[p.column] for p in flags if p.aspect == Aspect.REPEATED], np.intp)
 
     @property
     def binning(self) -> Binning:
@@ -373,65 +388,62 @@ class Monitor:
 
         Returns the rows' bins (rows, known columns), as they were before anything was learnt from these rows.
         """
-        bins = self._binning.bins(rows.values[:, self._known])
+        bins = self._binning.bins(self._known_of(rows.values))
         self.detect(self.summarise(rows, flags, bins))
         self._retain(rows, flags)
         self._review()
         self._learn_from(rows, flags)
         return bins
 
+    def _known_of(self, matrix: Any) -> Any:
+        """The columns that have a reference, of a matrix (rows, columns)."""
+        return matrix if self._all_known else matrix[:, self._known]
+
     def summarise(self, rows: Rows, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
         """Counts of a chunk; changes nothing. `bins`: of these rows by `binning`."""
-        width = len(self._known)
-        flat = (bins + np.arange(width) * (BINS + 1)).ravel()
-        counts = np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1)[:, :BINS].astype(np.float64)
+        counts = self._bin_counts(bins)
         return ChunkSummary(
             rows=len(rows),
             first_ms=int(rows.times_ms[0]),
             first_offset=int(rows.offsets[0]),
-            numeric=counts[self._numeric_rank],
-            coded=counts[self._coded_rank],
-            flags=self._flag_counts(rows, bins, flags),
+            numeric=counts[self._numeric_rank, :BINS],
+            coded=counts[self._coded_rank, :BINS],
+            flags=self._flag_counts(rows, bins, counts, flags),
         )
 
     def detect(self, chunk: ChunkSummary) -> None:
         """Let a chunk's counts speak for or against each signal."""
-        where = (chunk.first_ms, chunk.first_offset, self.rows_seen)
-        if len(chunk.numeric):
-            self._numeric.update(chunk.numeric, *where)
-        if len(chunk.coded):
-            self._coded.update(chunk.coded, *where)
-        if len(chunk.flags):
-            self._flags.update(chunk.flags, *where)
+        counts = (chunk.numeric, chunk.coded, chunk.flags)
+        self._evidence.update(counts, chunk.first_ms, chunk.first_offset, self.rows_seen)
         self.rows_seen += chunk.rows
 
-    def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], flags: Floats | None) -> Floats:
-        """(no, yes) of every flag signal in this chunk: (signals, 2)."""
-        counts = np.zeros((self._flag_rows, 2))
-        values, presence = rows.values[:, self._known], rows.presence[:, self._known]
-        present = (presence == Presence.PRESENT).sum(axis=0)
-        ones = {
-            Aspect.MISSING: ((presence == Presence.NULL) | (presence == Presence.ABSENT)).sum(axis=0),
-            Aspect.TYPE: (presence == Presence.FOREIGN).sum(axis=0),
-            Aspect.OUT_OF_RANGE: self._binning.out_of_range(values).sum(axis=0),
-            Aspect.UNSEEN: self._binning.unseen(values, bins).sum(axis=0),
-        }
-        trials = {Aspect.MISSING: len(rows), Aspect.TYPE: len(rows)}
-        for aspect, yes in ones.items():
-            row, rank = self._flag_source[aspect]
-            counts[row, 1] = yes[rank]
-            total = trials.get(aspect)
-            counts[row, 0] = (present[rank] if total is None else total) - yes[rank]
-        row, rank = self._flag_source[Aspect.REPEATED]
-        if len(row):
-            chosen = self._repeat_columns
-            yes = repeats(self._before[:, chosen], rows.values[:, chosen]).sum(axis=0)
-            counts[row, 1] = yes
-            counts[row, 0] = present[rank] - yes
-        row, rank = self._flag_source[""]
-        if flags is not None and len(row):
-            counts[row] = flags[rank]
-        return counts
+    def _bin_counts(self, bins: NDArray[np.intp]) -> Floats:
+        """Values per bin of each known column; the last place counts rows without a usable value: (columns, BINS + 1)."""
+        width = len(self._known)
+        flat = (bins + np.arange(0, width * (BINS + 1), BINS + 1)).ravel()
+        return np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1).astype(np.float64)
+
+    def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], counts: Floats, flags: Floats | None) -> Floats:
+        """(no, yes) of every yes-or-no signal in this chunk: (signals, 2)."""
+        width, values = len(self._known), self._known_of(rows.values)
+        yes = np.zeros((len(_FLAG_ASPECTS), width))
+        usable = len(rows) - counts[:, NO_BIN]
+        if usable.sum() < len(rows) * width:
+            presence = self._known_of(rows.presence)
+            foreign = (presence == Presence.FOREIGN).sum(axis=0)
+            yes[0], yes[1] = counts[:, NO_BIN] - foreign, foreign
+        yes[2] = self._binning.out_of_range(values).sum(axis=0)
+        yes[3] = self._binning.unseen_counts(values, bins, counts)
+        if len(self._repeat_rank):
+            columns = self._known[self._repeat_rank]
+            yes[4, self._repeat_rank] = repeats(self._before[:, columns], rows.values[:, columns]).sum(axis=0)
+        free = np.zeros((len(self.flags), 2)) if flags is None else flags
+        found = np.empty((len(self._flag_yes), 2))
+        found[:, 1] = np.append(yes, free[:, 1])[self._flag_yes]
+        found[:, 0] = (
+            np.concatenate([np.full(width, len(rows)), usable, free.sum(axis=1)])[self._flag_trials] - found[:, 1]
+        )
+        return found
 
     def _retain(self, rows: Rows, flags: Floats | None) -> None:
         if flags is not None:
@@ -439,8 +451,9 @@ class Monitor:
             del self._recent_flags[: -(RETAINED_ROWS // max(self._settings.chunk_events, 1)) or None]
         self._before = np.concatenate([self._before, rows.values])[-REPEAT_WINDOW:]
         self._recent.append(rows)
-        while sum(map(len, self._recent)) - len(self._recent[0]) >= RETAINED_ROWS:
-            self._recent.pop(0)
+        self._retained += len(rows)
+        while self._retained - len(self._recent[0]) >= RETAINED_ROWS:
+            self._retained -= len(self._recent.pop(0))
 
     def recent(self) -> Rows:
         """The latest rows, at most RETAINED_ROWS."""
@@ -455,37 +468,35 @@ class Monitor:
 
     def _review(self) -> None:
         """Raise alarms where evidence crosses the threshold; let those recover whose change has ended."""
-        levels = {"numeric": self._numeric.log10(), "coded": self._coded.log10(), "flag": self._flags.log10()}
-        if not self.alarms and all((level < self.log10_threshold).all() for level in levels.values()):
+        is_high = self._evidence.values() >= 10.0**self.log10_threshold
+        if not self.alarms and not is_high.any():
             return
         for name, place in self._places.items():
             alarm = self.alarms.get(name)
             if alarm is not None:
                 self._ask_again(alarm, place)
-            elif levels[place.process][place.row] >= self.log10_threshold:
+            elif is_high[place.number]:
                 self._raise(name, place)
 
     def _raise(self, name: str, place: _Place) -> None:
-        process = self._process(place)
-        onset_ms, onset_offset = process.onset(place.row)
-        took = self.rows_seen - process.onset_row(place.row)
+        onset_ms, onset_offset = self._evidence.onset(place.number)
+        took = self.rows_seen - self._evidence.onset_row(place.number)
         # The evidence of a lasting change comes in bursts: what took so long may next time take three times as long.
         block = int(np.clip(3 * took, *_BLOCK_ROWS))
         self.alarms[name] = Alarm(name, onset_ms, onset_offset, block, self.rows_seen)
-        process.forget_recent(place.row)
+        self._evidence.forget_recent(place.number)
         if self._learning is not None:
             self._learning.parts = [part.take(part.offsets < onset_offset) for part in self._learning.parts]
 
     def _ask_again(self, alarm: Alarm, place: _Place) -> None:
         if self.rows_seen - alarm.block_start < alarm.block_rows:
             return
-        process = self._process(place)
-        is_quiet = process.recent_log10(place.row) < self.log10_threshold / 2
+        is_quiet = self._evidence.recent_log10(place.number) < self.log10_threshold / 2
         alarm.quiet_blocks = alarm.quiet_blocks + 1 if is_quiet else 0
         alarm.block_start = self.rows_seen
-        process.forget_recent(place.row)
+        self._evidence.forget_recent(place.number)
         if alarm.quiet_blocks >= _QUIET_BLOCKS:
-            process.reset(place.row)
+            self._evidence.reset(place.number)
             del self.alarms[alarm.signal]
 
     # -- pictures -----------------------------------------------------------------------------------------------
@@ -508,24 +519,23 @@ class Monitor:
 
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal now, in order of columns and aspects; −∞ before the first chunk."""
-        levels = {"numeric": self._numeric.log10(), "coded": self._coded.log10(), "flag": self._flags.log10()}
-        return {name: float(levels[place.process][place.row]) for name, place in self._places.items()}
+        return dict(zip(self._places, self._evidence.log10().tolist(), strict=True))
 
     def evidence(self, current: Rows) -> list[SignalEvidence]:
         """Every signal now, in the same order, with the shares that yes-or-no signals have in the rows that count as current."""
         shares = self._current_shares(current)
-        return [self._evidence(name, level, shares) for name, level in self.levels().items()]
+        return [self._evidence_of(name, level, shares) for name, level in self.levels().items()]
 
     def _current_shares(self, current: Rows) -> Floats:
         """Share of yes of every yes-or-no signal: (signals,)."""
-        bins = self._binning.bins(current.values[:, self._known])
+        bins = self._binning.bins(self._known_of(current.values))
         first = int(current.offsets[0]) if len(current) else 0
         flags = [flags for offset, flags in self._recent_flags if offset >= first]
-        counts = self._flag_counts(current, bins, sum(flags, np.zeros((len(self.flags), 2))))
+        counts = self._flag_counts(current, bins, self._bin_counts(bins), sum(flags, np.zeros((len(self.flags), 2))))
         shares: Floats = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
         return shares
 
-    def _evidence(self, name: str, log10_e: float, shares: Floats) -> SignalEvidence:
+    def _evidence_of(self, name: str, log10_e: float, shares: Floats) -> SignalEvidence:
         place, alarm = self._places[name], self.alarms.get(name)
         return SignalEvidence(
             signal=name,
@@ -533,14 +543,14 @@ class Monitor:
             aspect=place.aspect,
             log10_e=log10_e,
             log10_threshold=self.log10_threshold,
-            onset_ms=alarm.onset_ms if alarm else self._process(place).onset(place.row)[0],
+            onset_ms=alarm.onset_ms if alarm else self._evidence.onset(place.number)[0],
             is_alarmed=alarm is not None,
             reference_share=self._reference_share(place),
-            current_share=float(shares[place.row]) if place.process == "flag" else None,
+            current_share=float(shares[place.number - self._first_flag]) if place.is_flag else None,
         )
 
     def _reference_share(self, place: _Place) -> float | None:
-        if place.process != "flag":
+        if not place.is_flag:
             return None
         if place.aspect == "":
             return float(self._flag_reference[place.column, 1] / self._flag_reference[place.column].sum())
@@ -598,7 +608,7 @@ class Monitor:
             "model_signals": self.model_signals,
             "log10_threshold": self.log10_threshold,
             "alarms": [[getattr(alarm, name) for name in _ALARM] for alarm in self.alarms.values()],
-            "evidence": [process.snapshot() for process in (self._numeric, self._coded, self._flags)],
+            "evidence": self._evidence.snapshot(),
         }
 
     def snapshot_references(self) -> dict[str, Any]:
@@ -632,15 +642,13 @@ class Monitor:
         )
         recent = Rows.restore(state["recent"])
         monitor._recent = [recent] if len(recent) else []
+        monitor._retained = len(recent)
         monitor._before = state["before"]
         for name in ("rows_seen", "model_signals", "log10_threshold"):
             setattr(monitor, name, state[name])
         monitor.alarms = {values[0]: Alarm(*values) for values in state["alarms"]}
-        monitor._build({})
-        for process, evidence in zip(
-            (monitor._numeric, monitor._coded, monitor._flags), state["evidence"], strict=True
-        ):
-            process.restore(evidence)
+        monitor._build()
+        monitor._evidence.restore(state["evidence"])
         return monitor
 
 

@@ -98,7 +98,8 @@ class Pipeline:
             return
         if said:
             outputs += _emits(offset, said)
-        self._schedule(model_id, model)
+        if self._due_of.get(model_id) != model.due_ms:
+            self._schedule(model_id, model)
 
     def _handle(self, model: ModelWatch, event: Event, offset: int) -> list[Diagnosis]:
         stream_ms = self._time.now_ms
@@ -129,10 +130,8 @@ class Pipeline:
     # -- timers -----------------------------------------------------------------------------------------------------
 
     def _schedule(self, model_id: str, model: ModelWatch) -> None:
-        due_ms = model.due_ms()
-        if self._due_of.get(model_id) != due_ms:
-            self._due_of[model_id] = due_ms
-            heappush(self._due, (due_ms, model_id))
+        self._due_of[model_id] = model.due_ms
+        heappush(self._due, (model.due_ms, model_id))
 
     def _run_timers(self, offset: int, outputs: list[Output]) -> None:
         """Tell every model that waits for it the time, in the order of their due times."""

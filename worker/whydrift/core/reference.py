@@ -10,7 +10,6 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
@@ -281,8 +280,11 @@ def repeats(before: Floats, values: Floats) -> NDArray[np.bool_]:
     if not len(values):
         return np.zeros(values.shape, bool)
     joined = np.concatenate([before, values])
-    window = sliding_window_view(joined[:-1], REPEAT_WINDOW, axis=0)  # (rows, columns, REPEAT_WINDOW)
-    found: NDArray[np.bool_] = (window == values[:, :, None]).any(axis=2)
+    # A window of the REPEAT_WINDOW rows before each row, without copying: (rows, REPEAT_WINDOW, columns).
+    down, across = joined.strides
+    shape = (len(values), REPEAT_WINDOW, values.shape[1])
+    window: Floats = np.ndarray(shape, joined.dtype, joined, 0, (down, down, across))
+    found: NDArray[np.bool_] = (window == values[:, None, :]).any(axis=1)
     return found
 
 
@@ -291,46 +293,59 @@ class Binning:
 
     def __init__(self, columns: Sequence[Column], references: Sequence[ColumnReference]) -> None:
         self._columns = columns
-        self._references = references
+        self.references = references
+        self.is_coded = np.array([reference.kind.is_coded for reference in references], bool)
+        self.is_discrete = np.array([reference.is_discrete for reference in references], bool)
+        self._has_discrete = bool(self.is_discrete.any())
+        self._numeric, self._coded = np.flatnonzero(~self.is_coded), np.flatnonzero(self.is_coded)
         width = max((len(reference.edges) for reference in references), default=0)
         self._edges = np.full((len(references), width), np.inf)
         for place, reference in enumerate(references):
             self._edges[place, : len(reference.edges)] = reference.edges
-        self._coded = [place for place, reference in enumerate(references) if reference.kind.is_coded]
-        self._lookups = {place: references[place].lookup(columns[place]) for place in self._coded}
-        self._sizes = {place: len(columns[place].codes) for place in self._coded}
+        self._numeric_edges = self._edges[self._numeric]
+        self._tables = np.full((len(self._coded), _MAX_CODES + 1), NO_BIN, np.intp)
+        """Bin of each code; the last place is for NaN."""
+        self._sizes = [-1] * len(self._coded)
+        self._coded_rows = np.arange(len(self._coded))
         self.low = np.array([-np.inf if r.kind.is_coded else r.low for r in references])
         self.high = np.array([np.inf if r.kind.is_coded else r.high for r in references])
-        self.is_coded = np.array([reference.kind.is_coded for reference in references], bool)
-        self.is_discrete = np.array([reference.is_discrete for reference in references], bool)
         self._own = np.arange(len(references))
 
     def bins(self, values: Floats) -> NDArray[np.intp]:
         """Bin of each value (rows, columns) → (rows, columns); NaN goes to NO_BIN."""
-        found: NDArray[np.intp] = (values[:, :, None] >= self._edges).sum(axis=2)
-        for place in self._coded:
-            codes = np.nan_to_num(values[:, place]).astype(np.intp)
-            found[:, place] = self._lookup(place)[codes]
+        found = np.empty(values.shape, np.intp)
+        found[:, self._numeric] = (values[:, self._numeric, None] >= self._numeric_edges).sum(axis=2)
+        if len(self._coded):
+            self._update_tables()
+            codes = np.nan_to_num(values[:, self._coded], nan=_MAX_CODES).astype(np.intp)
+            found[:, self._coded] = self._tables[self._coded_rows, codes]
         found[np.isnan(values)] = NO_BIN
         return found
 
-    def _lookup(self, place: int) -> NDArray[np.intp]:
-        """The table of a column, made anew when its vocabulary grew. (New values are unseen: only their place is new.)"""
-        size = len(self._columns[place].codes)
-        if size != self._sizes[place]:
-            self._lookups[place] = self._references[place].lookup(self._columns[place])
-            self._sizes[place] = size
-        return self._lookups[place]
+    def _update_tables(self) -> None:
+        """Make a column's table anew when its vocabulary grew. (New values are unseen: only their place is new.)"""
+        for row, place in enumerate(self._coded.tolist()):
+            size = len(self._columns[place].codes)
+            if size != self._sizes[row]:
+                self._tables[row, :_MAX_CODES] = self.references[place].lookup(self._columns[place])
+                self._sizes[row] = size
 
     def out_of_range(self, values: Floats) -> NDArray[np.bool_]:
         """Whether a quantity is beyond what the reference has ever seen."""
         found: NDArray[np.bool_] = (values < self.low) | (values > self.high)
         return found
 
+    def unseen_counts(self, values: Floats, bins: NDArray[np.intp], counts: Floats) -> Floats:
+        """Values of each column that the reference has never seen; `counts` per bin of the same rows: (columns,)."""
+        if self._has_discrete:
+            found: Floats = self.unseen(values, bins).sum(axis=0).astype(np.float64)
+            return found
+        return np.where(self.is_coded, counts[:, UNSEEN], 0.0)
+
     def unseen(self, values: Floats, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether a category, or a value of a discrete quantity, was never seen in the reference."""
         found: NDArray[np.bool_] = self.is_coded & (bins == UNSEEN)
-        if self.is_discrete.any():
+        if self._has_discrete:
             left = self._edges[self._own, np.clip(bins - 1, 0, self._edges.shape[1] - 1)]
             found |= self.is_discrete & (bins != NO_BIN) & ((bins == 0) | (left != values))
         return found

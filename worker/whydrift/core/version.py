@@ -11,11 +11,13 @@ from math import log10, nan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whydrift.core.case import ErrorPicture, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
+from whydrift.core.inputs import BinnedRows
 from whydrift.core.labels import Answer, Joined
 from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile, widen
 from whydrift.core.performance import Performance, Task
@@ -32,6 +34,7 @@ _GUARD_MARGIN = 0.1
 _GUARD_Z = 4.5
 _RANK_SD = 0.289
 """Standard deviation of a uniform rank."""
+_RANKS = np.linspace(0, 1, QUANTILES)
 GUARDED = ("residual", "loss")
 
 
@@ -72,6 +75,8 @@ class VersionWatch:
         """Where in the latest rows there were errors, and of which class: (offset, class)."""
         self._surrogate: Surrogate | None = None
         self._binning: Binning | None = None
+        self._compared: Binning | None = None
+        self._compared_equal = False
         self._binned: list[tuple[int, ColumnReference]] = []
         """What the surrogate's bins were made of: (column of the inputs, its reference)."""
         self._features: list[Rows] = []
@@ -92,13 +97,14 @@ class VersionWatch:
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def update(self, events: Sequence[PredictionEvent], rows: Rows) -> None:
+    def update(self, events: Sequence[PredictionEvent], inputs: BinnedRows) -> None:
         """Take this version's part of a chunk, with the rows of its inputs."""
+        rows = inputs.rows
         outputs = self._rows(events, rows)
         self.events += len(events)
         self.last_ms = max(self.last_ms, int(rows.times_ms.max()))
         if self._surrogate is not None:
-            self._fill_residual(outputs, self._surrogate, rows.values)
+            self._fill_residual(outputs, self._surrogate, inputs)
         if self.outputs.is_collecting:
             self._features.append(rows)
         self._keep_errors(events, rows)
@@ -109,29 +115,37 @@ class VersionWatch:
         self._guard("residual", outputs, outputs.values[:, _RESIDUAL])
 
     def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
-        values = np.full((len(events), 5), nan)
-        presence = np.full((len(events), 5), int(Presence.ABSENT), np.int8)
-        for place, event in enumerate(events):
-            score, label = score_of(event), label_of(event)
-            self._put(values, presence, place, _PREDICTION, score, event.error)
-            code = None if label is None else self.outputs.columns[_DECISION].code(label)
-            self._put(values, presence, place, _DECISION, code, event.error)
-            if event.latency_ms is not None:
-                values[place, _LATENCY] = log10(max(event.latency_ms, _LEAST_LATENCY_MS))
-                presence[place, _LATENCY] = Presence.PRESENT
-            values[place, _ERRORS] = 0.0 if event.error is None else 1.0
-            presence[place, _ERRORS] = Presence.PRESENT
+        found = [self._row(event) for event in events]
+        values = np.array(found, dtype=np.float64)
+        missing = np.isnan(values)
+        presence = np.zeros(values.shape, np.int8)
+        presence[missing] = Presence.ABSENT
+        failed = values[:, _ERRORS] == 1.0
+        if failed.any():
+            for column, has_answered in self._answered.items():
+                presence[failed & missing[:, column] & has_answered, column] = Presence.NULL
         return Rows(values, presence, rows.times_ms, rows.offsets)
 
-    def _put(
-        self, values: Floats, presence: Any, place: int, column: int, value: float | None, error: str | None
-    ) -> None:
-        if value is not None:
-            values[place, column] = value
-            presence[place, column] = Presence.PRESENT
-            self._answered[column] = True
-        elif error is not None and self._answered[column]:
-            presence[place, column] = Presence.NULL
+    def _row(self, event: PredictionEvent) -> tuple[float, float, float, float, float]:
+        """Prediction, decision, residual (not yet), latency, errors; NaN where there is none."""
+        score, label, latency_ms = score_of(event), label_of(event), event.latency_ms
+        if score is not None:
+            self._answered[_PREDICTION] = True
+        code = nan
+        if label is not None:
+            self._answered[_DECISION] = True
+            code = self._decisions.code(label)
+        return (
+            nan if score is None else score,
+            code,
+            nan,
+            nan if latency_ms is None else log10(max(latency_ms, _LEAST_LATENCY_MS)),
+            0.0 if event.error is None else 1.0,
+        )
+
+    @property
+    def _decisions(self) -> Column:
+        return self.outputs.columns[_DECISION]
 
     def _keep_errors(self, events: Sequence[PredictionEvent], rows: Rows) -> None:
         for event, offset in zip(events, rows.offsets.tolist(), strict=True):
@@ -160,8 +174,7 @@ class VersionWatch:
         if inputs is None or not len(self.inputs.known_columns):
             return rows
         self._freeze_bins()
-        assert self._binning is not None
-        bins = self._binning.bins(inputs[:, [place for place, _ in self._binned]])
+        bins = self._own_bins(inputs)
         half = len(rows) // 2
         self._surrogate = fit_surrogate(bins[:half], rows.values[:half, _PREDICTION])
         values, presence = rows.values.copy(), rows.presence.copy()
@@ -185,17 +198,30 @@ class VersionWatch:
         """The surrogate goes on with today's bins, even when an input is learnt anew: the model has not changed with it."""
         references = self.inputs.references
         self._binned = [(place, reference) for place, reference in enumerate(references) if reference is not None]
+        self._compared = None
         self._make_binning()
 
     def _make_binning(self) -> None:
         columns = [self.inputs.columns[place] for place, _ in self._binned]
         self._binning = Binning(columns, [reference for _, reference in self._binned])
 
-    def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: Floats) -> None:
-        assert self._binning is not None
-        bins = self._binning.bins(inputs[:, [place for place, _ in self._binned]])
+    def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
+        bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
         rows.values[:, _RESIDUAL] = rows.values[:, _PREDICTION] - surrogate.expect(bins)
         rows.presence[:, _RESIDUAL] = rows.presence[:, _PREDICTION]
+
+    def _own_bins(self, inputs: Floats) -> NDArray[np.intp]:
+        assert self._binning is not None  # made with the surrogate
+        return self._binning.bins(inputs[:, [place for place, _ in self._binned]])
+
+    def _is_shared(self, binning: Binning) -> bool:
+        """Whether the inputs are binned now as they were when the surrogate was fitted."""
+        if binning is not self._compared:
+            self._compared = binning
+            known = binning.references
+            own = [reference for _, reference in self._binned]
+            self._compared_equal = len(known) == len(own) and all(a is b for a, b in zip(known, own, strict=True))
+        return self._compared_equal
 
     # -- the loss -----------------------------------------------------------------------------------------------
 
@@ -382,7 +408,7 @@ def rank_of(reference: ColumnReference, values: Floats) -> Floats:
     """Rank of values in the reference, in [0, 1]; those that tie with many get the middle of their ranks."""
     low = np.searchsorted(reference.quantiles, values, "left")
     high = np.searchsorted(reference.quantiles, values, "right")
-    smooth = np.interp(values, reference.quantiles, np.linspace(0, 1, QUANTILES))
+    smooth = np.interp(values, reference.quantiles, _RANKS)
     found: Floats = np.where(high - low > 1, (low + high) / 2 / QUANTILES, smooth)
     return np.clip(found, 0.0, 1.0)
 
