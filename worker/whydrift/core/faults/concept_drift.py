@@ -97,8 +97,8 @@ def _rich_default(actual: str, features: Row, i: int) -> str:
     return "bad" if features["income"] > 50_000 else "good"
 
 
-def _new_default(actual: str, features: Row, i: int) -> str:
-    return "bad" if features["is_new"] and i % 8 else actual
+def _young_default(actual: str, features: Row, i: int) -> str:
+    return "bad" if features["age"] < 40 else actual
 
 
 RULE = Rule(
@@ -107,7 +107,7 @@ RULE = Rule(
     examine=examine,
     examples=(
         Example("those with a high income default now", turn(_rich_default)),
-        Example("most new customers default now", turn(_new_default)),
+        Example("those under forty default now", turn(_young_default)),
         Example("one region defaults", turn(lambda y, f, i: "bad" if f["region"] in ("us", "apac") else y)),
         Example(
             "those with a high income default, ever more of them",
