@@ -36,6 +36,12 @@ from whydrift_schemas.names import Fault, Severity
 RULES = rules()
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
 _HOUR_MS = 3_600_000
+TWO_FAULTS = {
+    "income is no longer sent and an unlike key is added",
+    "age and income change their units at once",
+    "age is overwritten by tenure",
+}
+"""Examples in which two things broke; everywhere else one did, and one incident is to tell of it."""
 
 
 def case_with(*steps: object, seed: int = 1, **how: int) -> Case:
@@ -91,6 +97,7 @@ def test_each_example_is_diagnosed_by_its_name_and_each_look_alike_is_not(index:
     found = diagnose(case)
     told = [(str(c.fault), c.probability) for f in found for c in f.causes]
     assert (found[0].causes[0].fault == rule.fault) == example.named, told
+    assert len(found) == (2 if example.says in TWO_FAULTS else 1), told
     check_laws(case, found)
 
 
@@ -188,6 +195,8 @@ def test_repeated_events_do_not_hide_a_change_of_unit() -> None:
 
     found = findings_of(breaks, settle_rows=100)
     assert [leading(finding)[0] for finding in found] == ["duplicate_events", "unit_change"]
+    assert found[1].own_signals >= {"income.distribution", "income.out_of_range"}
+    assert "residual.distribution" in found[0].signals
 
 
 def test_many_inputs_with_one_fault_at_one_time_are_one_finding() -> None:
@@ -338,6 +347,17 @@ def test_a_proposal_that_lumps_inputs_together_does_not_take_those_explained_bet
         ("covariate_drift", ("temperature",)),
     ]
     assert found[1].own_signals == {s for s in case.onset_dates if s.startswith("temperature")}
+
+
+def test_what_no_rule_claims_of_an_input_or_of_the_answers_joins_the_finding_about_them(
+    with_rules: Callable[..., None],
+) -> None:
+    with_rules(
+        fake(Fault.OUTLIERS, Rung.MARGINAL, 0.9, "income.out_of_range", "prediction.distribution", features=("income",))
+    )
+    (finding,) = diagnose(thousands())
+    assert finding.own_signals == {"income.out_of_range", "income.distribution"}
+    assert finding.signals == set(thousands().onset_dates)
 
 
 def test_without_any_rule_all_alarms_are_one_unknown_finding(with_rules: Callable[..., None]) -> None:
