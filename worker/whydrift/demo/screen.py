@@ -1,0 +1,128 @@
+"""What is seen while the demo runs: a live picture on a terminal, plain lines elsewhere.
+
+Belongs here: layout. Not here: where the numbers come from (`command`), the table at the end (`verdict`).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from whydrift.demo.verdict import clock
+from whydrift.shell.report import STYLES
+from whydrift.shell.terminal import printable_text
+from whydrift_schemas import Diagnosis, Status
+
+_PICTURES_PER_SECOND = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The demo at one moment. `day_fraction`: how much of the day is over; `broken`: what is broken now, in words."""
+
+    event_time_ms: int
+    day_fraction: float
+    events: int
+    events_per_s: float
+    labels_joined: int
+    broken: tuple[str, ...]
+    open_incidents: tuple[Diagnosis, ...]
+    metrics_url: str
+
+
+class Screen(Protocol):
+    def say(self, text: str | Text) -> None:
+        """A line that stays."""
+        ...
+
+    def show(self, picture: Picture) -> None:
+        """The present, which does not."""
+        ...
+
+
+class PlainScreen:
+    """Lines for a pipe or a log file: changes only."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str | Text) -> None:
+        self._console.print(text)
+
+    def show(self, picture: Picture) -> None:
+        """Whoever reads a file sees no present."""
+
+
+class LiveScreen:
+    """Lines that stay scroll away above a picture that is drawn again and again."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def say(self, text: str | Text) -> None:
+        self._live.console.print(text)
+
+    def show(self, picture: Picture) -> None:
+        self._live.update(_drawn(picture))
+
+
+@contextmanager
+def screen(console: Console) -> Iterator[Screen]:
+    """The one that fits; the live one leaves nothing but its lines."""
+    if not console.is_terminal:
+        yield PlainScreen(console)
+        return
+    with Live(console=console, refresh_per_second=_PICTURES_PER_SECOND, transient=True) as live:
+        yield LiveScreen(live)
+
+
+def news(diagnosis: Diagnosis) -> Text:
+    """A change of an incident as one line."""
+    is_over = diagnosis.status is Status.RESOLVED
+    times_ms = {Status.OPENED: diagnosis.detected_at, Status.RESOLVED: diagnosis.resolved_at}
+    time_ms = times_ms.get(diagnosis.status)
+    when = "     " if time_ms is None else clock(time_ms)
+    style = "green" if is_over else STYLES[diagnosis.severity]
+    return Text(f"{when}  {diagnosis.status.value:8}  {printable_text(diagnosis.summary)}", style=style)
+
+
+def step(time_ms: int, text: str) -> Text:
+    """What the demo itself does, as one line."""
+    return Text(f"{clock(time_ms)}  {text}", style="magenta")
+
+
+def _drawn(picture: Picture) -> RenderableType:
+    numbers = Table.grid(padding=(0, 3))
+    numbers.add_row(
+        Text(clock(picture.event_time_ms), style="bold"),
+        f"{picture.events:,} events",
+        Text(f"{picture.events_per_s:,.0f} events/s", style="bold"),
+        f"{picture.labels_joined:,} labels joined",
+        picture.metrics_url,
+    )
+    broken = " and ".join(picture.broken) or "nothing"
+    parts: list[RenderableType] = [
+        numbers,
+        ProgressBar(total=1.0, completed=picture.day_fraction),
+        Text(f"broken now: {broken}", style="magenta"),
+        _incidents(picture.open_incidents),
+    ]
+    return Panel(Group(*parts), title="whydrift demo", title_align="left", box=box.ROUNDED)
+
+
+def _incidents(diagnoses: Sequence[Diagnosis]) -> RenderableType:
+    if not diagnoses:
+        return Text("no open incident", style="green")
+    made = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for diagnosis in diagnoses:
+        style = STYLES[diagnosis.severity]
+        made.add_row(Text(diagnosis.severity.value, style=style), Text(printable_text(diagnosis.summary), style=style))
+    return made
