@@ -1,8 +1,8 @@
 """The service under watch: a scikit-learn model that estimates LDL cholesterol from what else is known of a patient.
 
 The data are real: the 442 patients of the diabetes study in "Least Angle Regression" (Efron, Hastie, Johnstone, Tibshirani;
-Annals of Statistics 32, 2004), which scikit-learn carries, in raw units. The traffic is not: patients are drawn from the half of the
-table that the model was not trained on, again and again, each time with a little measurement noise.
+Annals of Statistics 32, 2004), which scikit-learn carries, in raw units. The traffic is not: patients are drawn from the half of
+the table that the model was not trained on, again and again, each time with a little measurement noise.
 
 Belongs here: patients, and models trained on them. Not here: when who is asked (`scenario`), how that is written (`traffic`).
 This is the only file that imports scikit-learn.

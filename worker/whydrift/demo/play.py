@@ -20,7 +20,7 @@ from whydrift.demo.diagnoses import DiagnosisReader
 from whydrift.demo.feed import Feed
 from whydrift.demo.laboratory import Laboratory, ModelFile
 from whydrift.demo.scenario import CLOSES_MS, DAY, OPENS_MS
-from whydrift.demo.screen import Picture, Screen, news, screen, step
+from whydrift.demo.screen import Picture, Screen, news, screen, steps
 from whydrift.demo.stage import Stage, stage
 from whydrift.demo.traffic import MODEL_ID, Traffic
 from whydrift.demo.verdict import Account, judge, remarks, table
@@ -44,8 +44,8 @@ _TURN_S = 0.1
 _SPEED_OVER_S = 2.0
 
 
-def play(console: Console, bootstrap: str | None, kafka: bool) -> bool:
-    """Whether every fault was named. Raises one of FAILURES."""
+def play(console: Console, bootstrap: str | None, kafka: bool, day_takes_s: float = DAY_TAKES_S) -> bool:
+    """Whether every fault was named; what is said does not depend on the pace. Raises one of FAILURES."""
     if kafka:
         console.print("Starting Apache Kafka; the first time it is fetched, which takes a while ...")
     with stage(bootstrap, kafka) as scene:
@@ -53,7 +53,7 @@ def play(console: Console, bootstrap: str | None, kafka: bool) -> bool:
         console.print(f"Events and diagnoses go through {scene.place}.")
         traffic = _train(console)
         profiles = _learn(console, traffic)
-        return Performance(console, scene, traffic).run(profiles)
+        return Performance(console, scene, traffic, day_takes_s).run(profiles)
 
 
 def _train(console: Console) -> Traffic:
@@ -82,19 +82,18 @@ def _learn(console: Console, traffic: Traffic) -> Mapping[str, Profile]:
 class Performance:
     """The day, once."""
 
-    def __init__(self, console: Console, scene: Stage, traffic: Traffic) -> None:
+    def __init__(self, console: Console, scene: Stage, traffic: Traffic, day_takes_s: float) -> None:
         self._console = console
         self._scene = scene
         self._traffic = traffic
+        self._day_takes_s = day_takes_s
         self._account = Account()
         self._speeds: deque[tuple[float, int]] = deque()
-        self._steps = sorted(
-            [(b.begins_ms, f"broken: {b.story}") for b in DAY] + [(b.ends_ms, f"mended: {b.story}") for b in DAY]
-        )
+        self._steps = deque(steps(DAY))
 
     def run(self, profiles: Mapping[str, Profile]) -> bool:
         """Whether every fault was named. Raises one of FAILURES."""
-        speed = (CLOSES_MS - OPENS_MS) / 1000 / DAY_TAKES_S
+        speed = (CLOSES_MS - OPENS_MS) / 1000 / self._day_takes_s
         with ExitStack() as stack:
             feed = Feed(self._scene, self._traffic.today(DAY), OPENS_MS, speed)
             self._feed = stack.enter_context(closing(feed))
@@ -118,7 +117,7 @@ class Performance:
     def _pass_day(self, shown: Screen) -> float:
         """Until everything is sent, processed and told. Returns how many seconds that took."""
         begun_s = time.monotonic()
-        deadline_s = begun_s + DAY_TAKES_S + CATCH_UP_S
+        deadline_s = begun_s + self._day_takes_s + CATCH_UP_S
         while not self._is_over() and time.monotonic() < deadline_s:
             turn_s = time.monotonic()
             self._watch.check()
@@ -135,8 +134,8 @@ class Performance:
         return self._feed.done and status.records >= self._feed.sent and self._reader.read >= status.diagnoses
 
     def _take_steps(self, shown: Screen) -> None:
-        while self._steps and self._steps[0][0] <= self._feed.now_ms:
-            shown.say(step(*self._steps.pop(0)))
+        while self._steps and (self._steps[0].time_ms or 0) <= self._feed.now_ms:
+            shown.say(self._steps.popleft())
 
     def _listen(self, shown: Screen | None) -> None:
         for diagnosis in self._reader.poll():
@@ -152,7 +151,7 @@ class Performance:
             events=worker.status().records,
             events_per_s=self._events_per_s(worker.status().records),
             labels_joined=sum(model.labels_joined for part in worker.pipelines_status() for model in part.models),
-            broken=tuple(breakage.story for breakage in DAY if breakage.is_on(now_ms)),
+            broken=tuple(breakage.what for breakage in DAY if breakage.is_on(now_ms)),
             open_incidents=tuple(self._account.open),
             metrics_url=self._watch.metrics_url,
         )

@@ -30,12 +30,16 @@ def _unspoilt(features: Floats, random: np.random.Generator) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakage:
-    """Something that is broken for a while, and then mended. `fault`, `features`: what it would be right to call it."""
+    """Something that is broken for a while, and then mended: `what` in a few words, `story` in one sentence.
+
+    `fault`, `features`: what it would be right to call it.
+    """
 
     fault: Fault
     features: tuple[str, ...]
     begins_ms: int
     ends_ms: int
+    what: str
     story: str
     spoil: Spoil = _unspoilt
     serves: ModelFile = ModelFile.RELEASE
@@ -61,6 +65,7 @@ DAY = (
         ends_ms=read_time("2025-03-03T09:40:00Z"),
         fault=Fault.UNIT_CHANGE,
         features=("total_cholesterol",),
+        what="total_cholesterol in mmol/l",
         story="a new analyser sends total_cholesterol in mmol/l instead of mg/dl",
         spoil=_in_other_unit,
     ),
@@ -69,6 +74,7 @@ DAY = (
         ends_ms=read_time("2025-03-03T11:40:00Z"),
         fault=Fault.MISSING_VALUES,
         features=("bmi",),
+        what="bmi missing in a third of the rows",
         story="a third of the look-ups of bmi time out",
         spoil=_without_bmi,
     ),
@@ -77,6 +83,7 @@ DAY = (
         ends_ms=read_time("2025-03-03T13:40:00Z"),
         fault=Fault.WRONG_MODEL,
         features=(),
+        what="an old model file is served",
         story="after a restart the service loads an old model file, under the same version",
         serves=ModelFile.PROTOTYPE,
     ),

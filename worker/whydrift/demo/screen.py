@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from whydrift.demo.scenario import Breakage
 from whydrift.demo.verdict import clock
 from whydrift.shell.report import STYLES
 from whydrift.shell.terminal import printable_text
@@ -38,9 +39,23 @@ class Picture:
     metrics_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing that happened, and when in the laboratory's day (None where that is not told)."""
+
+    time_ms: int | None
+    what: str
+    text: str
+    style: str
+
+    @property
+    def when(self) -> str:
+        return "     " if self.time_ms is None else clock(self.time_ms)
+
+
 class Screen(Protocol):
-    def say(self, text: str | Text) -> None:
-        """A line that stays."""
+    def say(self, one: News) -> None:
+        """Something that stays."""
         ...
 
     def show(self, picture: Picture) -> None:
@@ -54,8 +69,9 @@ class PlainScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def say(self, text: str | Text) -> None:
-        self._console.print(text)
+    def say(self, one: News) -> None:
+        # One thing is one line, however long: for grep.
+        self._console.print(f"{one.when}  {one.what:8}  {one.text}", soft_wrap=True)
 
     def show(self, picture: Picture) -> None:
         """Whoever reads a file sees no present."""
@@ -67,11 +83,16 @@ class LiveScreen:
     def __init__(self, live: Live) -> None:
         self._live = live
 
-    def say(self, text: str | Text) -> None:
-        self._live.console.print(text)
+    def say(self, one: News) -> None:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=5)
+        grid.add_column(width=8)
+        grid.add_row(one.when, Text(one.what, style=one.style), Text(one.text, style=one.style))
+        self._live.console.print(grid)
 
     def show(self, picture: Picture) -> None:
-        self._live.update(_drawn(picture))
+        # Not over the full width: the ^C that a terminal echoes at its end must not break the line.
+        self._live.update(_drawn(picture, self._live.console.width - 4))
 
 
 @contextmanager
@@ -84,22 +105,22 @@ def screen(console: Console) -> Iterator[Screen]:
         yield LiveScreen(live)
 
 
-def news(diagnosis: Diagnosis) -> Text:
-    """A change of an incident as one line."""
-    is_over = diagnosis.status is Status.RESOLVED
+def news(diagnosis: Diagnosis) -> News:
+    """A change of an incident. When it was updated is not part of a diagnosis."""
     times_ms = {Status.OPENED: diagnosis.detected_at, Status.RESOLVED: diagnosis.resolved_at}
-    time_ms = times_ms.get(diagnosis.status)
-    when = "     " if time_ms is None else clock(time_ms)
-    style = "green" if is_over else STYLES[diagnosis.severity]
-    return Text(f"{when}  {diagnosis.status.value:8}  {printable_text(diagnosis.summary)}", style=style)
+    style = "green" if diagnosis.status is Status.RESOLVED else STYLES[diagnosis.severity]
+    text = printable_text(diagnosis.summary)
+    return News(times_ms.get(diagnosis.status), diagnosis.status.value, text, style)
 
 
-def step(time_ms: int, text: str) -> Text:
-    """What the demo itself does, as one line."""
-    return Text(f"{clock(time_ms)}  {text}", style="magenta")
+def steps(breakages: Sequence[Breakage]) -> list[News]:
+    """What the demo itself does, in order."""
+    begun = [News(one.begins_ms, "BROKEN", one.story, "magenta") for one in breakages]
+    ended = [News(one.ends_ms, "MENDED", one.what, "magenta") for one in breakages]
+    return sorted(begun + ended, key=lambda one: one.time_ms or 0)
 
 
-def _drawn(picture: Picture) -> RenderableType:
+def _drawn(picture: Picture, width: int) -> RenderableType:
     numbers = Table.grid(padding=(0, 3))
     numbers.add_row(
         Text(clock(picture.event_time_ms), style="bold"),
@@ -111,11 +132,18 @@ def _drawn(picture: Picture) -> RenderableType:
     broken = " and ".join(picture.broken) or "nothing"
     parts: list[RenderableType] = [
         numbers,
-        ProgressBar(total=1.0, completed=picture.day_fraction),
+        _bar(picture.day_fraction),
         Text(f"broken now: {broken}", style="magenta"),
         _incidents(picture.open_incidents),
     ]
-    return Panel(Group(*parts), title="whydrift demo", title_align="left", box=box.ROUNDED)
+    return Panel(Group(*parts), title="whydrift demo", title_align="left", box=box.ROUNDED, width=width)
+
+
+def _bar(fraction: float) -> RenderableType:
+    # By itself it does not end its line.
+    grid = Table.grid(expand=True)
+    grid.add_row(ProgressBar(total=1.0, completed=fraction))
+    return grid
 
 
 def _incidents(diagnoses: Sequence[Diagnosis]) -> RenderableType:

@@ -122,8 +122,8 @@ def table(verdict: Verdict, count_events: CountEvents) -> Table:
         "what was broken",
         "from – to",
         "what was said",
-        "said after",
-        "incident over",
+        "after",
+        "over at",
         "named",
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -132,7 +132,7 @@ def table(verdict: Verdict, count_events: CountEvents) -> Table:
     )
     for line in verdict.lines:
         made.add_row(
-            line.breakage.story,
+            line.breakage.what,
             f"{clock(line.breakage.begins_ms)} – {clock(line.breakage.ends_ms)}",
             "nothing" if line.told is None else _said(line.told.first),
             "" if line.told is None else _delay(line.breakage, line.told, count_events),
@@ -146,7 +146,7 @@ def remarks(verdict: Verdict) -> list[str]:
     """One line for every incident that is not in the table."""
     return [
         f"also said at {clock(told.first.detected_at)}, "
-        + (f"while {breakage.story}: " if breakage else "with nothing broken at that time: ")
+        + (f'during "{breakage.what}": ' if breakage else "with nothing broken at that time: ")
         + printable_text(told.first.summary)
         for told, breakage in verdict.others
     ]
@@ -156,14 +156,14 @@ def _said(diagnosis: Diagnosis) -> str:
     if not diagnosis.causes:
         return printable_text(diagnosis.summary)
     leading = diagnosis.causes[0]
-    of = f" of {', '.join(leading.features)}" if leading.features else ""
-    return f"{leading.fault.value}{printable_text(of)}, probability {leading.probability:.2f}"
+    of = f"\nof {', '.join(map(printable_text, leading.features))}" if leading.features else ""
+    return f"{leading.fault.value}{of}\nprobability {leading.probability:.2f}"
 
 
 def _delay(breakage: Breakage, told: Told, count_events: CountEvents) -> str:
     detected_ms = told.first.detected_at
     minutes = (detected_ms - breakage.begins_ms) / MINUTE_MS
-    return f"{count_events(breakage.begins_ms, detected_ms):,} events, {minutes:.1f} min"
+    return f"{count_events(breakage.begins_ms, detected_ms):,} events\n{minutes:.1f} min"
 
 
 def _end(told: Told) -> str:
@@ -171,7 +171,7 @@ def _end(told: Told) -> str:
     last = told.last
     end = clock(last.resolved_at) if last.resolved_at is not None else "not yet"
     if last.causes and told.first.causes and last.causes[0].fault is not told.first.causes[0].fault:
-        end += f", by then called {last.causes[0].fault.value}"
+        end += f"\nby then called {last.causes[0].fault.value}"
     return end
 
 

@@ -1,0 +1,15 @@
+"""The demo through a real Kafka says what it says in memory. Faster than for people, which must change nothing."""
+
+import pytest
+from rich.console import Console
+
+from whydrift.demo.play import play
+
+DAY_TAKES_S = 10.0
+
+
+def test_the_demo_names_all_faults_through_a_real_kafka(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play(Console(width=200, force_terminal=False), kafka, False, DAY_TAKES_S), capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"Kafka at {kafka} (topics whydrift-demo-" in printed
+    assert "did not keep up" not in printed
