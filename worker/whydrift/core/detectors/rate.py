@@ -1,33 +1,49 @@
-"""Arrivals of something (predictions, labels) against their own recent past, on stream time.
+"""Arrivals of something (predictions, labels) against their own past, on stream time.
 
-Counts per interval are bet against a trailing mean with a wide tolerance, so that daily season and planned ramps stay health
-(they move by less than TOLERANCE within the trailing mean's memory) while a surge, a collapse and a stop do not. The interval
-is as long as it must be: it doubles until it holds enough arrivals and they are no burstier than their mean.
-Bets are Poisson likelihood ratios at the edge of the tolerance, divided by the measured dispersion; one interval moves the
-evidence by at most _STEP, so that a single burst is never an alarm.
+Counts per interval are bet against what is usual: a trailing mean, the same hour of the day, the same hour of the week. Health
+reaches from the least of these divided by TOLERANCE to the greatest times TOLERANCE, so that what changes slowly (ramps), or
+changed yesterday or last week too (season), stays quiet, while a surge, a collapse and a stop do not. The interval is as long as
+it must be: it doubles until it holds enough arrivals and they are no burstier than their mean.
+Bets are Poisson likelihood ratios at the edge of health, divided by the measured dispersion; one interval moves the evidence
+by at most _STEP, so that a single burst is never an alarm.
 
-Blind to changes below TOLERANCE, and to the silence of a feed whose stream time stands still (the shell's wall clock sees that).
+Limits: a night or a weekend that falls at once, and below 1 / TOLERANCE of what was before, may alarm the first time it is seen.
+Blind to changes below TOLERANCE, to a day that stays at the level of the night (stops apart), and to the silence of a feed whose
+stream time stands still (the shell's wall clock sees that).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, log, log10
 from typing import Any
 
 TOLERANCE = 2.5
-"""Health reaches from the trailing mean divided by this to the trailing mean times this."""
+"""Health reaches from what is usual divided by this to what is usual times this."""
 _UP = (5.0, 12.0)
 _DOWN = (1 / 5.0, 1 / 50.0)
 _FIRST_INTERVAL_MS = 60_000
 _LEARNING_INTERVALS = 20
-_MIN_EXPECTED = 20.0
-_MEMORY = 0.05
-"""Weight of a new interval in the trailing mean: a half-life of 14 intervals."""
+_MIN_EXPECTED = 8.0
+"""Arrivals in an interval from which its emptiness says something: e^2.5 against a tenth of them, at one interval."""
+_MEMORY = (0.05, 0.3)
+"""Bounds of the weight of a new interval in the trailing mean; between them the mean is _MEMORY_MS old."""
+_MEMORY_MS = 6 * 3_600_000
+_DISPERSION_MEMORY = 0.02
 _STEP = 5.0
+_SUSPICIOUS = 2.0
+"""Evidence from which nothing is learnt: it may be the beginning of an alarm. In health it is far below."""
 _QUIET_INTERVALS = 3
 _MAX_CATCH_UP = 1_000
 """Empty intervals walked through one by one after a gap; evidence saturates long before."""
 _CAP = 1e100
+_HOUR_MS = 3_600_000
+_DAY, _WEEK = 24, 168
+_MAX_HOURS = 12
+"""Intervals that touch more hours than this have no hour of the day."""
+_UNKNOWN = -1.0
+_LIKE = 1.4
+"""Expectations that differ by less than this are taken for one, known the better for it."""
+_HOUR_MEMORY = {_DAY: 0.3, _WEEK: 0.5}
 
 
 @dataclass(slots=True)
@@ -42,13 +58,24 @@ class RateGuard:
     boundary_ms: int = -1
     """End of the current interval; −1 before the first arrival."""
     here: int = 0
-    learnt: int = 0
-    """Intervals learnt from since the interval was last changed."""
+    is_ready: bool = False
+    """Whether an expectation has been learnt."""
+    learning: list[int] = field(default_factory=list)
+    """Arrivals of the intervals learnt from, while not ready."""
     mean: float = 0.0
-    square: float = 0.0
     dispersion: float = 1.0
-    up: float = 0.0
-    down: float = 0.0
+    day: list[float] = field(default_factory=lambda: [_UNKNOWN] * _DAY)
+    """Usual arrivals in each hour of the day (UTC), _UNKNOWN where not seen."""
+    week: list[float] = field(default_factory=lambda: [_UNKNOWN] * _WEEK)
+    hour: int = -1
+    """The hour since 1970 being counted, its arrivals, and its milliseconds so far."""
+    hour_arrivals: int = 0
+    hour_ms: int = 0
+    pending: list[list[float]] = field(default_factory=list)
+    """Hours (number, arrivals) under suspicion: learnt when it has gone, or after an alarm where nothing better is known."""
+    up: list[float] = field(default_factory=lambda: [0.0] * len(_UP))
+    """Evidence of each alternative; each keeps its own, as a mean of factors would cost log 2 at every interval."""
+    down: list[float] = field(default_factory=lambda: [0.0] * len(_DOWN))
     is_alarmed: bool = False
     onset_ms: int = -1
     quiet: int = 0
@@ -69,85 +96,176 @@ class RateGuard:
             self._close(log10_threshold)
             self.boundary_ms += self.interval_ms
             walked += 1
-            if walked == _MAX_CATCH_UP:
+            if walked == _MAX_CATCH_UP and stream_time_ms >= self.boundary_ms:
                 self.boundary_ms = (stream_time_ms // self.interval_ms + 1) * self.interval_ms
 
     def _close(self, log10_threshold: float) -> None:
         arrivals, self.here = self.here, 0
         self.observed = float(arrivals)
-        if self.learnt < _LEARNING_INTERVALS:
+        if not self.is_ready:
+            self._remember(arrivals)
             self._learn(arrivals)
             return
-        self._bet(arrivals)
-        self._judge(arrivals, log10_threshold)
-        if not self.is_alarmed and max(self.up, self.down) < 10.0:
-            held = min(max(arrivals, self.mean / TOLERANCE), self.mean * TOLERANCE)
-            self.mean += _MEMORY * (held - self.mean)
+        usual = self._usual()
+        self._bet(arrivals, usual)
+        self._judge(arrivals, usual, log10_threshold)
+        if not self._is_suspicious():
+            self._follow(arrivals, usual)
+        self._remember(arrivals)
+
+    # -- learning -----------------------------------------------------------------------------------------------------
 
     def _learn(self, arrivals: int) -> None:
-        self.learnt += 1
-        self.mean += (arrivals - self.mean) / self.learnt
-        self.square += (arrivals * arrivals - self.square) / self.learnt
-        if self.learnt < _LEARNING_INTERVALS:
+        self.learning.append(arrivals)
+        if len(self.learning) < _LEARNING_INTERVALS:
             return
-        variance = max(self.square - self.mean * self.mean, 0.0)
-        self.dispersion = max(variance / self.mean, 1.0) if self.mean > 0 else 1.0
-        if self.mean < _MIN_EXPECTED or variance > self.mean * self.mean:
-            self.interval_ms *= 2
-            self.learnt, self.mean, self.square = 0, 0.0, 0.0
-            # Intervals stay aligned to the epoch: `advance` adds the new length to this boundary.
-            self.boundary_ms = self.boundary_ms // self.interval_ms * self.interval_ms
+        mean = sum(self.learning) / len(self.learning)
+        variance = sum((count - mean) ** 2 for count in self.learning) / len(self.learning)
+        if mean < _MIN_EXPECTED or variance > mean * mean:
+            self._double()
+            return
+        self.mean, self.dispersion = mean, max(variance / mean, 1.0)
+        self.is_ready, self.learning = True, []
 
-    def _bet(self, arrivals: int) -> None:
-        if max(self.up, self.down) < 1.0 and not self.is_alarmed:
+    def _double(self) -> None:
+        """Make intervals twice as long. They stay aligned to the epoch, and what was counted stays counted."""
+        self.interval_ms *= 2
+        if self.boundary_ms % self.interval_ms:
+            self.here = self.learning.pop()
+        counts = self.learning[len(self.learning) % 2 :]
+        self.learning = [first + second for first, second in zip(counts[::2], counts[1::2], strict=True)]
+        # `advance` adds the new length to this boundary.
+        self.boundary_ms = self.boundary_ms // self.interval_ms * self.interval_ms
+
+    def _follow(self, arrivals: int, usual: list[float]) -> None:
+        """Let the trailing mean and the dispersion follow, but not beyond health."""
+        if not self.downward_only or arrivals <= self.mean * TOLERANCE:
+            held = min(max(arrivals, self.mean / TOLERANCE), self.mean * TOLERANCE)
+            weight = min(max(self.interval_ms / _MEMORY_MS, _MEMORY[0]), _MEMORY[1])
+            self.mean += weight * (held - self.mean)
+        expected = usual[1] if len(usual) > 1 else usual[0]
+        error = (arrivals - expected) ** 2 / max(expected, 1.0)
+        self.dispersion += _DISPERSION_MEMORY * (min(error, 10 * self.dispersion) - self.dispersion)
+        self.dispersion = max(self.dispersion, 1.0)
+
+    def _remember(self, arrivals: int) -> None:
+        """Add the interval that ends at the boundary to the hours it covers."""
+        start_ms = self.boundary_ms - self.interval_ms
+        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        if last - first >= _MAX_HOURS:
+            return
+        if self.interval_ms >= _HOUR_MS:
+            for hour in range(first, last + 1):
+                self._learn_hour(hour, arrivals * _HOUR_MS / self.interval_ms)
+            return
+        if first != self.hour:
+            if self.hour_ms >= _HOUR_MS // 2:
+                self._learn_hour(self.hour, self.hour_arrivals * _HOUR_MS / self.hour_ms)
+            self.hour, self.hour_arrivals, self.hour_ms = first, 0, 0
+        self.hour_arrivals += arrivals
+        self.hour_ms += self.interval_ms
+
+    def _learn_hour(self, hour: int, arrivals: float) -> None:
+        self.pending = [*self.pending, [hour, arrivals]][-_WEEK:]
+        if not self._is_suspicious():
+            self._learn_pending(only_unknown=False)
+
+    def _learn_pending(self, *, only_unknown: bool) -> None:
+        for hour, arrivals in self.pending:
+            for season in (self.day, self.week):
+                place = int(hour) % len(season)
+                known = season[place]
+                if known < 0:
+                    season[place] = arrivals
+                elif not only_unknown:
+                    season[place] = known + _HOUR_MEMORY[len(season)] * (arrivals - known)
+        self.pending = []
+
+    # -- evidence -----------------------------------------------------------------------------------------------------
+
+    def _usual(self) -> list[float]:
+        """What this interval may hold in health: by the trailing mean, and if known by the hour of the day and of the week."""
+        start_ms = self.boundary_ms - self.interval_ms
+        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        usual = [self.mean]
+        if last - first >= _MAX_HOURS:
+            return usual
+        for season in (self.day, self.week):
+            own = [season[hour % len(season)] for hour in range(first, last + 1)]
+            if min(own) >= 0:
+                # The hours around make it less noisy, and let season come a little sooner or later.
+                around = [season[hour % len(season)] for hour in (first - 1, last + 1)]
+                known = own + [arrivals for arrivals in around if arrivals >= 0]
+                usual.append(sum(known) / len(known) * self.interval_ms / _HOUR_MS)
+        return usual
+
+    def _bet(self, arrivals: int, usual: list[float]) -> None:
+        if self._greater() < 1.0 and not self.is_alarmed:
             self.onset_ms = self.boundary_ms - self.interval_ms
+        middle = sum(usual) / len(usual)
+        low, high = min(usual), max(usual)
+        low, high = (middle if low * _LIKE >= middle else low), (middle if high <= middle * _LIKE else high)
         if not self.downward_only:
-            self.up = min((self.up + 1) * self._factor(arrivals, _UP, TOLERANCE), _CAP)
-        self.down = min((self.down + 1) * self._factor(arrivals, _DOWN, 1 / TOLERANCE), _CAP)
+            self.up = self._raised(self.up, arrivals, high, _UP, TOLERANCE)
+        self.down = self._raised(self.down, arrivals, low, _DOWN, 1 / TOLERANCE)
 
-    def _factor(self, arrivals: int, ratios: tuple[float, ...], edge: float) -> float:
-        return sum(self._likelihood(arrivals, ratio, edge) for ratio in ratios) / len(ratios)
+    def _raised(
+        self, evidence: list[float], arrivals: int, expected: float, ratios: tuple[float, ...], edge: float
+    ) -> list[float]:
+        factors = [self._likelihood(arrivals, expected, ratio, edge) for ratio in ratios]
+        return [min((m + 1) * factor, _CAP) for m, factor in zip(evidence, factors, strict=True)]
 
-    def _likelihood(self, arrivals: int, ratio: float, edge: float) -> float:
-        step = (arrivals * log(ratio / edge) - (ratio - edge) * self.mean) / self.dispersion
+    def _likelihood(self, arrivals: int, expected: float, ratio: float, edge: float) -> float:
+        step = (arrivals * log(ratio / edge) - (ratio - edge) * expected) / self.dispersion
         return exp(min(max(step, -_STEP), _STEP))
 
-    def _judge(self, arrivals: int, log10_threshold: float) -> None:
+    def _is_suspicious(self) -> bool:
+        return self.is_alarmed or self._greater() >= _SUSPICIOUS
+
+    def _greater(self) -> float:
+        return max(sum(self.up) / len(self.up), sum(self.down) / len(self.down))
+
+    def _judge(self, arrivals: int, usual: list[float], log10_threshold: float) -> None:
         if not self.is_alarmed:
             self.is_alarmed = self.log10_e >= log10_threshold
             self.quiet = 0
             return
-        is_healthy = self.mean / TOLERANCE <= arrivals and (self.downward_only or arrivals <= self.mean * TOLERANCE)
-        self.quiet = self.quiet + 1 if is_healthy else 0
+        self.quiet = self.quiet + 1 if any(self._is_within(arrivals, expected) for expected in usual) else 0
         if self.quiet >= _QUIET_INTERVALS:
-            self.is_alarmed, self.up, self.down = False, 0.0, 0.0
+            self._recover()
+
+    def _is_within(self, arrivals: int, expected: float) -> bool:
+        return expected / TOLERANCE <= arrivals and (self.downward_only or arrivals <= expected * TOLERANCE)
+
+    def _recover(self) -> None:
+        self._learn_pending(only_unknown=True)
+        self.is_alarmed, self.up, self.down = False, [0.0] * len(_UP), [0.0] * len(_DOWN)
 
     @property
     def log10_e(self) -> float:
         """Evidence for a change either way."""
-        return log10(max((self.up + self.down) / (1 if self.downward_only else 2), 1e-300))
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether an expectation has been learnt."""
-        return self.learnt >= _LEARNING_INTERVALS
+        sides = [self.down] if self.downward_only else [self.up, self.down]
+        return log10(max(sum(map(sum, sides)) / sum(map(len, sides)), 1e-300))
 
     def expected_per_hour(self) -> float | None:
         """The trailing mean, None while it is not known."""
-        return self.mean * 3_600_000 / self.interval_ms if self.is_ready else None
+        return self.mean * _HOUR_MS / self.interval_ms if self.is_ready else None
 
     def observed_per_hour(self) -> float | None:
         """The last full interval, None while there is nothing to compare it with."""
-        return self.observed * 3_600_000 / self.interval_ms if self.is_ready else None
+        return self.observed * _HOUR_MS / self.interval_ms if self.is_ready else None
 
     def accept(self) -> None:
         """Take the present rate for health: learn it anew."""
-        self.learnt, self.mean, self.square, self.up, self.down = 0, 0.0, 0.0, 0.0, 0.0
-        self.is_alarmed = False
+        fresh = RateGuard(self.downward_only, self.interval_ms, self.boundary_ms, self.here)
+        for name in self.__slots__:
+            setattr(self, name, getattr(fresh, name))
 
     def snapshot(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return {name: list(value) if isinstance(value, list) else value for name, value in state.items()}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "RateGuard":
-        return cls(**state)
+        fields: dict[str, Any] = {k: list(value) if isinstance(value, list) else value for k, value in state.items()}
+        return cls(**fields)
