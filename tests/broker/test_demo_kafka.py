@@ -1,5 +1,8 @@
 """The demo through a real Kafka says what it says in memory. Faster than for people, which must change nothing."""
 
+import subprocess
+import sys
+
 import pytest
 from rich.console import Console
 
@@ -13,3 +16,16 @@ def test_the_demo_names_all_faults_through_a_real_kafka(kafka: str, capsys: pyte
     printed = capsys.readouterr().out
     assert f"Kafka at {kafka} (topics whydrift-demo-" in printed
     assert "did not keep up" not in printed
+
+
+def test_a_broker_that_is_not_there_is_one_line_and_code_1(closed_port: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "whydrift", "demo", "--bootstrap", f"127.0.0.1:{closed_port}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"127.0.0.1:{closed_port}" in done.stderr
+    assert "Traceback" not in done.stderr
