@@ -127,7 +127,6 @@ def _drawn(picture: Picture, width: int) -> RenderableType:
         f"{picture.events:,} events",
         Text(f"{picture.events_per_s:,.0f} events/s", style="bold"),
         f"{picture.labels_joined:,} labels joined",
-        picture.metrics_url,
     )
     broken = " and ".join(picture.broken) or "nothing"
     parts: list[RenderableType] = [
@@ -135,6 +134,7 @@ def _drawn(picture: Picture, width: int) -> RenderableType:
         _bar(picture.day_fraction),
         Text(f"broken now: {broken}", style="magenta"),
         _incidents(picture.open_incidents),
+        Text(f"metrics: {picture.metrics_url}", style="dim"),
     ]
     return Panel(Group(*parts), title="whydrift demo", title_align="left", box=box.ROUNDED, width=width)
 
