@@ -225,6 +225,9 @@ def _encode_value(column: Column, value: Any) -> tuple[float, Presence]:
 
 def _encode_embedding(column: Column, vector: Sequence[float | None]) -> tuple[float, Presence]:
     if not column.dimension:
+        # An empty one tells no length, and is none of any length.
+        if not vector:
+            return np.nan, Presence.FOREIGN
         column.dimension = len(vector)
     if len(vector) != column.dimension:
         return np.nan, Presence.FOREIGN

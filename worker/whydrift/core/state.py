@@ -33,7 +33,7 @@ def unpack(kind: str, data: bytes) -> Plain:
     """The body that `pack` was given; raises StateError where the bytes are not such a section."""
     try:
         record = _DECODER.decode(data)
-    except (msgspec.DecodeError, ValueError, TypeError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
         raise StateError(f"the {kind} state cannot be decoded ({error}); remove it to learn anew") from error
     if not isinstance(record, dict) or record.get("magic") != _MAGIC:
         raise StateError(f"these bytes are not a whydrift {kind} state")
@@ -61,6 +61,8 @@ def _decode_array(code: int, data: memoryview) -> Any:
     name, shape, raw = msgspec.msgpack.decode(data, type=tuple[str, list[int], bytes])
     if name not in _DTYPES:
         raise ValueError(f"array of {name}")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"array of shape {shape}")
     return np.frombuffer(raw, dtype=name).reshape(shape).copy()
 
 
