@@ -8,6 +8,7 @@ Source: Bifet and Gavaldà 2007, as implemented by river; its state leaves and e
 """
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any, Final
 
 from river import drift
@@ -17,6 +18,14 @@ ADWIN: Final[Any] = drift.ADWIN
 
 DELTA = 1e-6
 """Chance of a false cut at one look. Far below river's default of .002: a cut here can page somebody."""
+
+
+_WATCH = 2_000
+"""Values after a cut during which the mean may leave its place. At the cut the window still holds old values, and river then
+begins with an empty one: what the new mean is shows only later."""
+_LEAST_WIDTH = 30
+_ERRORS = 3.0
+"""Standard errors of so young a mean by which it must be beyond the margin."""
 
 
 class MeanGuard:
@@ -29,15 +38,26 @@ class MeanGuard:
         self.center, self.margin, self.upward = center, margin, upward
         self._adwin = ADWIN(delta=DELTA)
         self.is_alarmed = False
+        self._watch = 0
 
     def update(self, value: float) -> None:
         """Take a value in [0, 1]; ValueError otherwise."""
         if not 0.0 <= value <= 1.0:
             raise ValueError(f"the guarded series must lie in [0, 1], not {value!r}")
         self._adwin.update(value)
-        if self._adwin.drift_detected or self.is_alarmed:
-            distance = self._adwin.estimation - self.center
-            self.is_alarmed = (distance if self.upward else abs(distance)) > self.margin
+        self._watch = _WATCH if self._adwin.drift_detected else max(self._watch - 1, 0)
+        if self._watch or self.is_alarmed:
+            self._judge()
+
+    def _judge(self) -> None:
+        distance = self._adwin.estimation - self.center
+        beyond = (distance if self.upward else abs(distance)) - self.margin
+        # river's variance is the sum of squared distances from the mean.
+        error = _ERRORS * sqrt(max(self._adwin.variance, 0.0)) / max(self.width, 1)
+        if self.is_alarmed:
+            self.is_alarmed = beyond > 0 or self.width < _LEAST_WIDTH
+        else:
+            self.is_alarmed = self.width >= _LEAST_WIDTH and beyond > error
 
     @property
     def width(self) -> int:
@@ -51,12 +71,13 @@ class MeanGuard:
             "margin": self.margin,
             "upward": self.upward,
             "is_alarmed": self.is_alarmed,
+            "watch": self._watch,
             "helper": helper,
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "MeanGuard":
         guard = cls(state["center"], state["margin"], state["upward"])
-        guard.is_alarmed = state["is_alarmed"]
+        guard.is_alarmed, guard._watch = state["is_alarmed"], state["watch"]
         guard._adwin._helper.__setstate__(state["helper"])
         return guard

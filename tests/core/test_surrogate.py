@@ -1,0 +1,93 @@
+"""The surrogate's residual moves when the model breaks, and stays when the world moves."""
+
+import numpy as np
+import pytest
+
+from whydrift.core.columns import Column, Floats, Kind
+from whydrift.core.reference import BINS, NO_BIN, Binning, learn_column
+from whydrift.core.state import pack, unpack
+from whydrift.core.surrogate import Surrogate, fit_surrogate
+
+ROWS = 1_000
+RNG = np.random.default_rng(9)
+
+
+def model(x: Floats) -> Floats:
+    """What is watched: bent in one input, a step in the other; a third one plays no part."""
+    return np.tanh(x[:, 0]) + 0.8 * (x[:, 1] > 0)
+
+
+def inputs(rows: int, shift: float = 0.0) -> Floats:
+    return RNG.normal([shift, shift, 0.0], 1.0, (rows, 3))
+
+
+HEALTH = inputs(2 * ROWS)
+BINNING = Binning(
+    [Column(f"x{i}", Kind.NUMERIC) for i in range(3)],
+    [learn_column(Column(f"x{i}", Kind.NUMERIC), HEALTH[:, i], np.zeros(2 * ROWS, np.int8)) for i in range(3)],
+)
+SURROGATE = fit_surrogate(BINNING.bins(HEALTH[:ROWS]), model(HEALTH[:ROWS]))
+
+
+def residual(x: Floats, prediction: Floats) -> Floats:
+    return prediction - SURROGATE.expect(BINNING.bins(x))
+
+
+SPREAD = float(residual(HEALTH[ROWS:], model(HEALTH[ROWS:])).std())
+
+
+def test_what_the_inputs_tell_is_taken_out_of_the_prediction() -> None:
+    healthy = residual(HEALTH[ROWS:], model(HEALTH[ROWS:]))
+    assert healthy.std() < 0.25 * model(HEALTH[ROWS:]).std()
+    assert abs(healthy.mean()) < 0.1 * SPREAD
+
+
+@pytest.mark.parametrize("shift", [0.5, -1.0])
+def test_the_residual_stays_when_only_the_inputs_move(shift: float) -> None:
+    x = inputs(ROWS, shift)
+    moved = abs(model(x).mean() - model(HEALTH).mean())
+    assert abs(residual(x, model(x)).mean()) < 0.25 * moved
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_the_residual_moves_when_the_model_breaks_whether_or_not_inputs_move(shift: float) -> None:
+    x = inputs(ROWS, shift)
+    assert residual(x, model(x) + 0.3).mean() == pytest.approx(0.3, abs=0.1)
+    assert residual(x, -model(x)).std() > 3 * SPREAD
+
+
+def test_missing_inputs_are_an_input_like_any_other() -> None:
+    x = HEALTH[:ROWS].copy()
+    gone = RNG.random(ROWS) < 0.2
+    x[gone, 0] = np.nan
+    answer = np.where(gone, 5.0, model(x))
+    fitted = fit_surrogate(BINNING.bins(x), answer)
+    expected = fitted.expect(BINNING.bins(x))
+    assert abs(expected[gone].mean() - 5.0) < 0.2
+
+
+def test_rows_without_a_prediction_are_left_out() -> None:
+    bins, target = BINNING.bins(HEALTH[:ROWS]), model(HEALTH[:ROWS])
+    hidden = target.copy()
+    hidden[::3] = np.nan
+    assert np.isfinite(fit_surrogate(bins, hidden).table).all()
+    without = fit_surrogate(np.delete(bins, np.s_[::3], axis=0), np.delete(target, np.s_[::3]))
+    assert fit_surrogate(bins, hidden).expect(bins) == pytest.approx(without.expect(bins))
+
+
+def test_without_rows_or_inputs_it_expects_what_little_is_known() -> None:
+    bins = np.zeros((3, 2), np.intp)
+    assert fit_surrogate(bins, np.full(3, np.nan)).expect(bins).tolist() == [0, 0, 0]
+    none = np.zeros((4, 0), np.intp)
+    assert fit_surrogate(none, np.array([1.0, 2.0, 3.0, 6.0])).expect(none).tolist() == [3, 3, 3, 3]
+
+
+def test_a_bin_never_fitted_on_says_nothing() -> None:
+    fitted = fit_surrogate(np.zeros((50, 1), np.intp), np.full(50, 2.0))
+    assert fitted.expect(np.array([[BINS - 1], [NO_BIN]])).tolist() == [2.0, 2.0]
+
+
+def test_a_surrogate_through_bytes_expects_the_same() -> None:
+    again = Surrogate.restore(unpack("surrogate", pack("surrogate", SURROGATE.snapshot())))
+    bins = BINNING.bins(HEALTH)
+    assert again.expect(bins).tolist() == SURROGATE.expect(bins).tolist()
