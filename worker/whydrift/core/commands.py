@@ -86,7 +86,7 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         if name in signals:
             guard.accept()
     if "parameters" in signals:
-        model.parameters_onset = None
+        model.accept_parameters()
 
 
 def _since(onsets: Mapping[str, Onset], signals: set[str]) -> int | None:

@@ -96,6 +96,11 @@ class Incidents:
 
     # -- the life of incidents --------------------------------------------------------------------------------------
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is something to look after even without any alarm."""
+        return bool(self.open or self.snoozes)
+
     def review(
         self, alarms: Sequence[str], rows_since: Callable[[Sequence[str]], int], now: Moment, judge: Judge
     ) -> list[Diagnosis]:
@@ -229,8 +234,9 @@ class Incidents:
     def publish(self, now: Moment) -> list[Diagnosis]:
         """What is new since it was last said, as far as it may be said now."""
         said = []
+        self.snoozes = {key: until_ms for key, until_ms in self.snoozes.items() if until_ms > now.stream_ms}
         for incident in list(self.open.values()):
-            if self._is_snoozed(incident, now.stream_ms):
+            if self._is_snoozed(incident):
                 continue
             status = self._news(incident, now.stream_ms)
             if status is not None:
@@ -262,18 +268,19 @@ class Incidents:
         """Say nothing of these incidents or signals ("" = of the whole model) until then."""
         self.snoozes |= dict.fromkeys(keys, until_ms)
 
-    def _is_snoozed(self, incident: Incident, stream_ms: int) -> bool:
-        self.snoozes = {key: until_ms for key, until_ms in self.snoozes.items() if until_ms > stream_ms}
+    def _is_snoozed(self, incident: Incident) -> bool:
         if not self.snoozes:
             return False
         by_signal = bool(incident.signals) and all(plain(name) in self.snoozes for name in incident.signals)
         return "" in self.snoozes or incident.incident_id in self.snoozes or by_signal
 
     def due_ms(self) -> int | None:
-        """Stream time at which something may have to be said though nothing happens."""
+        """Stream time at which something may have to be said though nothing happens; never before the last `publish`."""
         times = list(self.snoozes.values())
         times += [
-            i.said_ms + self.settings.update_interval_ms for i in self.open.values() if i.said not in (None, i.meaning)
+            i.said_ms + self.settings.update_interval_ms
+            for i in self.open.values()
+            if i.said not in (None, i.meaning) and not self._is_snoozed(i)
         ]
         return min(times, default=None)
 

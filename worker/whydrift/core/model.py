@@ -35,6 +35,7 @@ _LEAST_LOG10_THRESHOLD = 4.0
 _GUARD_SIGNALS = 5
 """Signals without bets of their own: arrivals, label arrivals, parameters, two guards."""
 _LEAST_SIGNALS = 64
+_DELAY_ROWS = 200
 _RETUNE_CHUNKS = 4_096
 
 
@@ -62,6 +63,8 @@ class ModelWatch:
         self.incidents = Incidents(settings, model_id)
         self.descriptions: dict[str, ModelDescription] = {}
         """The latest of each version."""
+        self.accepted: dict[str, ModelDescription] = {}
+        """What each version is meant to be: as it was announced, or as somebody accepted it."""
         self.changes: list[ModelChange] = []
         self.parameters_onset: tuple[int, int] | None = None
         """Time and offset of the model event that changed a model under its version."""
@@ -138,15 +141,18 @@ class ModelWatch:
             self._announce(description, event.timestamp_ms)
         elif _identity(before) != _identity(description):
             self._add_change(ModelChange(before, description, event.timestamp_ms, is_announced=False))
-            self.parameters_onset = self.parameters_onset or (event.timestamp_ms, offset)
+            is_restored = _identity(self.accepted[version]) == _identity(description)
+            self.parameters_onset = None if is_restored else self.parameters_onset or (event.timestamp_ms, offset)
         self.descriptions[version] = description
         while len(self.descriptions) > 2 * MAX_VERSIONS:
-            del self.descriptions[next(iter(self.descriptions))]
+            oldest = next(iter(self.descriptions))
+            del self.descriptions[oldest], self.accepted[oldest]
         return self.review(stream_ms, offset)
 
     def _announce(self, description: ModelDescription, at_ms: int) -> None:
         last = next(reversed(self.descriptions.values()), None)
         self._add_change(ModelChange(last, description, at_ms, is_announced=True))
+        self.accepted[description.model_version] = description
         # What was changed under the old version is over with it.
         self.parameters_onset = None
 
@@ -220,11 +226,23 @@ class ModelWatch:
         if found is None:
             found = self.versions[name] = self._new_version(name)
             if name not in self.descriptions:
-                self._announce(ModelDescription(model_id=self.model_id, model_version=name, timestamp=at_ms), at_ms)
+                self._add_change(self._undescribed(name, at_ms))
             while len(self.versions) > MAX_VERSIONS:
                 oldest = min((v for v in self.versions if v != name), key=lambda v: (self.versions[v].last_ms, v))
                 del self.versions[oldest]
         return found
+
+    def _undescribed(self, name: str, at_ms: int) -> ModelChange:
+        """A version that shows up in predictions only."""
+        last = next(reversed(self.descriptions.values()), None)
+        return ModelChange(
+            last, ModelDescription(model_id=self.model_id, model_version=name, timestamp=at_ms), at_ms, True
+        )
+
+    def accept_parameters(self) -> None:
+        """The models are meant to be what they are now."""
+        self.accepted = dict(self.descriptions)
+        self.parameters_onset = None
 
     def _new_version(self, name: str) -> VersionWatch:
         task: Any = None
@@ -315,7 +333,9 @@ class ModelWatch:
         """Every alarm that lasts, by its name (a version's signals under `scoped` names), with its onset."""
         found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in self.inputs.monitor.alarms.items()}
         if self.labels is not None:
-            found |= {name: Onset(a.onset_ms, None) for name, a in self.labels.alarms.items()}
+            found |= {
+                name: Onset(a.onset_ms, None) for name, a in self.labels.alarms.items() if not self._comes_sooner(name)
+            }
         for version in self.versions.values():
             found |= version_alarms(version)
         for name, guard in (("arrivals", self.arrivals), ("label_arrivals", self.label_arrivals)):
@@ -325,11 +345,21 @@ class ModelWatch:
             found["parameters"] = Onset(*self.parameters_onset)
         return found
 
+    def _comes_sooner(self, signal: str) -> bool:
+        """Whether this is the delay of labels, and it has fallen: those of young predictions come first when traffic surges."""
+        assert self.labels is not None  # it has raised this alarm
+        place = 1
+        reference = self.labels.references[place]
+        if reference is None or self.labels.columns_of((signal,)) != {"label_delay"}:
+            return False
+        delays = self.labels.recent().values[-_DELAY_ROWS:, place]
+        return bool(np.median(delays) <= reference.median)
+
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""
         self._set_due()
         alarms = self.alarms()
-        if not alarms and not self.incidents.open:
+        if not alarms and not self.incidents.is_busy:
             return []
         now = self.moment(stream_ms, offset)
 
@@ -431,6 +461,7 @@ class ModelWatch:
             "label_arrivals": self.label_arrivals.snapshot(),
             "incidents": self.incidents.snapshot(),
             "descriptions": [encode(description) for description in self.descriptions.values()],
+            "accepted": [encode(description) for description in self.accepted.values()],
             "changes": [_change_state(change) for change in self.changes],
             "parameters_onset": None if self.parameters_onset is None else list(self.parameters_onset),
             "is_profiled": self.is_profiled,
@@ -469,8 +500,8 @@ class ModelWatch:
         model.arrivals = RateGuard.restore(state["arrivals"])
         model.label_arrivals = RateGuard.restore(state["label_arrivals"])
         model.incidents = Incidents.restore(settings, model_id, state["incidents"])
-        known = [ModelDescription.model_validate_json(description) for description in state["descriptions"]]
-        model.descriptions = {description.model_version: description for description in known}
+        model.descriptions = _descriptions_of(state["descriptions"])
+        model.accepted = _descriptions_of(state["accepted"])
         model.changes = [_change_of(change) for change in state["changes"]]
         onset = state["parameters_onset"]
         model.parameters_onset = None if onset is None else (onset[0], onset[1])
@@ -544,6 +575,11 @@ def _joined_state(row: _JoinedRow) -> list[Any]:
 def _joined_of(state: Sequence[Any]) -> _JoinedRow:
     answer, *times, loss, offset = state
     return _JoinedRow(Joined(Answer(*answer), *times), loss, offset)
+
+
+def _descriptions_of(state: Sequence[bytes]) -> dict[str, ModelDescription]:
+    known = [ModelDescription.model_validate_json(description) for description in state]
+    return {description.model_version: description for description in known}
 
 
 def _change_state(change: ModelChange) -> list[Any]:

@@ -145,6 +145,8 @@ class Pipeline:
             model = self._models[model_id]
             self._touched.add(model_id)
             outputs += _emits(offset, model.advance(now_ms, offset))
+            # Whatever a model says: one that is due again at once would hold up everybody for ever.
+            model.due_ms = max(model.due_ms, now_ms + 1)
             self._schedule(model_id, model)
 
     # -- pictures and state -----------------------------------------------------------------------------------------
