@@ -12,6 +12,9 @@ import pytest
 
 from whydrift.shell.local_kafka import KAFKA_VERSION, SINGLE_NODE_PROPERTIES, LocalKafka, free_ports, missing_packages
 
+# Before anything imports numpy, and for child processes too: on small matrices BLAS threads only spin, and wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kafka", default="packages", help="packages (default), docker, or HOST:PORT of a running Kafka")

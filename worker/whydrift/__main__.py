@@ -4,6 +4,7 @@ Belongs here: commands, options and their help. Not here: what they do (`app`). 
 runs, so that help is there at once; importing this module does nothing.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ EventsArgument = Annotated[
 
 def main() -> None:
     """The console script."""
+    # Before numpy is imported: matrices are small here, so a second BLAS thread only spins, on a core somebody else needs.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Panels and colours are for people; a pipe gets plain text.
     app.rich_markup_mode = "rich" if sys.stdout.isatty() and sys.stderr.isatty() else None
     app()
