@@ -61,8 +61,8 @@ def _targets(model: ModelWatch, command: Command) -> set[str]:
 
 def _all_signals(model: ModelWatch) -> set[str]:
     found = {*model.inputs.monitor.levels(), *FLAGS, *_RATES, "parameters"}
-    if model.labels is not None:
-        found |= model.labels.levels().keys()
+    for monitor in (model.labels, model.delays):
+        found |= set() if monitor is None else monitor.levels().keys()
     for version in model.versions.values():
         found |= {*version_signals(version), *(plain(name) for name in version_alarms(version))}
     return found
@@ -76,8 +76,9 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         model.inputs.accept_schema(since)
     inputs.forget_flags(name for name in FLAGS if name in signals)
     inputs.relearn(inputs.columns_of(signals), since)
-    if model.labels is not None:
-        model.labels.relearn(model.labels.columns_of(signals), since)
+    for monitor in (model.labels, model.delays):
+        if monitor is not None:
+            monitor.relearn(monitor.columns_of(signals), since)
     for version in model.versions.values():
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
         columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)

@@ -228,8 +228,8 @@ class _Bench:
             return True
         onsets = self._case.onset_dates
         lag_rows = (onsets[follower] - min(onsets[name] for name in cause.own)) * per_hour / _HOUR_MS
-        # Labels come when they come: only answers must follow at once.
-        return lag_rows >= -_LEAD_ROWS and (lag_rows <= _LAG_ROWS or follower not in self._answers)
+        # Labels come when they come, in any order: only answers must follow at once.
+        return -_LEAD_ROWS <= lag_rows <= _LAG_ROWS if follower in self._answers else lag_rows >= -_LAG_ROWS
 
     def kept_by_others(self, lead: _Suspect, left: frozenset[str]) -> frozenset[str]:
         """Signals that may follow from the leading suspect, but are the own ones of a sure one that does not follow from it."""
@@ -283,6 +283,9 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
     own = frozenset(s.signal for s in signals if s.aspect in marks or s.signal in marks)
     if not own and FAMILY_OF[proposal.fault] in _INPUT_FAMILIES:
         own = frozenset(s.signal for s in signals if not _is_consequence(s, proposal))
+    if not own and FAMILY_OF[proposal.fault] in _MODEL_FAMILIES:
+        # A model that answers otherwise errs otherwise, when labels come.
+        own = frozenset(s.signal for s in signals if s.column not in ("loss", "actual"))
     own = own or names
     return _Suspect(rung, proposal, own, names - own)
 

@@ -95,6 +95,16 @@ class EvidenceProcess:
             result: Floats = np.log10(self.values())
         return result
 
+    def batch_log10(self, signal: int, counts: Floats) -> float:
+        """Evidence of one batch of rows by itself on one signal: counts (bins,)."""
+        place = signal
+        for log_f in self._log_f:
+            if place < len(log_f):
+                weights = self._weights[self._bets_of(signal)]
+                return mixture_log10(Bets(log_f[place], weights), counts)
+            place -= len(log_f)
+        raise IndexError(signal)
+
     def recent_log10(self, signal: int) -> float:
         """Evidence of one signal since `forget_recent`, or since the beginning."""
         bets = self._bets_of(signal)

@@ -1,21 +1,23 @@
 """Incidents of one model: many alarms, one incident; opened, updated, resolved.
 
-    alarm ──► settle ──► judged ──► opened ──► judged again, ever more rarely ──► all its alarms recovered ──► resolved
+    alarm ──► settle ──► judged ──► opened ──► judged again, ever more rarely ──► its own alarms recovered ──► resolved
                            │                     │ (ranking or severity changed: updated)
                            └── a finding that shares its own signals with an open incident belongs to that one
 
 An alarm is judged once enough rows follow its onset, so that the first word is the right one. A signal belongs to one incident at
-most: the one whose finding accounts for it. Snoozed incidents live on unpublished; what is still true when the snooze ends is
-said then.
+most: the one whose finding accounts for it. An incident is over when the alarms that identify it are; those that follow from it
+(labels of that time still come, and are bad) are its aftermath, and no news. It is judged again only while what identifies it
+lasts, or healthy rows would spoil the judgement. Snoozed incidents live on unpublished; what is still true when the snooze ends
+is said then.
 
 Belongs here: their life. Not here: what broke (`diagnose`), when a signal's alarm ends (`monitor`), what commands do to
 references (`commands`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from whydrift.core.diagnose import Finding, summary
 from whydrift.core.settings import MINUTE_MS, Settings
@@ -25,6 +27,12 @@ SETTLE_ROWS = 60
 """Rows since the onset that are enough to judge by …"""
 SETTLE_CHUNKS = 2
 """… or so many chunks since the alarm, where rows come slowly."""
+AFTERMATH_MS = 60 * MINUTE_MS
+"""What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
+lasted, and as labels take, after its end."""
+FOLLOWERS = frozenset(("prediction", "decision", "residual", "loss", "actual"))
+"""Columns whose alarms can follow from another fault."""
+_MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
 _SEVERITIES = list(Severity)
@@ -42,17 +50,22 @@ class Moment:
     chunks: int
     rows: int
     versions: tuple[str, ...]
+    label_delay_ms: int
+    """The longest that a label has taken so far."""
 
 
 @dataclass(slots=True)
 class Incident:
-    """One thing that broke. `signals`: its alarms that still last. `diagnosis`: what is, or would be, published last.
+    """One thing that broke. `signals`: its alarms that still last, of which `own` identify it; the others follow from it.
+
+    diagnosis: what is, or would be, published last.
 
     said: (ranking, severity) as published, None before the first time; `said_ms` when.
     """
 
     incident_id: str
     signals: set[str]
+    own: set[str]
     diagnosis: Diagnosis
     opened_rows: int
     next_review_rows: int
@@ -76,8 +89,29 @@ class Incident:
         return ranking, self.diagnosis.severity.value
 
 
-Judge = Callable[[Sequence[str]], Sequence[Finding]]
-"""Findings for these alarms, with the names that alarms have here."""
+class Scene(Protocol):
+    """What incidents ask about alarms, by the names that alarms have here."""
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        """Rows since the onset of the first of them."""
+        ...
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        """Whether the change that raised any of them is in the latest rows, too."""
+        ...
+
+    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+        """What these alarms come from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An incident that is over: what follows from it, and began within its time, is no news until `until_ms`."""
+
+    onset_ms: int
+    ended_ms: int
+    until_ms: int
 
 
 @dataclass(slots=True)
@@ -91,6 +125,7 @@ class Incidents:
     number: int = 0
     waiting_since_chunk: int | None = None
     """Since when an alarm waits to be judged."""
+    ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
 
@@ -101,63 +136,76 @@ class Incidents:
         """Whether there is something to look after even without any alarm."""
         return bool(self.open or self.snoozes)
 
-    def review(
-        self, alarms: Sequence[str], rows_since: Callable[[Sequence[str]], int], now: Moment, judge: Judge
-    ) -> list[Diagnosis]:
-        """After a chunk: `alarms` last now; `rows_since` counts rows since the onset of some. Returns what is to be published."""
-        lasting = set(alarms)
+    def review(self, alarms: Mapping[str, int], now: Moment, scene: Scene) -> list[Diagnosis]:
+        """After a chunk: `alarms` that last now, with their onsets. Returns what is to be published."""
+        self.ended = [one for one in self.ended if one.until_ms > now.stream_ms]
         for incident in self.open.values():
-            incident.signals &= lasting
-            if not incident.signals and not incident.is_over:
-                self._close(incident, now, "")
-        self._judge_new(self._unassigned(alarms), rows_since, now, judge)
-        self._judge_again(now, judge)
+            incident.signals &= alarms.keys()
+            if not incident.signals & incident.own and not incident.is_over:
+                self._end(incident, now)
+        self._judge_new(self._unassigned(alarms), now, scene)
+        self._judge_again(now, scene)
         return self.publish(now)
 
-    def _unassigned(self, alarms: Sequence[str]) -> list[str]:
-        taken = {name for incident in self.open.values() for name in incident.signals}
-        return [name for name in alarms if name not in taken]
+    def _end(self, incident: Incident, now: Moment) -> None:
+        self._close(incident, now, "")
+        span_ms = now.stream_ms - incident.onset_ms
+        until_ms = now.stream_ms + span_ms + AFTERMATH_MS + now.label_delay_ms
+        self.ended = [*self.ended, Ended(incident.onset_ms - AFTERMATH_MS, now.stream_ms, until_ms)][-_MAX_ENDED:]
 
-    def _judge_new(
-        self, names: list[str], rows_since: Callable[[Sequence[str]], int], now: Moment, judge: Judge
-    ) -> None:
-        if not names:
+    def _unassigned(self, alarms: Mapping[str, int]) -> dict[str, int]:
+        """Alarms that belong to no incident, neither open nor over."""
+        taken = {name for incident in self.open.values() for name in incident.signals if not incident.is_over}
+        return {
+            name: onset_ms
+            for name, onset_ms in alarms.items()
+            if name not in taken and not self._is_aftermath(name, onset_ms)
+        }
+
+    def _is_aftermath(self, name: str, onset_ms: int) -> bool:
+        follows = plain(name).partition(".")[0] in FOLLOWERS
+        return follows and any(one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
+
+    def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
+        if not alarms:
             self.waiting_since_chunk = None
             return
         if self.waiting_since_chunk is None:
             self.waiting_since_chunk = now.chunks
-        if now.chunks - self.waiting_since_chunk < SETTLE_CHUNKS and rows_since(names) < SETTLE_ROWS:
+        if now.chunks - self.waiting_since_chunk < SETTLE_CHUNKS and scene.rows_since(list(alarms)) < SETTLE_ROWS:
             return
         self.waiting_since_chunk = None
         # Alarms of several model versions are judged one version at a time.
-        while names:
-            before = len(names)
-            self._apply(judge(names), now)
-            names = self._unassigned(names)
-            if len(names) == before:
+        while alarms:
+            before = len(alarms)
+            self._apply(scene.judge(list(alarms)), alarms, now)
+            alarms = self._unassigned(alarms)
+            if len(alarms) == before:
                 return
 
-    def _judge_again(self, now: Moment, judge: Judge) -> None:
+    def _judge_again(self, now: Moment, scene: Scene) -> None:
         for incident in list(self.open.values()):
             if incident.is_over or now.rows < incident.next_review_rows:
                 continue
             age = now.rows - incident.opened_rows
-            incident.next_review_rows = now.rows + max(age, SETTLE_ROWS) if age < _LAST_REVIEW_ROWS else now.rows + age
-            self._apply(judge(sorted(incident.signals)), now)
+            incident.next_review_rows = now.rows + max(age, SETTLE_ROWS)
+            own = sorted(incident.own & incident.signals)
+            if age < _LAST_REVIEW_ROWS and scene.lasts(own):
+                self._apply(scene.judge(own), {}, now)
 
-    def _apply(self, findings: Sequence[Finding], now: Moment) -> None:
-        """Give each finding to the incident it is about, or open one for it."""
+    def _apply(self, findings: Sequence[Finding], new: Mapping[str, int], now: Moment) -> None:
+        """Give each finding to the incident it is about, or open one for it where it is about new alarms."""
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
-            if incident is None and not self._unassigned(sorted(finding.signals)):
+            if incident is None and not finding.signals & new.keys():
                 continue  # its alarms belong to incidents that say something else, and more strongly
             if incident is None:
                 incident = self._open(finding, now)
             else:
                 self._renew(incident, finding, now)
             spoken_for.add(incident.incident_id)
-            self._assign(incident, finding.signals, now)
+            self._assign(incident, finding, now)
 
     def _match(self, finding: Finding, spoken_for: set[str]) -> Incident | None:
         """The open incident with which a finding shares most of its own signals, or all of whose alarms it explains."""
@@ -172,12 +220,13 @@ class Incidents:
                 best = shared, incident
         return None if best is None else best[1]
 
-    def _assign(self, incident: Incident, signals: Iterable[str], now: Moment) -> None:
-        incident.signals |= set(signals)
+    def _assign(self, incident: Incident, finding: Finding, now: Moment) -> None:
+        incident.signals |= finding.signals
+        incident.own = set(finding.own_signals)
         for other in self.open.values():
             if other is not incident and not other.is_over and other.signals & incident.signals:
                 other.signals -= incident.signals
-                if not other.signals:
+                if not other.signals & other.own:
                     self._close(other, now, f"part of incident {incident.incident_id}: {incident.diagnosis.summary}")
 
     def _open(self, finding: Finding, now: Moment) -> Incident:
@@ -197,12 +246,13 @@ class Incidents:
             **_content(finding, finding.onset_ms),
         )
         incident = Incident(
-            incident_id,
-            set(),
-            diagnosis,
-            now.rows,
-            now.rows + SETTLE_ROWS,
-            finding.onset_ms,
+            incident_id=incident_id,
+            signals=set(),
+            own=set(),
+            diagnosis=diagnosis,
+            opened_rows=now.rows,
+            next_review_rows=now.rows + SETTLE_ROWS,
+            onset_ms=finding.onset_ms,
         )
         self.open[incident_id] = incident
         return incident
@@ -225,7 +275,7 @@ class Incidents:
         """These alarms are settled by a person's word; incidents left without any are over."""
         for incident in self.open.values():
             incident.signals -= set(names)
-            if not incident.signals and not incident.is_over:
+            if not incident.signals & incident.own and not incident.is_over:
                 self._close(incident, now, because)
         return self.publish(now)
 
@@ -292,6 +342,7 @@ class Incidents:
             "opened": self.opened,
             "number": self.number,
             "waiting_since_chunk": self.waiting_since_chunk,
+            "ended": [[one.onset_ms, one.ended_ms, one.until_ms] for one in self.ended],
             "snoozes": self.snoozes,
         }
 
@@ -305,6 +356,7 @@ class Incidents:
             dict(state["opened"]),
             state["number"],
             state["waiting_since_chunk"],
+            [Ended(*one) for one in state["ended"]],
             dict(state["snoozes"]),
         )
 
@@ -344,6 +396,7 @@ def _incident_state(incident: Incident) -> dict[str, Any]:
     return {
         "diagnosis": encode(incident.diagnosis),
         "signals": sorted(incident.signals),
+        "own": sorted(incident.own),
         "rows": [incident.opened_rows, incident.next_review_rows],
         "onset_ms": incident.onset_ms,
         "said": None if incident.said is None else [list(incident.said[0]), incident.said[1]],
@@ -359,6 +412,7 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
     return Incident(
         incident_id=diagnosis.incident_id,
         signals=set(state["signals"]),
+        own=set(state["own"]),
         diagnosis=diagnosis,
         opened_rows=opened_rows,
         next_review_rows=next_review_rows,

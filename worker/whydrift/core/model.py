@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from whydrift.core.case import ModelChange, SignalEvidence
-from whydrift.core.columns import Column, Kind, Rows, encode_column
+from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, encode_column
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
-from whydrift.core.incidents import Incidents, Moment, scoped
+from whydrift.core.incidents import Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.monitor import Monitor, MonitorProfile
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.settings import DAY_MS, Settings
-from whydrift.core.version import VersionWatch, answer_of
+from whydrift.core.version import DERIVED_ASPECTS, VersionWatch, answer_of, middle_ms
 from whydrift_schemas import Diagnosis, ModelDescription, encode
 
 MAX_VERSIONS = 4
@@ -36,6 +36,10 @@ _GUARD_SIGNALS = 5
 """Signals without bets of their own: arrivals, label arrivals, parameters, two guards."""
 _LEAST_SIGNALS = 64
 _DELAY_ROWS = 200
+_LATER, _LATE_SHARE = 1.5, 0.02
+"""Growth of the median delay, or share beyond the slowest hundredth of health, from which late labels are news."""
+_DELAYS_SEEN = 2
+"""Delays are known when the stream is this many times as old as the longest label took."""
 _RETUNE_CHUNKS = 4_096
 
 
@@ -44,6 +48,11 @@ class _JoinedRow:
     joined: Joined
     loss: float | None
     offset: int
+
+    @property
+    def delay_ms(self) -> int:
+        """From the prediction to its label; labels that claim to be older took no time."""
+        return max(self.joined.label_ms - self.joined.prediction_ms, 0)
 
 
 class ModelWatch:
@@ -55,7 +64,9 @@ class ModelWatch:
         self.model_id = model_id
         self.inputs = InputWatch(settings, profile)
         self.labels: Monitor | None = None
-        """Columns `actual` and `label_delay`, from the first joined label on."""
+        """Column `actual`, from the first joined label on."""
+        self.delays = Monitor(settings, [Column("label_delay", Kind.NUMERIC)], aspects=DERIVED_ASPECTS)
+        self.longest_delay_ms = 0
         self.versions: dict[str, VersionWatch] = {}
         self.join = LabelJoin(settings.join_capacity, settings.label_ttl_ms)
         self.arrivals = RateGuard(downward_only=False)
@@ -92,6 +103,7 @@ class ModelWatch:
         if profile.labels.columns:
             self.labels = Monitor(self.settings, [])
             self.labels.install(profile.labels)
+        self.delays.install(profile.delays)
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -125,7 +137,7 @@ class ModelWatch:
         self._add_joined(found, offset, stream_ms)
         if len(self._joined) < self.settings.chunk_events:
             return []
-        self._close_joined()
+        self._close_joined(stream_ms)
         return self.review(stream_ms, offset)
 
     def add_description(self, event: ModelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
@@ -181,7 +193,7 @@ class ModelWatch:
         if self._events and stream_ms >= self._chunk_ms + self.settings.chunk_span_ms:
             self._close_chunk(stream_ms)
         if self._joined and stream_ms >= self._joined_ms + self.settings.chunk_span_ms:
-            self._close_joined()
+            self._close_joined(stream_ms)
         threshold = self._log10_threshold()
         self.arrivals.advance(stream_ms, threshold)
         self.label_arrivals.advance(stream_ms, threshold)
@@ -193,7 +205,7 @@ class ModelWatch:
         if self._events:
             self._close_chunk(stream_ms)
         if self._joined:
-            self._close_joined()
+            self._close_joined(stream_ms)
         return self.review(stream_ms, offset)
 
     # -- chunks -----------------------------------------------------------------------------------------------------
@@ -268,13 +280,17 @@ class ModelWatch:
     def _is_in_open_chunk(self, version: str) -> bool:
         return any(event.model_version == version for event in self._events)
 
-    def _close_joined(self) -> None:
+    def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined = self._joined, []
         if self.labels is None:
-            self.labels = Monitor(
-                self.settings, [Column("actual", self._actual_kind()), Column("label_delay", Kind.NUMERIC)]
-            )
-        self.labels.update(self._label_rows(rows, self.labels))
+            self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())])
+        actuals = self._actual_rows(rows, self.labels)
+        self.labels.update(actuals, at_ms=middle_ms(actuals))
+        delays = _delay_rows(rows)
+        self.longest_delay_ms = max(self.longest_delay_ms, *(row.delay_ms for row in rows))
+        # A young stream has seen the quick labels only: neither learn from their delays nor judge by them.
+        if stream_ms - (self.first_ms or 0) >= _DELAYS_SEEN * self.longest_delay_ms:
+            self.delays.update(delays, at_ms=middle_ms(delays))
         for name in dict.fromkeys(row.joined.answer.model_version for row in rows):
             version = self.versions.get(name)
             lost = [row for row in rows if row.joined.answer.model_version == name and row.loss is not None]
@@ -288,24 +304,16 @@ class ModelWatch:
             else Kind.CATEGORICAL
         )
 
-    def _label_rows(self, rows: Sequence[_JoinedRow], monitor: Monitor) -> Rows:
+    def _actual_rows(self, rows: Sequence[_JoinedRow], monitor: Monitor) -> Rows:
         actual = monitor.columns[0]
-        raw = [_actual_of(row.joined.actual, actual.kind) for row in rows]
-        values, presence = encode_column(actual, raw)
-        delays_ms = np.array([row.joined.label_ms - row.joined.prediction_ms for row in rows], float)
-        delay = np.log10(np.maximum(delays_ms, 1.0) / 1_000)
-        return Rows(
-            np.stack([values, delay], axis=1),
-            np.stack([presence, np.zeros(len(rows), np.int8)], axis=1),
-            np.array([row.joined.prediction_ms for row in rows], np.int64),
-            np.array([row.offset for row in rows], np.int64),
-        )
+        values, presence = encode_column(actual, [_actual_of(row.joined.actual, actual.kind) for row in rows])
+        return _joined_rows(rows, values, presence)
 
     # -- the budget ---------------------------------------------------------------------------------------------------
 
     def monitors(self) -> list[Monitor]:
         """Every monitor of this model."""
-        found = [self.inputs.monitor] + ([self.labels] if self.labels is not None else [])
+        found = [self.inputs.monitor, self.delays] + ([self.labels] if self.labels is not None else [])
         return found + [m for version in self.versions.values() for m in (version.outputs, version.losses)]
 
     def _log10_threshold(self) -> float:
@@ -332,10 +340,10 @@ class ModelWatch:
     def alarms(self) -> dict[str, Onset]:
         """Every alarm that lasts, by its name (a version's signals under `scoped` names), with its onset."""
         found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in self.inputs.monitor.alarms.items()}
-        if self.labels is not None:
-            found |= {
-                name: Onset(a.onset_ms, None) for name, a in self.labels.alarms.items() if not self._comes_sooner(name)
-            }
+        labels = [] if self.labels is None else [self.labels]
+        found |= {name: Onset(a.onset_ms, None) for monitor in labels for name, a in monitor.alarms.items()}
+        if self._are_labels_late():
+            found |= {name: Onset(a.onset_ms, None) for name, a in self.delays.alarms.items()}
         for version in self.versions.values():
             found |= version_alarms(version)
         for name, guard in (("arrivals", self.arrivals), ("label_arrivals", self.label_arrivals)):
@@ -345,15 +353,14 @@ class ModelWatch:
             found["parameters"] = Onset(*self.parameters_onset)
         return found
 
-    def _comes_sooner(self, signal: str) -> bool:
-        """Whether this is the delay of labels, and it has fallen: those of young predictions come first when traffic surges."""
-        assert self.labels is not None  # it has raised this alarm
-        place = 1
-        reference = self.labels.references[place]
-        if reference is None or self.labels.columns_of((signal,)) != {"label_delay"}:
+    def _are_labels_late(self) -> bool:
+        """Whether delays have grown by what matters. (Those of young predictions come first when traffic surges.)"""
+        reference = self.delays.references[0]
+        if reference is None or not self.delays.alarms:
             return False
-        delays = self.labels.recent().values[-_DELAY_ROWS:, place]
-        return bool(np.median(delays) <= reference.median)
+        delays = self.delays.recent().values[-_DELAY_ROWS:, 0]
+        is_later = np.median(delays) > reference.median + log10(_LATER)
+        return bool(is_later or (delays > reference.quantile(0.99)).mean() >= _LATE_SHARE)
 
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""
@@ -361,17 +368,9 @@ class ModelWatch:
         alarms = self.alarms()
         if not alarms and not self.incidents.is_busy:
             return []
-        now = self.moment(stream_ms, offset)
-
-        def rows_since(names: Sequence[str]) -> int:
-            onset_ms = min(alarms[name].ms for name in names)
-            recent = self.inputs.monitor.recent()
-            return int((recent.times_ms >= onset_ms).sum())
-
-        def judge(names: Sequence[str]) -> Sequence[Finding]:
-            return self._judge(names, alarms, stream_ms)
-
-        return self.said(self.incidents.review(list(alarms), rows_since, now, judge))
+        scene = _Scene(self, alarms, stream_ms)
+        onsets_ms = {name: onset.ms for name, onset in alarms.items()}
+        return self.said(self.incidents.review(onsets_ms, self.moment(stream_ms, offset), scene))
 
     def said(self, diagnoses: list[Diagnosis]) -> list[Diagnosis]:
         """After something was said outside of a review: when to look again has changed."""
@@ -380,31 +379,14 @@ class ModelWatch:
 
     def moment(self, stream_ms: int, offset: int) -> Moment:
         versions = (self.main_version,) if self.main_version else ()
-        return Moment(stream_ms, self.partition, offset, self.chunks, self.inputs.monitor.rows_seen, versions)
-
-    def _judge(self, names: Sequence[str], alarms: Mapping[str, Onset], stream_ms: int) -> Sequence[Finding]:
-        levels = self.levels()
-        strongest = max(names, key=lambda name: (levels.get(name, 0.0), name))
-        version = next(
-            (v for v in self.versions.values() if any(name.startswith(scoped(v.version, "")) for name in names)), None
-        )
-        version = version or self.versions.get(self.main_version)
-        case = picture(self, version, alarms[strongest], stream_ms)
-        found = diagnose(case)
-        if version is None:
-            return found
-        prefix, own = version.version, set(version_signals(version))
-
-        def named(signals: frozenset[str]) -> frozenset[str]:
-            return frozenset(scoped(prefix, signal) if signal in own else signal for signal in signals)
-
-        return [replace(f, signals=named(f.signals), own_signals=named(f.own_signals)) for f in found]
+        rows = self.inputs.monitor.rows_seen
+        return Moment(stream_ms, self.partition, offset, self.chunks, rows, versions, self.longest_delay_ms)
 
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal that has bets, by its name as in `alarms`."""
         found = self.inputs.monitor.levels()
-        if self.labels is not None:
-            found |= self.labels.levels()
+        for monitor in (self.delays, self.labels):
+            found |= {} if monitor is None else monitor.levels()
         for version in self.versions.values():
             both = version.outputs.levels() | version.losses.levels()
             found |= {scoped(version.version, name): level for name, level in both.items()}
@@ -423,8 +405,9 @@ class ModelWatch:
     def thin_learning(self) -> None:
         """See `Monitor.thin_learning`; for a profile of many events."""
         self.inputs.monitor.thin_learning()
-        if self.labels is not None:
-            self.labels.thin_learning()
+        for monitor in (self.delays, self.labels):
+            if monitor is not None:
+                monitor.thin_learning()
         for version in self.versions.values():
             version.thin_learning()
 
@@ -444,6 +427,7 @@ class ModelWatch:
             inputs=self.inputs.monitor.profile(keep_sample=keep_sample),
             outputs=outputs,
             losses=losses,
+            delays=self.delays.profile(keep_sample=keep_sample),
             labels=nothing if self.labels is None else self.labels.profile(keep_sample=keep_sample),
             surrogate=surrogate,
         )
@@ -455,6 +439,8 @@ class ModelWatch:
         return {
             "inputs": self.inputs.snapshot(),
             "labels": None if self.labels is None else self.labels.snapshot(),
+            "delays": self.delays.snapshot(),
+            "longest_delay_ms": self.longest_delay_ms,
             "versions": [version.snapshot() for version in self.versions.values()],
             "join": self.join.snapshot(),
             "arrivals": self.arrivals.snapshot(),
@@ -483,6 +469,7 @@ class ModelWatch:
         return {
             "inputs": self.inputs.monitor.snapshot_references(),
             "labels": None if self.labels is None else self.labels.snapshot_references(),
+            "delays": self.delays.snapshot_references(),
             "versions": [version.snapshot_references() for version in self.versions.values()],
         }
 
@@ -494,6 +481,8 @@ class ModelWatch:
         model.inputs = InputWatch.restore(settings, state["inputs"], references["inputs"])
         if state["labels"] is not None:
             model.labels = Monitor.restore(settings, (), state["labels"], references["labels"])
+        delays, references_of_delays = state["delays"], references["delays"]
+        model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=DERIVED_ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):
             model.versions[one["version"]] = VersionWatch.restore(settings, model.inputs.monitor, one, refs)
         model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])
@@ -510,13 +499,48 @@ class ModelWatch:
         return model
 
     def _restore_chunks(self, state: Mapping[str, Any]) -> None:
-        for name in ("is_profiled", "main_version", "first_ms", "chunks"):
+        for name in ("is_profiled", "main_version", "first_ms", "chunks", "longest_delay_ms"):
             setattr(self, name, state[name])
         self._retune_at = state["retune_at"]
         self._events = [PredictionEvent(*fields) for fields in state["chunk"]]
         self._offsets, self._repeated = list(state["offsets"]), list(state["repeated"])
         self._chunk_ms, self._joined_ms = state["chunk_ms"], state["joined_ms"]
         self._joined = [_joined_of(row) for row in state["joined"]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A model's alarms at one moment, as `incidents` asks about them."""
+
+    model: ModelWatch
+    alarms: Mapping[str, Onset]
+    stream_ms: int
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        onset_ms = min(self.alarms[name].ms for name in names)
+        return int((self.model.inputs.monitor.recent().times_ms >= onset_ms).sum())
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        monitors = self.model.monitors()
+        bets = {plain(name) for name in names if any(plain(name) in monitor.alarms for monitor in monitors)}
+        # Rates, guards and changed parameters speak for themselves: their alarm is the present.
+        return len(bets) < len(names) or any(monitor.lasts(name) for monitor in monitors for name in sorted(bets))
+
+    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+        """Case and findings, about the version that the alarms are of: that of the first one that is of any."""
+        levels, versions = self.model.levels(), self.model.versions
+        strongest = max(names, key=lambda name: (levels.get(name, 0.0), name))
+        owners = [v for v in versions.values() if any(name.startswith(scoped(v.version, "")) for name in names)]
+        version = owners[0] if owners else versions.get(self.model.main_version)
+        found = diagnose(picture(self.model, version, self.alarms[strongest], self.stream_ms))
+        if version is None:
+            return found
+        prefix, own = version.version, set(version_signals(version))
+
+        def named(signals: frozenset[str]) -> frozenset[str]:
+            return frozenset(scoped(prefix, signal) if signal in own else signal for signal in signals)
+
+        return [replace(f, signals=named(f.signals), own_signals=named(f.own_signals)) for f in found]
 
 
 def version_signals(version: VersionWatch) -> list[str]:
@@ -556,9 +580,20 @@ def _actual_of(actual: Any, kind: Kind) -> Any:
 
 
 def _loss_rows(rows: Sequence[_JoinedRow]) -> Rows:
+    return _joined_rows(rows, np.array([row.loss for row in rows], float), np.zeros(len(rows), np.int8))
+
+
+def _delay_rows(rows: Sequence[_JoinedRow]) -> Rows:
+    """Decimal logarithm of seconds."""
+    delays_ms = np.array([row.delay_ms for row in rows], float)
+    return _joined_rows(rows, np.log10(np.maximum(delays_ms, 1.0) / 1_000), np.zeros(len(rows), np.int8))
+
+
+def _joined_rows(rows: Sequence[_JoinedRow], values: Floats, presence: Presences) -> Rows:
+    """One column; their time is that of the prediction, their offset that of the record that completed the join."""
     return Rows(
-        np.array([[row.loss] for row in rows], float),
-        np.zeros((len(rows), 1), np.int8),
+        values[:, None],
+        presence[:, None],
         np.array([row.joined.prediction_ms for row in rows], np.int64),
         np.array([row.offset for row in rows], np.int64),
     )

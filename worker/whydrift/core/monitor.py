@@ -35,6 +35,8 @@ _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
 _BLOCK_ROWS = (200, 5_000)
 """Bounds of the block after which an alarmed signal is asked whether its change still lasts."""
+_LEAST_LASTING_ROWS = 60
+_LASTING_LOG10 = 1.0
 _QUIET_BLOCKS = 2
 """Blocks in a row without renewed evidence after which a signal has recovered."""
 
@@ -44,11 +46,15 @@ _FLAG_ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN
 
 @dataclass(slots=True)
 class Alarm:
-    """A signal that crossed its threshold. A block of `block_rows` must renew the evidence, or counts as quiet."""
+    """A signal that crossed its threshold, `took_rows` rows after its onset.
+
+    A block of `block_rows` must renew the evidence, or counts as quiet.
+    """
 
     signal: str
     onset_ms: int
     onset_offset: int
+    took_rows: int
     block_rows: int
     block_start: int
     quiet_blocks: int = 0
@@ -126,10 +132,15 @@ class Monitor:
         columns: Iterable[Column],
         flags: Sequence[str] = (),
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
+        aspects: frozenset[Aspect] = frozenset(Aspect),
     ) -> None:
-        """`prepare` is called with the rows that are about to be learnt from, and may change their values."""
+        """`prepare` is called with the rows that are about to be learnt from, and may change their values.
+
+        aspects: the yes-or-no signals that columns may have.
+        """
         self._settings = settings
         self._prepare = prepare
+        self._aspects = aspects
         self.columns = list(columns)
         self.flags = tuple(flags)
         self.references: list[ColumnReference | None] = [None] * len(self.columns)
@@ -326,7 +337,7 @@ class Monitor:
         places = [(c.name, index, str(Aspect.DISTRIBUTION)) for index, c, _ in known]
         flags: list[Bets] = []
         for index, column, reference in known:
-            for aspect in flag_aspects(reference):
+            for aspect in [aspect for aspect in flag_aspects(reference) if aspect in self._aspects]:
                 ones, n = flag_share(reference, aspect)
                 places.append((column.name, index, str(aspect)))
                 flags.append(flag_bets(ones, Tolerance(n, signals, margin)))
@@ -383,13 +394,16 @@ class Monitor:
         """Indices of the columns that have a reference."""
         return self._known
 
-    def update(self, rows: Rows, flags: Floats | None = None) -> NDArray[np.intp]:
+    def update(self, rows: Rows, flags: Floats | None = None, at_ms: int | None = None) -> NDArray[np.intp]:
         """Take a chunk's rows (one at least), and how often each free flag was (no, yes): (flags, 2).
+
+        at_ms: the chunk's time, where that is not its first row's.
 
         Returns the rows' bins (rows, known columns), as they were before anything was learnt from these rows.
         """
         bins = self._binning.bins(self._known_of(rows.values))
-        self.detect(self.summarise(rows, flags, bins))
+        chunk = self.summarise(rows, flags, bins)
+        self.detect(chunk if at_ms is None else replace(chunk, first_ms=at_ms))
         self._retain(rows, flags)
         self._review()
         self._learn_from(rows, flags)
@@ -483,10 +497,24 @@ class Monitor:
         took = self.rows_seen - self._evidence.onset_row(place.number)
         # The evidence of a lasting change comes in bursts: what took so long may next time take three times as long.
         block = int(np.clip(3 * took, *_BLOCK_ROWS))
-        self.alarms[name] = Alarm(name, onset_ms, onset_offset, block, self.rows_seen)
+        self.alarms[name] = Alarm(name, onset_ms, onset_offset, took, block, self.rows_seen)
         self._evidence.forget_recent(place.number)
         if self._learning is not None:
             self._learning.parts = [part.take(part.offsets < onset_offset) for part in self._learning.parts]
+
+    def lasts(self, signal: str) -> bool:
+        """Whether as many of the latest rows as it took to raise this alarm still speak for the change."""
+        alarm, place = self.alarms.get(signal), self._places.get(signal)
+        if alarm is None or place is None:
+            return False
+        rows = self.recent().take(slice(-max(alarm.took_rows, _LEAST_LASTING_ROWS), None))
+        flags = [flags for offset, flags in self._recent_flags if offset >= int(rows.offsets[0])]
+        bins = self._binning.bins(self._known_of(rows.values))
+        chunk = self.summarise(rows, sum(flags, np.zeros((len(self.flags), 2))), bins)
+        counts = np.concatenate([chunk.numeric, chunk.coded])[place.number] if not place.is_flag else None
+        if counts is None:
+            counts = chunk.flags[place.number - self._first_flag]
+        return self._evidence.batch_log10(place.number, counts) > _LASTING_LOG10
 
     def _ask_again(self, alarm: Alarm, place: _Place) -> None:
         if self.rows_seen - alarm.block_start < alarm.block_rows:
@@ -626,8 +654,9 @@ class Monitor:
         state: Mapping[str, Any],
         references: Mapping[str, Any],
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
+        aspects: frozenset[Aspect] = frozenset(Aspect),
     ) -> "Monitor":
-        monitor = cls(settings, [column_of(column) for column in state["columns"]], flags, prepare)
+        monitor = cls(settings, [column_of(column) for column in state["columns"]], flags, prepare, aspects)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
         monitor._flag_seen, monitor._flag_reference, monitor._flag_target = state["flags"]
@@ -652,7 +681,7 @@ class Monitor:
         return monitor
 
 
-_ALARM = ("signal", "onset_ms", "onset_offset", "block_rows", "block_start", "quiet_blocks")
+_ALARM = ("signal", "onset_ms", "onset_offset", "took_rows", "block_rows", "block_start", "quiet_blocks")
 
 
 def thin(rows: Rows, count: int) -> Rows:

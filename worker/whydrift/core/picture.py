@@ -36,7 +36,9 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
     current = _since(inputs.recent(), onset)
     features = inputs.views(current, model.inputs.positions())
     flags = {one.signal: one for one in inputs.evidence(current) if one.aspect == ""}
-    labels = {} if model.labels is None else model.labels.views(_since_time(model.labels.recent(), onset), {})
+    labels: dict[str, ColumnView] = {}
+    for monitor in (model.labels, model.delays):
+        labels |= {} if monitor is None else monitor.views(_since_time(monitor.recent(), onset), {})
     outputs: Mapping[str, ColumnView] = {}
     errors = ErrorPicture({}, {})
     if version is not None:

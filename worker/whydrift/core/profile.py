@@ -16,6 +16,7 @@ from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
 KIND = "profile"
+_PARTS = ("inputs", "outputs", "losses", "labels", "delays")
 MAX_BYTES = 64 * 1024 * 1024
 """A file said to be larger when decompressed was not written by us."""
 
@@ -37,10 +38,11 @@ class Profile:
     outputs: MonitorProfile
     losses: MonitorProfile
     labels: MonitorProfile
+    delays: MonitorProfile
     surrogate: Surrogate | None
 
     def snapshot(self) -> dict[str, Any]:
-        parts = {name: getattr(self, name).snapshot() for name in ("inputs", "outputs", "losses", "labels")}
+        parts = {name: getattr(self, name).snapshot() for name in _PARTS}
         return {
             "model_id": self.model_id,
             "version": self.version,
@@ -53,7 +55,7 @@ class Profile:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Profile":
-        parts = {name: MonitorProfile.restore(state[name]) for name in ("inputs", "outputs", "losses", "labels")}
+        parts = {name: MonitorProfile.restore(state[name]) for name in _PARTS}
         surrogate = None if state["surrogate"] is None else Surrogate.restore(state["surrogate"])
         return cls(
             model_id=state["model_id"],

@@ -54,7 +54,7 @@ class Profiler:
                 rejects.append(Reject(record, RejectReason.TOO_MANY_MODELS, message))
             elif not isinstance(event, CommandEvent):
                 self._time.observe(event.timestamp_ms, record.timestamp_ms)
-                model = self._models.setdefault(event.model_id, ModelWatch(self._collecting, 0, event.model_id))
+                model = self._model(event.model_id)
                 stream_ms = self._time.now_ms or event.timestamp_ms
                 if isinstance(event, PredictionEvent):
                     model.add_prediction(event, record.offset, stream_ms)
@@ -64,6 +64,12 @@ class Profiler:
                 else:
                     model.add_description(event, record.offset, stream_ms)
         return rejects
+
+    def _model(self, model_id: str) -> ModelWatch:
+        model = self._models.get(model_id)
+        if model is None:
+            model = self._models[model_id] = ModelWatch(self._collecting, 0, model_id)
+        return model
 
     def _count(self, model_id: str, model: ModelWatch) -> None:
         self._events[model_id] = self._events.get(model_id, 0) + 1

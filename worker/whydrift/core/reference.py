@@ -24,6 +24,7 @@ GRID = (0.002, 0.01, *(round(0.05 * i, 2) for i in range(1, 20)), 0.99, 0.998)
 """Quantiles between bins (detection.md)."""
 QUANTILES = 201
 """Quantiles kept of a numeric column, evenly spaced from the minimum to the maximum."""
+_GRID_OF_QUANTILES = np.linspace(0, 1, QUANTILES)
 REPEAT_WINDOW = 32
 """A value counts as repeated when it equals one of this many values before it."""
 MAX_CATEGORIES = 500
@@ -108,7 +109,7 @@ class ColumnReference:
 
     def quantile(self, p: float) -> float:
         """Quantile of a numeric column, p in [0, 1], interpolated."""
-        return float(np.interp(p, np.linspace(0, 1, QUANTILES), self.quantiles))
+        return float(np.interp(p, _GRID_OF_QUANTILES, self.quantiles))
 
     @property
     def median(self) -> float:

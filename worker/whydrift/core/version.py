@@ -24,6 +24,7 @@ from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
 from whydrift.core.settings import Settings
+from whydrift.core.signals import Aspect
 from whydrift.core.surrogate import Surrogate, fit_surrogate
 
 _PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS = range(5)
@@ -34,6 +35,8 @@ _GUARD_MARGIN = 0.1
 _GUARD_Z = 4.5
 _RANK_SD = 0.289
 """Standard deviation of a uniform rank."""
+DERIVED_ASPECTS = frozenset((Aspect.DISTRIBUTION, Aspect.OUT_OF_RANGE))
+"""What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing."""
 _RANKS = np.linspace(0, 1, QUANTILES)
 GUARDED = ("residual", "loss")
 
@@ -57,7 +60,7 @@ class VersionWatch:
         self.version = version
         self.inputs = inputs
         self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual)
-        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)])
+        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=DERIVED_ASPECTS)
         if losses is not None:
             self.losses.install(losses)
         self.performance = Performance(task, settings.baseline_events)
@@ -232,7 +235,7 @@ class VersionWatch:
 
     def update_losses(self, rows: Rows) -> None:
         """Take a chunk of losses: one column, one row per joined event."""
-        self.losses.update(rows)
+        self.losses.update(rows, at_ms=middle_ms(rows))
         self._renew_guards()
         self._guard("loss", rows, rows.values[:, 0])
 
@@ -331,7 +334,7 @@ class VersionWatch:
         version = cls(settings, state["version"], inputs)
         prepare = version._with_residual
         version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare)
-        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"])
+        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=DERIVED_ASPECTS)
         version.performance = Performance.restore(state["performance"])
         version.last_ms, version.events, version.joined = state["counts"]
         version.errors = dict(state["errors"])
@@ -370,6 +373,11 @@ class VersionWatch:
         """What was learnt of outputs, of losses, and the surrogate."""
         parts = (self.outputs.profile(keep_sample=keep_sample), self.losses.profile(keep_sample=keep_sample))
         return (*parts, self._surrogate)
+
+
+def middle_ms(rows: Rows) -> int:
+    """Time of a chunk whose rows come in another order than they were made."""
+    return int(np.median(rows.times_ms))
 
 
 def _output_columns() -> list[Column]:

@@ -58,7 +58,12 @@ class LocalKafka:
             options = ["-Xmx512m", "-XX:+UseSerialGC"]
             command = [*java[:1], *options, *java[1:], "kafka.Kafka", str(properties)]
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self._folder
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self._folder,
+                process_group=0,  # Ctrl-C is for us: we end it when everybody has let go of it
             )
         self._wait_until_listening(self._process)
 

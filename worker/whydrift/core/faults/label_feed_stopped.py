@@ -16,6 +16,8 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("label_feed_stopped")
 _STOPPED = 0.02
 """Part of the expected rate below which labels count as stopped."""
+_LATER, _TAIL = 1.5, 0.02
+"""Growth of the median delay, and share beyond the slowest hundredth of health, from which labels are late."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -59,9 +61,10 @@ def _late(case: Case) -> list[Proposal | RuledOut]:
     now = float(np.median(settled(delay.current)))
     usual = delay.reference.median
     tail = float((settled(delay.current) > delay.reference.quantile(0.99)).mean())
-    if now <= usual and tail < 0.02:
-        return [RuledOut(fault=FAULT, because=f"labels come sooner than they used to: {_time(usual)} → {_time(now)}")]
-    is_part = 10 ** (now - usual) < 1.5
+    is_part = 10 ** (now - usual) < _LATER
+    if is_part and tail < _TAIL:
+        because = f"labels come sooner than they used to, or hardly later: {_time(usual)} → {_time(now)}"
+        return [RuledOut(fault=FAULT, because=because)]
     says = f"{percent(tail)} of the labels come late" if is_part else "labels come late"
     return [
         Proposal(

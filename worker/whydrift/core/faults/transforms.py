@@ -94,6 +94,8 @@ def _known(scale: float, offset: float, says: str) -> Map:
 
 
 _POUND_KG, _FOOT_M, _MILE_KM, _INCH_CM = 0.45359237, 0.3048, 1.609344, 2.54
+_CHOLESTEROL, _GLUCOSE = 38.67, 18.016
+"""mg/dl of one mmol/l, by molar mass."""
 
 KNOWN = (
     _known(1e3, 0, "1000 times too large"),
@@ -122,9 +124,16 @@ KNOWN = (
     _known(1 / 1.8, -32 / 1.8, "in °C instead of °F"),
     _known(1, 273.15, "in kelvin instead of °C"),
     _known(1, -273.15, "in °C instead of kelvin"),
+    _known(1 / _CHOLESTEROL, 0, "in mmol/l instead of mg/dl (cholesterol)"),
+    _known(_CHOLESTEROL, 0, "in mg/dl instead of mmol/l (cholesterol)"),
+    _known(1 / _GLUCOSE, 0, "in mmol/l instead of mg/dl (glucose)"),
+    _known(_GLUCOSE, 0, "in mg/dl instead of mmol/l (glucose)"),
     _known(-1, 0, "with the opposite sign"),
 )
-"""Maps with a name: the ratios of faults.md, feet, days, millions, kelvin. They complete "income arrives …"."""
+"""Maps with a name: the ratios of faults.md, feet, days, millions, kelvin, and what laboratories measure in.
+
+They complete "income arrives …".
+"""
 
 
 class Density:
