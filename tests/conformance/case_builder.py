@@ -169,10 +169,10 @@ class Builder:
             made = self._made_bets[name] = distribution_bets(reference, Tolerance(reference.rows, _SIGNALS, _MARGIN))
         return made
 
-    def _flag_bets(self, name: str, ones: float, n: int) -> Bets:
+    def _flag_bets(self, name: str, ones: float, n: int, aspect: Aspect | None = None) -> Bets:
         made = self._made_bets.get(name)
         if made is None:
-            made = self._made_bets[name] = flag_bets(ones, Tolerance(n, _SIGNALS, _MARGIN))
+            made = self._made_bets[name] = flag_bets(ones, Tolerance(n, _SIGNALS, _MARGIN), aspect)
         return made
 
     # -- evidence ----------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def _column_evidence(
     for aspect in flag_aspects(reference):
         ones, n = flag_share(reference, aspect)
         yes, trials = flags[aspect]
-        made = builder._flag_bets(f"{column.name}.{aspect}", ones, n)
+        made = builder._flag_bets(f"{column.name}.{aspect}", ones, n, aspect)
         chosen = [row for row, is_trial in zip(rows, trials, strict=True) if is_trial]
         evidence = _flag_evidence(f"{column.name}.{aspect}", column.name, str(aspect), made, yes[trials], chosen)
         found[str(aspect)] = replace(evidence, reference_share=ones / max(n, 1))

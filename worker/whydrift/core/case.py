@@ -86,8 +86,12 @@ class ColumnView:
     def categories(self) -> dict[str, float]:
         """Current share of each category, most frequent first."""
         codes, counts = np.unique(self.current, return_counts=True)
-        order = np.lexsort((codes, -counts))
-        return {self.column.category(float(codes[i])): float(counts[i] / counts.sum()) for i in order}
+        shares: dict[str, float] = {}
+        for i in np.lexsort((codes, -counts)):
+            # All codes beyond the vocabulary have one name.
+            name = self.column.category(float(codes[i]))
+            shares[name] = shares.get(name, 0.0) + float(counts[i] / counts.sum())
+        return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
     def log10_evidence(self, values: Floats) -> float:
         """Evidence that these values differ from the reference, by themselves. Around or below 0: they do not.

@@ -18,7 +18,7 @@ from whydrift.core.detectors.bets import Bets
 
 _CAP = 1e200
 """Evidence stops growing here: far beyond any threshold, far from overflow."""
-_MOST = 300.0
+_MOST = 200.0
 """A chunk's log e-value counts as this at most, or its exponential would overflow."""
 
 

@@ -340,7 +340,7 @@ class Monitor:
             for aspect in [aspect for aspect in flag_aspects(reference) if aspect in self._aspects]:
                 ones, n = flag_share(reference, aspect)
                 places.append((column.name, index, str(aspect)))
-                flags.append(flag_bets(ones, Tolerance(n, signals, margin)))
+                flags.append(flag_bets(ones, Tolerance(n, signals, margin), aspect))
         for index, name in enumerate(self.flags):
             seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
             if seen:

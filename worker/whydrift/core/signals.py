@@ -58,14 +58,18 @@ def flag_share(reference: ColumnReference, aspect: Aspect) -> tuple[float, int]:
     if aspect is Aspect.OUT_OF_RANGE:
         return min(_RANGE_ONES, reference.n), reference.n
     if aspect is Aspect.UNSEEN:
-        return reference.singletons, reference.n
+        return reference.unseen_ones, reference.n
     return reference.repeated, reference.n
 
 
-def flag_bets(ones: float, tolerance: Tolerance) -> Bets:
-    """Bets on a yes-or-no signal that was yes `ones` times in `tolerance.n`."""
+def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -> Bets:
+    """Bets on a yes-or-no signal that was yes `ones` times in `tolerance.n`; None: a free flag.
+
+    That values fall into the reference's range, or are known, more often than was reckoned with is no news.
+    """
     share = ones / max(tolerance.n, 1)
-    return _FAMILIES["bernoulli"].make(np.array([1 - share, share]), tolerance)
+    family = "rise" if aspect in (Aspect.UNSEEN, Aspect.OUT_OF_RANGE) else "bernoulli"
+    return _FAMILIES[family].make(np.array([1 - share, share]), tolerance)
 
 
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
