@@ -540,6 +540,11 @@ class Monitor:
             self.model_signals = model_signals
             self._rebuild()
 
+    def onset(self, signal: str) -> tuple[int, int] | None:
+        """Since when (time, offset) the strongest bet on a signal has been gaining; None where it has no bets."""
+        place = self._places.get(signal)
+        return None if place is None else self._evidence.onset(place.number)
+
     def columns_of(self, signals: Iterable[str]) -> set[str]:
         """Names of the columns that these signals belong to; free flags and unknown signals have none."""
         places = [self._places[name] for name in signals if name in self._places]

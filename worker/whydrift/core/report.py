@@ -7,10 +7,11 @@ from math import isfinite
 
 from whydrift.core.incidents import Incident, plain
 from whydrift.core.model import ModelWatch
+from whydrift.core.performance import NotReady, Window
 from whydrift.core.status import IncidentStatus, ModelStatus, PerformanceStatus, SignalStatus
 from whydrift.core.version import VersionWatch
 
-_WINDOWS = ("recent", "deployment")
+_WINDOWS: tuple[Window, ...] = ("recent", "deployment")
 
 
 def model_status(model: ModelWatch) -> ModelStatus:
@@ -62,8 +63,15 @@ def _signals(model: ModelWatch) -> tuple[SignalStatus, ...]:
 
 
 def _performance(version: VersionWatch) -> list[PerformanceStatus]:
-    return [
+    found = [
         PerformanceStatus(version.version, metric, window, value)
         for window in _WINDOWS
-        for metric, value in version.performance.metrics(window).items()  # type: ignore[arg-type]  # the two windows there are
+        for metric, value in version.performance.metrics(window).items()
+    ]
+    trend = version.performance.trend()
+    if isinstance(trend, NotReady):
+        return found
+    slopes = {"": trend.slope_per_day, "_low": trend.low_per_day, "_high": trend.high_per_day}
+    return found + [
+        PerformanceStatus(version.version, f"loss_per_day{end}", "deployment", v) for end, v in slopes.items()
     ]

@@ -19,7 +19,10 @@ class SignalStatus:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceStatus:
-    """One performance metric of one model version; `window` is "recent" or "deployment"."""
+    """One performance metric of one model version; `window` is "recent" or "deployment".
+
+    Metrics are those of `performance`, and loss_per_day, loss_per_day_low, loss_per_day_high: the loss's trend with its interval.
+    """
 
     model_version: str
     metric: str

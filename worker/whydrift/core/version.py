@@ -264,11 +264,14 @@ class VersionWatch:
             self.guard_onsets[name] = self._guard_onset(name, rows, guard.width)
 
     def _guard_onset(self, name: str, rows: Rows, width: int) -> tuple[int, int]:
-        """Where the window that the guard kept begins, as far as rows are retained."""
-        recent = (self.outputs if name == "residual" else self.losses).recent()
-        recent = recent if len(recent) else rows
+        """Where the window that the guard kept begins, as far as rows are retained; or where the bets on it began to gain."""
+        monitor = self.outputs if name == "residual" else self.losses
+        recent = monitor.recent() if len(monitor.recent()) else rows
         first = max(len(recent) - max(width, 1), 0)
-        return int(recent.times_ms[first]), int(recent.offsets[first])
+        kept = int(recent.times_ms[first]), int(recent.offsets[first])
+        # The window begins anew at each cut, so it is late by what the cut took.
+        gained = monitor.onset(f"{name}.{Aspect.DISTRIBUTION}")
+        return kept if gained is None else min(kept, gained)
 
     def guard_evidence(self) -> tuple[SignalEvidence, ...]:
         """The alarmed guards. They have no e-value: what they say counts as just enough."""
