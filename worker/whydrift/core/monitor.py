@@ -359,6 +359,7 @@ class Monitor:
         known = [place for place, reference in enumerate(self.references) if reference is not None]
         self._known = np.array(known, np.intp)
         self._all_known = len(known) == len(self.columns)
+        self._bin_starts = np.arange(0, len(known) * (BINS + 1), BINS + 1)
         self._binning = Binning([self.columns[i] for i in known], [r for r in self.references if r is not None])
         rank = {column: order for order, column in enumerate(known)}
         self._numeric_rank = np.flatnonzero(~self._binning.is_coded)
@@ -434,7 +435,7 @@ class Monitor:
     def _bin_counts(self, bins: NDArray[np.intp]) -> Floats:
         """Values per bin of each known column; the last place counts rows without a usable value: (columns, BINS + 1)."""
         width = len(self._known)
-        flat = (bins + np.arange(0, width * (BINS + 1), BINS + 1)).ravel()
+        flat = (bins + self._bin_starts).ravel()
         return np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1).astype(np.float64)
 
     def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], counts: Floats, flags: Floats | None) -> Floats:

@@ -303,7 +303,8 @@ class Binning:
         self._edges = np.full((len(references), width), np.inf)
         for place, reference in enumerate(references):
             self._edges[place, : len(reference.edges)] = reference.edges
-        self._numeric_edges = self._edges[self._numeric]
+        self._numeric_edges = np.ascontiguousarray(self._edges[self._numeric].T)[:, None, :]
+        """(edges, 1, columns): adding up over the first axis is what numpy does fastest."""
         self._tables = np.full((len(self._coded), _MAX_CODES + 1), NO_BIN, np.intp)
         """Bin of each code; the last place is for NaN."""
         self._sizes = [-1] * len(self._coded)
@@ -315,10 +316,12 @@ class Binning:
     def bins(self, values: Floats) -> NDArray[np.intp]:
         """Bin of each value (rows, columns) → (rows, columns); NaN goes to NO_BIN."""
         found = np.empty(values.shape, np.intp)
-        found[:, self._numeric] = (values[:, self._numeric, None] >= self._numeric_edges).sum(axis=2)
+        above = values[:, self._numeric] >= self._numeric_edges
+        found[:, self._numeric] = above.view(np.uint8).sum(axis=0, dtype=np.uint8)
         if len(self._coded):
             self._update_tables()
-            codes = np.nan_to_num(values[:, self._coded], nan=_MAX_CODES).astype(np.intp)
+            coded = values[:, self._coded]
+            codes = np.where(np.isnan(coded), _MAX_CODES, coded).astype(np.intp)
             found[:, self._coded] = self._tables[self._coded_rows, codes]
         found[np.isnan(values)] = NO_BIN
         return found
