@@ -23,7 +23,7 @@ from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import MAX_EXAMINED, listed
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.settings import DAY_MS
-from whydrift_schemas import Cause, Evidence, Impact, RuledOut
+from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
 
 MAX_CAUSES = 3
@@ -496,8 +496,16 @@ def _cause(proposal: Proposal, probability: float) -> Cause:
         segment=None if proposal.segment is None else dict(proposal.segment),
         explanation=proposal.explanation,
         action=proposal.action,
-        undo=proposal.undo,
+        undo=_rounded(proposal.undo),
     )
+
+
+def _rounded(undo: Undo | None) -> Undo | None:
+    """Evidence as it is told elsewhere: two decimals of a logarithm."""
+    if undo is None:
+        return None
+    before, after = round(undo.evidence_before, 2), round(undo.evidence_after, 2)
+    return undo.model_copy(update={"evidence_before": before, "evidence_after": after})
 
 
 def _none_of(best: Proposal) -> Proposal:
