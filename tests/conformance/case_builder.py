@@ -227,6 +227,7 @@ class Builder:
         return PerformancePicture("log_loss", float(np.mean(health)), float(np.mean(now)))
 
 
+@cache
 def case_of(
     example: Example,
     seed: int = 1,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from whydrift.core.case import ModelChange, SignalEvidence
-from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, encode_column
+from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridged, encode_column
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
@@ -24,7 +24,7 @@ from whydrift.core.monitor import Monitor, MonitorProfile
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.settings import DAY_MS, Settings
-from whydrift.core.version import DERIVED_ASPECTS, VersionWatch, answer_of, middle_ms
+from whydrift.core.version import ASPECTS, VersionWatch, answer_of, middle_ms
 from whydrift_schemas import Diagnosis, ModelDescription, encode
 
 MAX_VERSIONS = 4
@@ -65,7 +65,7 @@ class ModelWatch:
         self.inputs = InputWatch(settings, profile)
         self.labels: Monitor | None = None
         """Column `actual`, from the first joined label on."""
-        self.delays = Monitor(settings, [Column("label_delay", Kind.NUMERIC)], aspects=DERIVED_ASPECTS)
+        self.delays = Monitor(settings, [Column("label_delay", Kind.NUMERIC)], aspects=ASPECTS)
         self.longest_delay_ms = 0
         self.versions: dict[str, VersionWatch] = {}
         self.join = LabelJoin(settings.join_capacity, settings.label_ttl_ms)
@@ -131,7 +131,8 @@ class ModelWatch:
         if self.first_ms is None:
             self._begin(stream_ms)
         self.label_arrivals.count()
-        found = self.join.add_label(event.event_id, event.timestamp_ms, event.actual, event.source)
+        actual = abridged(event.actual) if isinstance(event.actual, str) else event.actual
+        found = self.join.add_label(event.event_id, event.timestamp_ms, actual, event.source)
         if found is None:
             return []
         self._add_joined(found, offset, stream_ms)
@@ -482,7 +483,7 @@ class ModelWatch:
         if state["labels"] is not None:
             model.labels = Monitor.restore(settings, (), state["labels"], references["labels"])
         delays, references_of_delays = state["delays"], references["delays"]
-        model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=DERIVED_ASPECTS)
+        model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):
             model.versions[one["version"]] = VersionWatch.restore(settings, model.inputs.monitor, one, refs)
         model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])

@@ -12,13 +12,14 @@ learnt, and rows since the alarm's onset are taken out, so that a fault does not
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import ColumnView, SignalEvidence
-from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
+from whydrift.core.columns import Column, Floats, Kind, Presence, Rows, tame
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
 from whydrift.core.reference import BINS, NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
@@ -41,6 +42,7 @@ _QUIET_BLOCKS = 2
 """Blocks in a row without renewed evidence after which a signal has recovered."""
 
 
+_ALL_ASPECTS = frozenset(Aspect)
 _FLAG_ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN, Aspect.REPEATED)
 
 
@@ -132,11 +134,11 @@ class Monitor:
         columns: Iterable[Column],
         flags: Sequence[str] = (),
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
-        aspects: frozenset[Aspect] = frozenset(Aspect),
+        aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
     ) -> None:
         """`prepare` is called with the rows that are about to be learnt from, and may change their values.
 
-        aspects: the yes-or-no signals that columns may have.
+        aspects: the yes-or-no signals of columns that have not all of them.
         """
         self._settings = settings
         self._prepare = prepare
@@ -337,7 +339,8 @@ class Monitor:
         places = [(c.name, index, str(Aspect.DISTRIBUTION)) for index, c, _ in known]
         flags: list[Bets] = []
         for index, column, reference in known:
-            for aspect in [aspect for aspect in flag_aspects(reference) if aspect in self._aspects]:
+            allowed = self._aspects.get(column.name, _ALL_ASPECTS)
+            for aspect in [aspect for aspect in flag_aspects(reference) if aspect in allowed]:
                 ones, n = flag_share(reference, aspect)
                 places.append((column.name, index, str(aspect)))
                 flags.append(flag_bets(ones, Tolerance(n, signals, margin), aspect))
@@ -384,6 +387,8 @@ class Monitor:
             np.intp,
         )
         self._repeat_rank = np.array([rank[p.column] for p in flags if p.aspect == Aspect.REPEATED], np.intp)
+        self._repeat_columns = self._known[self._repeat_rank]
+        self._has_unseen = any(p.aspect == Aspect.UNSEEN for p in flags)
 
     @property
     def binning(self) -> Binning:
@@ -398,10 +403,11 @@ class Monitor:
     def update(self, rows: Rows, flags: Floats | None = None, at_ms: int | None = None) -> NDArray[np.intp]:
         """Take a chunk's rows (one at least), and how often each free flag was (no, yes): (flags, 2).
 
-        at_ms: the chunk's time, where that is not its first row's.
+        at_ms: the chunk's time, where that is not its first row's. Values are tamed in place (see `columns.tame`).
 
         Returns the rows' bins (rows, known columns), as they were before anything was learnt from these rows.
         """
+        tame(rows.values)
         bins = self._binning.bins(self._known_of(rows.values))
         chunk = self.summarise(rows, flags, bins)
         self.detect(chunk if at_ms is None else replace(chunk, first_ms=at_ms))
@@ -441,23 +447,24 @@ class Monitor:
     def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], counts: Floats, flags: Floats | None) -> Floats:
         """(no, yes) of every yes-or-no signal in this chunk: (signals, 2)."""
         width, values = len(self._known), self._known_of(rows.values)
-        yes = np.zeros((len(_FLAG_ASPECTS), width))
+        free = np.zeros((len(self.flags), 2)) if flags is None else flags
+        ones, trials = np.zeros(len(_FLAG_ASPECTS) * width + len(free)), np.empty(2 * width + len(free))
+        yes = ones[: len(_FLAG_ASPECTS) * width].reshape(len(_FLAG_ASPECTS), width)
         usable = len(rows) - counts[:, NO_BIN]
-        if usable.sum() < len(rows) * width:
-            presence = self._known_of(rows.presence)
-            foreign = (presence == Presence.FOREIGN).sum(axis=0)
+        if counts[:, NO_BIN].any():
+            foreign = (self._known_of(rows.presence) == Presence.FOREIGN).sum(axis=0)
             yes[0], yes[1] = counts[:, NO_BIN] - foreign, foreign
         yes[2] = self._binning.out_of_range(values).sum(axis=0)
-        yes[3] = self._binning.unseen_counts(values, bins, counts)
+        yes[3] = self._binning.unseen_counts(values, bins, counts) if self._has_unseen else 0.0
         if len(self._repeat_rank):
-            columns = self._known[self._repeat_rank]
+            columns = self._repeat_columns
             yes[4, self._repeat_rank] = repeats(self._before[:, columns], rows.values[:, columns]).sum(axis=0)
-        free = np.zeros((len(self.flags), 2)) if flags is None else flags
+        trials[:width], trials[width : 2 * width] = len(rows), usable
+        if len(free):
+            ones[-len(free) :], trials[-len(free) :] = free[:, 1], free.sum(axis=1)
         found = np.empty((len(self._flag_yes), 2))
-        found[:, 1] = np.append(yes, free[:, 1])[self._flag_yes]
-        found[:, 0] = (
-            np.concatenate([np.full(width, len(rows)), usable, free.sum(axis=1)])[self._flag_trials] - found[:, 1]
-        )
+        found[:, 1] = ones[self._flag_yes]
+        found[:, 0] = trials[self._flag_trials] - found[:, 1]
         return found
 
     def _retain(self, rows: Rows, flags: Floats | None) -> None:
@@ -660,7 +667,7 @@ class Monitor:
         state: Mapping[str, Any],
         references: Mapping[str, Any],
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
-        aspects: frozenset[Aspect] = frozenset(Aspect),
+        aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
     ) -> "Monitor":
         monitor = cls(settings, [column_of(column) for column in state["columns"]], flags, prepare, aspects)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]

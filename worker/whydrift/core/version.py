@@ -8,13 +8,14 @@ Belongs here: outputs, residual, loss, and the guards on both. Not here: joining
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import log10, nan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import ErrorPicture, SignalEvidence
-from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
+from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
@@ -35,7 +36,10 @@ _GUARD_MARGIN = 0.1
 _GUARD_Z = 4.5
 _RANK_SD = 0.289
 """Standard deviation of a uniform rank."""
-DERIVED_ASPECTS = frozenset((Aspect.DISTRIBUTION, Aspect.OUT_OF_RANGE))
+_DERIVED = frozenset((Aspect.OUT_OF_RANGE,))
+ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
+    {"residual": _DERIVED, "latency": _DERIVED, "loss": _DERIVED, "label_delay": _DERIVED, "errors": frozenset()}
+)
 """What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing."""
 _RANKS = np.linspace(0, 1, QUANTILES)
 GUARDED = ("residual", "loss")
@@ -59,8 +63,8 @@ class VersionWatch:
         self._settings = settings
         self.version = version
         self.inputs = inputs
-        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual)
-        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=DERIVED_ASPECTS)
+        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual, aspects=ASPECTS)
+        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS)
         if losses is not None:
             self.losses.install(losses)
         self.performance = Performance(task, settings.baseline_events)
@@ -154,9 +158,10 @@ class VersionWatch:
         for event, offset in zip(events, rows.offsets.tolist(), strict=True):
             if event.error is None:
                 continue
-            self._recent_errors.append((offset, event.error))
-            if self.outputs.is_collecting and (event.error in self.errors or len(self.errors) < _MAX_ERRORS):
-                self.errors[event.error] = self.errors.get(event.error, 0) + 1
+            error = abridged(event.error)
+            self._recent_errors.append((offset, error))
+            if self.outputs.is_collecting and (error in self.errors or len(self.errors) < _MAX_ERRORS):
+                self.errors[error] = self.errors.get(error, 0) + 1
         del self._recent_errors[:-RETAINED_ROWS]
 
     def error_picture(self, current: Rows) -> ErrorPicture:
@@ -336,8 +341,8 @@ class VersionWatch:
     ) -> "VersionWatch":
         version = cls(settings, state["version"], inputs)
         prepare = version._with_residual
-        version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare)
-        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=DERIVED_ASPECTS)
+        version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare, ASPECTS)
+        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
         version.performance = Performance.restore(state["performance"])
         version.last_ms, version.events, version.joined = state["counts"]
         version.errors = dict(state["errors"])
@@ -411,8 +416,13 @@ def label_of(event: PredictionEvent) -> str | None:
 
 
 def answer_of(event: PredictionEvent) -> Answer:
-    """What the join keeps of a prediction."""
-    return Answer(event.model_version, event.label, event.score, event.value, event.probabilities)
+    """What the join keeps of a prediction; classes are spelled as columns spell them."""
+    label, probabilities = event.label, event.probabilities
+    if label is not None:
+        label = abridged(label)
+    if probabilities is not None and max(map(len, probabilities)) > MAX_CATEGORY:
+        probabilities = {abridged(name): p for name, p in probabilities.items()}
+    return Answer(event.model_version, label, event.score, event.value, probabilities)
 
 
 def rank_of(reference: ColumnReference, values: Floats) -> Floats:
