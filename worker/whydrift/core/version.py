@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import ErrorPicture, SignalEvidence
-from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged
+from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
@@ -37,10 +37,14 @@ _GUARD_Z = 4.5
 _RANK_SD = 0.289
 """Standard deviation of a uniform rank."""
 _DERIVED = frozenset((Aspect.OUT_OF_RANGE,))
+_ERRORED = frozenset((Aspect.UNSEEN,))
 ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
-    {"residual": _DERIVED, "latency": _DERIVED, "loss": _DERIVED, "label_delay": _DERIVED, "errors": frozenset()}
+    {"residual": _DERIVED, "latency": _DERIVED, "loss": _DERIVED, "label_delay": _DERIVED, "errors": _ERRORED}
 )
-"""What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing."""
+"""What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing.
+
+Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on.
+"""
 _RANKS = np.linspace(0, 1, QUANTILES)
 GUARDED = ("residual", "loss")
 
@@ -124,6 +128,7 @@ class VersionWatch:
     def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
         found = [self._row(event) for event in events]
         values = np.array(found, dtype=np.float64)
+        tame(values)
         missing = np.isnan(values)
         presence = np.zeros(values.shape, np.int8)
         presence[missing] = Presence.ABSENT
