@@ -25,6 +25,13 @@ def test_creating_a_topic_twice_is_no_error(cluster: Cluster) -> None:
     cluster.create(1)
 
 
+def test_a_created_topic_has_all_its_partitions_at_once(cluster: Cluster) -> None:
+    for number in range(30):
+        topic = f"{cluster.settings.topics.events}-{number}"
+        cluster.admin.create_topic(topic, 3, 1, {})
+        assert cluster.admin.partition_counts([topic]) == {topic: 3}
+
+
 def test_a_new_partition_is_held_until_it_is_started_at_an_offset(cluster: Cluster, join: Join) -> None:
     cluster.create(1)
     cluster.send(cluster.settings.topics.events, [b"0", b"1", None, b"3"])

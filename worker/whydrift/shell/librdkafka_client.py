@@ -4,6 +4,7 @@ Belongs here: how librdkafka spells the contract. Not here: when to commit.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,8 @@ END: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 # One by one is four times slower; in thousands, one slow partition holds the others up.
 CONSUME_AT_MOST = 500
+
+LOOK_AGAIN_S = 0.05
 
 SETUP_ERRORS = frozenset(
     {
@@ -88,6 +91,17 @@ class LibrdkafkaClient:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
+            self._await_leaders(topic)
+
+    def _await_leaders(self, topic: str) -> None:
+        """A topic is known a moment before its partitions are, and these before they have leaders."""
+        deadline_s = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline_s:
+            known = self._admin.list_topics(timeout=self._patience_s).topics.get(topic)
+            if known and known.partitions and all(one.leader >= 0 for one in known.partitions.values()):
+                return
+            time.sleep(LOOK_AGAIN_S)
+        raise KafkaClientError(f"topic {topic} was created, and has no leader after {self._patience_s:.0f} s")
 
     def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         with _translated(f"asking for the offsets of {topic}-{partition}"):
