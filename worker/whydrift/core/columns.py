@@ -21,6 +21,13 @@ MAX_VOCABULARY = 1_000
 """Distinct categories that keep a code of their own per column; later ones share the code OVERFLOW, up to a fraction."""
 OVERFLOW = float(MAX_VOCABULARY)
 """Codes of further categories begin here. Their fraction is a hash: it tells whether such a value repeats, and nothing else."""
+MAX_CATEGORY = 120
+"""Characters that tell a category; of longer ones the rest counts as a hash."""
+LARGEST, SMALLEST = 1e100, 1e-100
+"""Bounds of a quantity's size that counts: beyond the first it counts as that, below the second as 0.
+
+Squares and ratios of such numbers, summed over all rows there are, stay finite.
+"""
 
 
 class Kind(StrEnum):
@@ -77,6 +84,9 @@ class Column:
     def code(self, category: str) -> float:
         """The code of a category, given out at first sight."""
         found = self.codes.get(category)
+        if found is None and len(category) > MAX_CATEGORY:
+            category = abridged(category)
+            found = self.codes.get(category)
         if found is None:
             if len(self.codes) >= MAX_VOCABULARY:
                 return OVERFLOW + crc32(category.encode()) / 2**32
@@ -123,6 +133,17 @@ class Rows:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Rows":
         return cls(state["values"], state["presence"], state["times_ms"], state["offsets"])
+
+
+def abridged(text: str) -> str:
+    """A category, or a class, in at most MAX_CATEGORY characters and a hash: free text must not fill the memory."""
+    return text if len(text) <= MAX_CATEGORY else f"{text[:MAX_CATEGORY]}…{crc32(text.encode()):08x}"
+
+
+def tame(values: Floats) -> None:
+    """Bring quantities to sizes that can be reckoned with, in place; NaN stays."""
+    np.clip(values, -LARGEST, LARGEST, out=values)
+    values[np.abs(values) < SMALLEST] = 0.0
 
 
 def infer_kind(values: Iterable[object]) -> Kind | None:

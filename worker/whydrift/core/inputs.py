@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import SchemaPicture
-from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, encode_rows, infer_kind
+from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, abridged, encode_rows, infer_kind
 from whydrift.core.decode import PredictionEvent
+from whydrift.core.incidents import SCOPE
 from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.profile import Profile
 from whydrift.core.reference import Binning
@@ -33,6 +34,8 @@ _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
 _KEPT_KEYS = 32
 _KEPT_VALUES = 200
+_KEPT_ENTRIES = 16
+"""Of a longer vector that is kept to show what odd values look like; a renamed one of more entries is not recognised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +80,9 @@ class InputWatch:
     def _add(self, column: Column) -> None:
         """A new column, under the key it has in events; its name may differ."""
         self._names.append(column.name)
-        if column.name in RESERVED:
+        taken = RESERVED.union(one.name for one in self.monitor.columns)
+        column.name = column.name.replace(SCOPE, " ")
+        while column.name in taken:
             column.name = f"features.{column.name}"
         self.monitor.add_column(column)
 
@@ -153,12 +158,14 @@ class InputWatch:
         for name in [name for name in features if name not in known]:
             if name in self._odd or len(self._odd) < _KEPT_KEYS:
                 seen = self._odd.setdefault(name, [])
-                seen.append((offset, features[name]))
+                seen.append((offset, _brief(features[name])))
                 del seen[:-RETAINED_ROWS]
 
     def _keep_foreign(self, name: str, raw: Sequence[Any], presence: Any, offsets: Sequence[int]) -> None:
         seen = self._foreign.setdefault(name, [])
-        seen += [(offsets[place], raw[place]) for place in np.flatnonzero(presence == Presence.FOREIGN).tolist()]
+        seen += [
+            (offsets[place], _brief(raw[place])) for place in np.flatnonzero(presence == Presence.FOREIGN).tolist()
+        ]
         del seen[:-_KEPT_VALUES]
 
     def _repeats(self, rows: Rows) -> Any:
@@ -219,3 +226,10 @@ class InputWatch:
         inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}
         inputs._has_baseline = state["has_baseline"]
         return inputs
+
+
+def _brief(value: Any) -> Any:
+    """An odd value as it is kept: a record may hold a megabyte of it."""
+    if isinstance(value, list):
+        return value[:_KEPT_ENTRIES]
+    return abridged(value) if isinstance(value, str) else value

@@ -79,17 +79,18 @@ class Pipeline:
     def _take(self, event: Event, record: Record, outputs: list[Output]) -> None:
         offset, model_id = record.offset, event.model_id
         model = self._models.get(model_id)
+        # A person's clock is no event time: commands do not move stream time.
+        is_command = type(event) is CommandEvent
         if model is None:
+            if is_command:
+                outputs.append(self._reject(record, RejectReason.INVALID_VALUE, self._unknown(model_id)))
+                return
             if len(self._models) >= self._settings.max_models:
                 outputs.append(self._reject(record, RejectReason.TOO_MANY_MODELS, self._too_many(model_id)))
                 return
             model = self._add_model(model_id)
-        # A person's clock is no event time: commands do not move stream time.
-        is_command = type(event) is CommandEvent
         if not is_command and self._time.observe(event.timestamp_ms, record.timestamp_ms):
             self._run_timers(offset, outputs)
-        elif is_command and self._time.now_ms is None:
-            self._time.observe(event.timestamp_ms, record.timestamp_ms)
         self._touched.add(model_id)
         try:
             said = self._handle(model, event, offset)
@@ -103,7 +104,7 @@ class Pipeline:
 
     def _handle(self, model: ModelWatch, event: Event, offset: int) -> list[Diagnosis]:
         stream_ms = self._time.now_ms
-        assert stream_ms is not None  # the event itself has set it
+        assert stream_ms is not None  # the model's first event has set it
         if type(event) is PredictionEvent:
             return model.add_prediction(event, offset, stream_ms)
         if type(event) is LabelEvent:
@@ -120,6 +121,9 @@ class Pipeline:
     def _reject(self, record: Record, reason: RejectReason, message: str) -> Reject:
         self._rejects[reason.value] += 1
         return Reject(record, reason, message)
+
+    def _unknown(self, model_id: str) -> str:
+        return f"model_id: this partition has had no event of {model_id[:80]!r} yet; a command has the key of its model's events"
 
     def _too_many(self, model_id: str) -> str:
         return (
