@@ -36,8 +36,8 @@ _GUARD_SIGNALS = 5
 """Signals without bets of their own: arrivals, label arrivals, parameters, two guards."""
 _LEAST_SIGNALS = 64
 _DELAY_ROWS = 200
-_LATER, _LATE_SHARE = 1.5, 0.02
-"""Growth of the median delay, or share beyond the slowest hundredth of health, from which late labels are news."""
+_LATER, _LATE_SHARE = 1.5, 0.05
+"""Growth of the median delay, and share of labels beyond the slowest of health by as much, from which late ones are news."""
 _DELAYS_SEEN = 2
 """Delays are known when the stream is this many times as old as the longest label took."""
 _RETUNE_CHUNKS = 4_096
@@ -355,13 +355,22 @@ class ModelWatch:
         return found
 
     def _are_labels_late(self) -> bool:
-        """Whether delays have grown by what matters. (Those of young predictions come first when traffic surges.)"""
+        """Whether delays have grown by what matters. (Those of young predictions come first when traffic surges.)
+
+        Labels that come in batches take long at the beginning of a batch and little at its end. So late is what takes so much
+        longer than any label did in health; or than half of them, where the rows seen span as long as the slowest label took.
+        """
         reference = self.delays.references[0]
         if reference is None or not self.delays.alarms:
             return False
-        delays = self.delays.recent().values[-_DELAY_ROWS:, 0]
-        is_later = np.median(delays) > reference.median + log10(_LATER)
-        return bool(is_later or (delays > reference.quantile(0.99)).mean() >= _LATE_SHARE)
+        rows = self.delays.recent()
+        delays = rows.values[:, 0]
+        later = log10(_LATER)
+        if (delays[-_DELAY_ROWS:] > reference.high + later).mean() >= _LATE_SHARE:
+            return True
+        span_ms = int(rows.times_ms.max() - rows.times_ms.min())
+        is_later = np.median(delays[-_DELAY_ROWS:]) > reference.median + later
+        return bool(is_later and log10(max(span_ms, 1) / 1_000) >= reference.high)
 
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""
