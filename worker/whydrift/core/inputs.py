@@ -130,13 +130,16 @@ class InputWatch:
         return Rows(values, presence, times_ms, np.array(offsets, np.int64))
 
     def _unknown(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> int:
-        """Events that have a key which is no column; a column is made of it while the baseline is being learnt."""
+        """Events that have a key which is no column; a column is made of it while the baseline is being learnt.
+
+        A key that is null has not shown yet what it is: that is no news, neither now nor when it has its first value.
+        """
         known = set(self._names)
         odd = [place for place, event in enumerate(events) if not event.features.keys() <= known]
         if odd and self._is_adopting():
             self._adopt([events[place].features for place in odd])
             known = set(self._names)
-            odd = [place for place in odd if not events[place].features.keys() <= known]
+        odd = [place for place in odd if _has_unknown_value(events[place].features, known)]
         for place in odd:
             self._keep_odd(events[place].features, known, offsets[place])
         return len(odd)
@@ -226,6 +229,10 @@ class InputWatch:
         inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}
         inputs._has_baseline = state["has_baseline"]
         return inputs
+
+
+def _has_unknown_value(features: Mapping[str, Any], known: set[str]) -> bool:
+    return any(value is not None for name, value in features.items() if name not in known)
 
 
 def _brief(value: Any) -> Any:
