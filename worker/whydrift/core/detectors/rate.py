@@ -27,7 +27,7 @@ _MIN_EXPECTED = 8.0
 """Arrivals in an interval from which its emptiness says something: e^2.5 against a tenth of them, at one interval."""
 _MEMORY = (0.05, 0.3)
 """Bounds of the weight of a new interval in the trailing mean; between them the mean is _MEMORY_MS old."""
-_MEMORY_MS = 6 * 3_600_000
+_MEMORY_MS = 3_600_000
 _DISPERSION_MEMORY = 0.02
 _STEP = 5.0
 _SUSPICIOUS = 2.0
