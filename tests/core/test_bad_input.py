@@ -1,4 +1,4 @@
-"""Whatever comes: a record is refused with its reason, or taken; nothing raises, memory stays bounded, good records do not notice.
+"""Whatever comes: a record is refused with its reason, or taken; nothing raises, memory stays bounded.
 
 Belongs here: hostile input through the whole pipeline. Not here: the words of each refusal (`test_decode`).
 """
@@ -320,10 +320,8 @@ def test_a_hostile_model_does_not_disturb_its_neighbour() -> None:
     draw = random.Random(5)
 
     def records(with_neighbour: bool) -> Iterator[Record]:
-        offset = 0
-        for event in events(0, 600):
+        for offset, event in enumerate(events(0, 600)):
             yield Record("events", 0, offset, json.dumps(event).encode())
-            offset += 1
             if with_neighbour and event["kind"] == "prediction":
                 for scenario in ("extreme numbers later", "a new key in every event", "types back and forth"):
                     i = int(event["event_id"][1:])

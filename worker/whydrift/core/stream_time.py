@@ -9,12 +9,16 @@ Belongs here: that decision. Not here: what happens when time moves (`pipeline`)
 """
 
 from collections.abc import Mapping
+from itertools import pairwise, takewhile
 from typing import Any
+
+from whydrift.core.settings import DAY_MS
 
 AGREEING = 12
 """Events ahead in a row that are believed. With a third of the producers wrong, that happens by chance once in half a million."""
 _STEPS = 8.0
 """... or less than this many usual steps ahead."""
+_LONGEST_STEP_MS = DAY_MS
 _MEMORY = 0.05
 
 
@@ -56,8 +60,14 @@ class StreamTime:
         self._ahead.append(timestamp_ms)
         if len(self._ahead) < AGREEING:
             return False
-        # The earliest of them: the rest follows as they are confirmed.
-        self.now_ms, self._ahead = min(self._ahead), []
+        times, self._ahead = sorted(self._ahead), []
+        steps = [later - earlier for earlier, later in pairwise(times)]
+        # A stream of two events a day: else each of them would have to wait for eleven others.
+        usual = min(sorted(steps)[len(steps) // 2], _LONGEST_STEP_MS)
+        self._usual_step_ms = max(self._usual_step_ms, float(usual))
+        longest_ms = max(float(self._max_ahead_ms), _STEPS * self._usual_step_ms)
+        # From the earliest of them on, as far as usual steps reach: one may still be wrong.
+        self.now_ms = times[0] + sum(takewhile(lambda step_ms: step_ms <= longest_ms, steps))
         return True
 
     def snapshot(self) -> dict[str, Any]:
