@@ -48,6 +48,8 @@ def _from_packages(folder: Path) -> Iterator[str]:
 
 
 def _from_docker() -> Iterator[str]:
+    # The container is ended below: no second image, that would have to be pulled, need watch over it.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.waiting_utils import wait_for_logs
 
@@ -56,10 +58,12 @@ def _from_docker() -> Iterator[str]:
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": "1@localhost:9093",
-        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        # The broker reaches itself by a listener of its own: from inside, the port bound outside leads nowhere.
+        "listeners": "PLAINTEXT://:9092,INTERNAL://:9094,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},INTERNAL://localhost:9094",
+        "inter.broker.listener.name": "INTERNAL",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
         **SINGLE_NODE_PROPERTIES,
     }
     container = DockerContainer(f"apache/kafka:{KAFKA_VERSION}").with_bind_ports(9092, port)
