@@ -6,7 +6,7 @@ references are learnt (`monitor`), incidents' lives (`incidents`).
 
 from collections.abc import Mapping, Sequence
 
-from whydrift.core.incidents import Moment, plain
+from whydrift.core.incidents import FOLLOWERS, Moment, plain
 from whydrift.core.inputs import FLAGS
 from whydrift.core.model import ModelWatch, version_alarms, version_signals
 from whydrift.core.picture import Onset
@@ -27,11 +27,40 @@ def apply(model: ModelWatch, command: Command, now: Moment) -> list[Diagnosis]:
         model.incidents.snooze(keys, command.until or 0)
         return model.said(model.incidents.publish(now))
     alarms = model.alarms()
+    signals |= _attached(model, signals)
+    if command.action is Action.ACCEPT:
+        signals |= _following(model, signals)
     settled = [name for name in alarms if plain(name) in signals]
     # What is accepted is what was seen since the onset; what is learnt anew is what comes from now on.
     onsets = alarms if command.action is Action.ACCEPT else {}
     _learn_anew(model, signals, onsets)
     return model.said(model.incidents.close_signals(settled, now, _because(command)))
+
+
+def _attached(model: ModelWatch, signals: set[str]) -> set[str]:
+    """All signals of the incidents that these identify: one thing broke, and it is settled."""
+    found: set[str] = set()
+    for incident in model.incidents.open.values():
+        own = {plain(name) for name in incident.own & incident.signals}
+        if own and own <= signals:
+            found |= {plain(name) for name in incident.signals}
+    return found
+
+
+def _following(model: ModelWatch, signals: set[str]) -> set[str]:
+    """What follows from accepted inputs is accepted with them: the answers to them, and how good those are.
+
+    It may show later only. What identifies another incident is not among it.
+    """
+    if not model.inputs.monitor.columns_of(signals):
+        return set()
+    others = {
+        plain(name)
+        for incident in model.incidents.open.values()
+        for name in incident.own & incident.signals
+        if plain(name) not in signals
+    }
+    return {name for name in _all_signals(model) if name.rpartition(".")[0] in FOLLOWERS} - others
 
 
 def _because(command: Command) -> str:

@@ -107,11 +107,15 @@ class Scene(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An incident that is over: what follows from it, and began within its time, is no news until `until_ms`."""
+    """An incident that is over: what follows from it, and began within its time, is no news until `until_ms`.
+
+    signals: what followed from it and had not recovered when it ended.
+    """
 
     onset_ms: int
     ended_ms: int
     until_ms: int
+    signals: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -151,7 +155,9 @@ class Incidents:
         self._close(incident, now, "")
         span_ms = now.stream_ms - incident.onset_ms
         until_ms = now.stream_ms + span_ms + AFTERMATH_MS + now.label_delay_ms
-        self.ended = [*self.ended, Ended(incident.onset_ms - AFTERMATH_MS, now.stream_ms, until_ms)][-_MAX_ENDED:]
+        left = frozenset(incident.signals)
+        ended = Ended(incident.onset_ms - AFTERMATH_MS, now.stream_ms, until_ms, left)
+        self.ended = [*self.ended, ended][-_MAX_ENDED:]
 
     def _unassigned(self, alarms: Mapping[str, int]) -> dict[str, int]:
         """Alarms that belong to no incident, neither open nor over."""
@@ -163,7 +169,7 @@ class Incidents:
         }
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
-        follows = plain(name).partition(".")[0] in FOLLOWERS
+        follows = plain(name).rpartition(".")[0] in FOLLOWERS
         return follows and any(one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
@@ -198,14 +204,23 @@ class Incidents:
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
-            if incident is None and not finding.signals & new.keys():
-                continue  # its alarms belong to incidents that say something else, and more strongly
+            if incident is None and not finding.own_signals & new.keys():
+                # What it is about belongs to incidents that say something else, and more strongly: so does what follows.
+                self._join(finding, new)
+                continue
             if incident is None:
                 incident = self._open(finding, now)
             else:
                 self._renew(incident, finding, now)
             spoken_for.add(incident.incident_id)
             self._assign(incident, finding, now)
+
+    def _join(self, finding: Finding, new: Mapping[str, int]) -> None:
+        """Give the new alarms of a finding to the incident that holds most of what it is about."""
+        holders = [incident for incident in self.open.values() if not incident.is_over]
+        host = max(holders, key=lambda incident: len(finding.own_signals & incident.signals), default=None)
+        if host is not None and finding.own_signals & host.signals:
+            host.signals |= finding.signals & new.keys()
 
     def _match(self, finding: Finding, spoken_for: set[str]) -> Incident | None:
         """The open incident with which a finding shares most of its own signals, or all of whose alarms it explains."""
@@ -342,7 +357,7 @@ class Incidents:
             "opened": self.opened,
             "number": self.number,
             "waiting_since_chunk": self.waiting_since_chunk,
-            "ended": [[one.onset_ms, one.ended_ms, one.until_ms] for one in self.ended],
+            "ended": [[one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals)] for one in self.ended],
             "snoozes": self.snoozes,
         }
 
@@ -356,7 +371,7 @@ class Incidents:
             dict(state["opened"]),
             state["number"],
             state["waiting_since_chunk"],
-            [Ended(*one) for one in state["ended"]],
+            [Ended(*times_ms, frozenset(signals)) for *times_ms, signals in state["ended"]],
             dict(state["snoozes"]),
         )
 
