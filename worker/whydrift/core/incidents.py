@@ -170,7 +170,7 @@ class Incidents:
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
         follows = plain(name).rpartition(".")[0] in FOLLOWERS
-        return follows and any(one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
+        return any((follows or name in one.signals) and one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
         if not alarms:
@@ -204,8 +204,8 @@ class Incidents:
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
-            if incident is None and not finding.own_signals & new.keys():
-                # What it is about belongs to incidents that say something else, and more strongly: so does what follows.
+            if incident is None and 2 * len(finding.own_signals & new.keys()) < len(finding.own_signals):
+                # Most of what it is about belongs to incidents that say something else, and more strongly: so does the rest.
                 self._join(finding, new)
                 continue
             if incident is None:
@@ -253,7 +253,7 @@ class Incidents:
             sequence=0,
             status=Status.OPENED,
             model_id=self.model_id,
-            model_versions=now.versions,
+            model_versions=_versions(finding, now),
             severity=finding.severity,
             onset_at=finding.onset_ms,
             detected_at=now.stream_ms,
@@ -277,7 +277,7 @@ class Incidents:
         incident.onset_ms = min(incident.onset_ms, finding.onset_ms)
         content = _content(finding, incident.onset_ms)
         content |= {"severity": finding.severity, "onset_at": incident.onset_ms}
-        content["model_versions"] = tuple(dict.fromkeys((*incident.diagnosis.model_versions, *now.versions)))
+        content["model_versions"] = tuple(dict.fromkeys((*incident.diagnosis.model_versions, *_versions(finding, now))))
         incident.diagnosis = incident.diagnosis.model_copy(update=content)
 
     def _close(self, incident: Incident, now: Moment, because: str) -> None:
@@ -371,7 +371,7 @@ class Incidents:
             dict(state["opened"]),
             state["number"],
             state["waiting_since_chunk"],
-            [Ended(*times_ms, frozenset(signals)) for *times_ms, signals in state["ended"]],
+            [Ended(onset, end, until, frozenset(signals)) for onset, end, until, signals in state["ended"]],
             dict(state["snoozes"]),
         )
 
@@ -388,6 +388,12 @@ def scoped(version: str, signal: str) -> str:
 def plain(name: str) -> str:
     """The signal's own name."""
     return name.rpartition(SCOPE)[2]
+
+
+def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:
+    """The versions whose signals identify it; of what belongs to none of them, those in use."""
+    own = {name.rpartition(SCOPE)[0] for name in finding.own_signals if SCOPE in name}
+    return tuple(sorted(own)) or now.versions
 
 
 def _content(finding: Finding, onset_ms: int) -> dict[str, Any]:
