@@ -35,15 +35,15 @@ def without_region(features: Event, i: int) -> None:
 
 
 @cache
-def _sections() -> dict[str, Feed]:
+def _learnt() -> Feed:
     feed = Feed()
     assert faults(feed(events(0, LEARNT))) == []
-    return {"learnt": feed}
+    return feed
 
 
 def learnt() -> Feed:
     """A pipeline with its baseline."""
-    return _sections()["learnt"].copy()
+    return _learnt().copy()
 
 
 def broken(change: Any) -> tuple[Feed, str]:

@@ -163,8 +163,8 @@ class ModelWatch:
         return self.review(stream_ms, offset)
 
     def _announce(self, description: ModelDescription, at_ms: int) -> None:
-        last = next(reversed(self.descriptions.values()), None)
-        self._add_change(ModelChange(last, description, at_ms, is_announced=True))
+        before = self._forerunner(description.model_version, at_ms)
+        self._add_change(ModelChange(before, description, at_ms, is_announced=True))
         self.accepted[description.model_version] = description
         # What was changed under the old version is over with it.
         self.parameters_onset = None
@@ -215,6 +215,9 @@ class ModelWatch:
         events, offsets, repeated = self._events, self._offsets, self._repeated
         self._events, self._offsets, self._repeated = [], [], []
         rows = self.inputs.update(events, offsets, repeated)
+        if len(rows.rows) < len(events):
+            new = set(rows.rows.offsets.tolist())
+            events = [event for event, offset in zip(events, offsets, strict=True) if offset in new]
         versions = [event.model_version for event in events]
         if versions.count(versions[0]) == len(versions):
             self.version(versions[0], events[0].timestamp_ms).update(events, rows)
@@ -247,10 +250,17 @@ class ModelWatch:
 
     def _undescribed(self, name: str, at_ms: int) -> ModelChange:
         """A version that shows up in predictions only."""
-        last = next(reversed(self.descriptions.values()), None)
-        return ModelChange(
-            last, ModelDescription(model_id=self.model_id, model_version=name, timestamp=at_ms), at_ms, True
-        )
+        return ModelChange(self._forerunner(name, at_ms), self._bare(name, at_ms), at_ms, is_announced=True)
+
+    def _forerunner(self, name: str, at_ms: int) -> ModelDescription | None:
+        """The version that answered until now, else the one described last; None for a model's first."""
+        main = self.main_version
+        if main and main != name:
+            return self.descriptions.get(main) or self._bare(main, at_ms)
+        return next(reversed(self.descriptions.values()), None)
+
+    def _bare(self, name: str, at_ms: int) -> ModelDescription:
+        return ModelDescription(model_id=self.model_id, model_version=name, timestamp=at_ms)
 
     def accept_parameters(self) -> None:
         """The models are meant to be what they are now."""
