@@ -1,0 +1,176 @@
+"""Real tables as models in service: what goes in, what the model answers, what came true.
+
+A quickly trained model (histogram gradient boosting) answers rows it was not trained on. Rows are shuffled with a fixed seed, so
+that a stream is stationary until something is broken in it. The car loans come with a model's answers, and in the order of time.
+Belongs here: reading the tables of the data folder, and the models. Not here: what breaks, and events (`streams`).
+"""
+
+import csv
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+Row = dict[str, Any]
+Answers = Callable[[Sequence[Row]], Sequence[float]]
+"""Features → probability of the positive class, or a value."""
+
+SEED = 7
+TRAINED_FRACTION, PROFILED_FRACTION = 0.35, 0.25
+"""Of a table's rows; the rest is the live stream."""
+BREAKS_AT = 0.65
+"""Of the live stream."""
+CAR_LOAN_BREAKS_AT = 25_000
+"""Row of the analysis set at which its authors let the world change."""
+SCORE = "y_pred_proba"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A model in service. `classes`: positive and negative, None for a regression. `breaks_at`: a row of `live`.
+
+    other_model answers as another model file would; None where there is none.
+    """
+
+    healthy: Sequence[Row]
+    healthy_truth: Sequence[float]
+    live: Sequence[Row]
+    live_truth: Sequence[float]
+    breaks_at: int
+    answers: Answers
+    other_model: Answers | None
+    classes: tuple[str, str] | None
+
+
+def service(name: str, folder: Path) -> Service:
+    """adult, diamonds, bike, metro, car_loan or car_loan_dq."""
+    return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder)
+
+
+# --- tables
+
+
+def read_table(path: Path) -> list[Row]:
+    """Rows with numbers as numbers, True and False as such, and None for empty cells and `?`."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    columns = [_typed(column) for column in zip(*lines, strict=True)]
+    return [dict(zip(header, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _typed(column: Sequence[str]) -> list[Any]:
+    cells = [None if cell.strip() in ("", "?") else cell.strip() for cell in column]
+    for read in (int, float, {"True": True, "False": False}.__getitem__):
+        try:
+            return [None if cell is None else read(cell) for cell in cells]
+        except (ValueError, KeyError):
+            continue
+    return list(cells)
+
+
+def _adult(folder: Path) -> tuple[list[Row], list[float]]:
+    rows = read_table(folder / "tabular/adult_train.csv.gz") + read_table(folder / "tabular/adult_test.csv.gz")
+    return rows, [float(row.pop("income").startswith(">50K")) for row in rows]
+
+
+def _diamonds(folder: Path) -> tuple[list[Row], list[float]]:
+    rows = read_table(folder / "tabular/diamonds.csv.gz")
+    return rows, [row.pop("price") for row in rows]
+
+
+def _bike(folder: Path) -> tuple[list[Row], list[float]]:
+    rows = read_table(folder / "tabular/bike_hour.csv.gz")
+    truth = [row.pop("cnt") for row in rows]
+    for row in rows:
+        del row["instant"], row["casual"], row["registered"]
+    return rows, truth
+
+
+def _metro(folder: Path) -> tuple[list[Row], list[float]]:
+    rows = read_table(folder / "tabular/metro_traffic.csv.gz")
+    for row in rows:
+        time = datetime.fromisoformat(row.pop("date_time"))
+        row |= {"hour": time.hour, "weekday": time.strftime("%a"), "month": time.month}
+        del row["weather_description"]
+    return rows, [row.pop("traffic_volume") for row in rows]
+
+
+_MODELLED: Mapping[str, Callable[[Path], tuple[list[Row], list[float]]]] = {
+    "adult": _adult,
+    "diamonds": _diamonds,
+    "bike": _bike,
+    "metro": _metro,
+}
+
+
+# --- models
+
+
+def _modelled(name: str, folder: Path) -> Service:
+    rows, truth = _MODELLED[name](folder)
+    order = np.random.default_rng(SEED).permutation(len(rows))
+    rows, truth = [rows[place] for place in order], [truth[place] for place in order]
+    trained = int(TRAINED_FRACTION * len(rows))
+    live = trained + int(PROFILED_FRACTION * len(rows))
+    is_binary = name == "adult"
+    return Service(
+        healthy=rows[trained:live],
+        healthy_truth=truth[trained:live],
+        live=rows[live:],
+        live_truth=truth[live:],
+        breaks_at=int(BREAKS_AT * (len(rows) - live)),
+        answers=_model(rows[:trained], truth[:trained], is_binary),
+        other_model=_model(rows[: trained // 20], truth[: trained // 20], is_binary),
+        classes=(">50K", "<=50K") if is_binary else None,
+    )
+
+
+def _model(rows: Sequence[Row], truth: Sequence[float], is_binary: bool) -> Answers:
+    names = list(rows[0])
+    categorical = [any(isinstance(row[name], str) for row in rows) for name in names]
+    codes = {
+        name: {value: code for code, value in enumerate(sorted({row[name] for row in rows} - {None}))}
+        for name, is_text in zip(names, categorical, strict=True)
+        if is_text
+    }
+
+    def matrix(rows: Sequence[Row]) -> np.ndarray:
+        return np.array([[_number(row.get(name), codes.get(name)) for name in names] for row in rows])
+
+    kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
+    model = kind(random_state=SEED, categorical_features=categorical).fit(matrix(rows), truth)
+    if is_binary:
+        return lambda rows: model.predict_proba(matrix(rows))[:, 1].tolist()
+    return lambda rows: model.predict(matrix(rows)).tolist()
+
+
+def _number(value: Any, codes: Mapping[str, int] | None) -> float:
+    if value is None:
+        return float("nan")
+    return float(value) if codes is None else codes.get(value, float("nan"))
+
+
+def _car_loan(name: str, folder: Path) -> Service:
+    """Scores travel in the rows until they are asked for."""
+    stem = folder / "nannyml"
+    healthy = read_table(stem / f"synthetic_{name}_reference.csv.gz")
+    live = read_table(stem / f"synthetic_{name}_analysis.csv.gz")
+    targets = read_table(stem / "synthetic_car_loan_analysis_target.csv.gz")
+    healthy_truth = [row.pop("repaid") for row in healthy]
+    for row in healthy + live:
+        del row["id"], row["timestamp"], row["y_pred"]
+    return Service(
+        healthy=healthy,
+        healthy_truth=healthy_truth,
+        live=live,
+        live_truth=[row["repaid"] for row in targets],
+        breaks_at=CAR_LOAN_BREAKS_AT,
+        answers=lambda rows: [row.pop(SCORE) for row in rows],
+        other_model=None,
+        classes=("repaid", "defaulted"),
+    )
