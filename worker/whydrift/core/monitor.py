@@ -202,10 +202,16 @@ class Monitor:
         self._rebuild()
 
     def profile(self, *, keep_sample: bool) -> MonitorProfile:
-        """What was learnt, for `install` elsewhere."""
+        """What was learnt, for `install` elsewhere. Without the sample, categories are known only as far as references need."""
         references = {r.name: r for r in self.references if r is not None}
-        sample = self._sample if keep_sample else Rows.concat([], len(self.columns))
-        return MonitorProfile(tuple(self.columns), references, sample)
+        if keep_sample:
+            return MonitorProfile(tuple(self.columns), references, self._sample)
+        needed = {name: dict.fromkeys(reference.shares) for name, reference in references.items()}
+        columns = [
+            replace(column, codes={one: float(code) for code, one in enumerate(needed.get(column.name, ()))})
+            for column in self.columns
+        ]
+        return MonitorProfile(tuple(columns), references, Rows.concat([], len(self.columns)))
 
     def learn_now(self) -> None:
         """Learn from the rows collected so far, however few. `Settings.first_stage_events` must not have been reached."""

@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from whydrift.core.monitor import MonitorProfile
+from whydrift.core.reference import BINS, QUANTILES
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
 KIND = "profile"
 _PARTS = ("inputs", "outputs", "losses", "labels", "delays")
+_COLUMNS: dict[str, list[tuple[str, ...]]] = {
+    "outputs": [("prediction", "decision", "residual", "latency", "errors")],
+    "losses": [("loss",)],
+    "labels": [("actual",), ()],
+    "delays": [("label_delay",)],
+}
+"""What the columns of our own parts may be."""
 MAX_BYTES = 64 * 1024 * 1024
 """A file said to be larger when decompressed was not written by us."""
 
@@ -55,8 +63,15 @@ class Profile:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Profile":
+        """Raises what damaged values raise, ValueError where the parts do not fit together."""
         parts = {name: MonitorProfile.restore(state[name]) for name in _PARTS}
         surrogate = None if state["surrogate"] is None else Surrogate.restore(state["surrogate"])
+        if len(state["keys"]) != len(parts["inputs"].columns):
+            raise ValueError(f"{len(state['keys'])} keys of {len(parts['inputs'].columns)} inputs")
+        if surrogate is not None and surrogate.table.shape != (len(parts["inputs"].references), BINS + 1):
+            raise ValueError("a surrogate of other inputs")
+        for name, part in parts.items():
+            _check_fit(name, part)
         return cls(
             model_id=state["model_id"],
             version=state["version"],
@@ -66,6 +81,23 @@ class Profile:
             surrogate=surrogate,
             **parts,
         )
+
+
+def _check_fit(name: str, part: MonitorProfile) -> None:
+    """Raises ValueError where references or sample are not those of the columns."""
+    rows, width = len(part.sample), len(part.columns)
+    names = tuple(column.name for column in part.columns)
+    if names not in _COLUMNS.get(name, [names]):
+        raise ValueError(f"{name}: other columns than ours")
+    if {part.sample.values.shape, part.sample.presence.shape} != {(rows, width)} or len(part.sample.offsets) != rows:
+        raise ValueError(f"{name}: a sample of other columns")
+    kinds = {column.name: column.kind for column in part.columns}
+    for reference in part.references.values():
+        shapes = (reference.masses.shape, reference.quantiles.shape, reference.edges.ndim)
+        if kinds.get(reference.name) is not reference.kind or shapes != ((BINS,), (QUANTILES,), 1):
+            raise ValueError(f"{name}: a reference of no column")
+        if len(reference.edges) >= BINS:
+            raise ValueError(f"{name}: more bins than there are")
 
 
 def write_profile(profiles: Mapping[str, Profile]) -> bytes:
@@ -83,6 +115,8 @@ def read_profile(data: bytes) -> dict[str, Profile]:
         raise StateError(
             f"this is not a whydrift reference file ({error}); make one with `whydrift profile`"
         ) from error
+    if stream.unconsumed_tail:
+        raise StateError(f"this reference file unpacks to more than {MAX_BYTES:,} bytes: whydrift writes no such file")
     if not stream.eof:
         raise StateError("this reference file is cut off; make it anew with `whydrift profile`")
     body = unpack(KIND, raw)
