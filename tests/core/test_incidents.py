@@ -108,6 +108,14 @@ def test_a_fault_that_comes_and_goes_within_minutes_is_one_incident() -> None:
     assert Status.RESOLVED not in statuses(found)
 
 
+def test_a_storm_of_repeated_events_is_one_incident() -> None:
+    """Counted eight times, chance would look like change in one input after the other."""
+    storm = Example("every event comes eight times", lambda row, i: [dict(row) for _ in range(8)])
+    found = list(said(learnt(SEED).pipeline(), broken(storm, 800, SEED, 800)))
+    assert statuses(found) == [Status.OPENED, Status.RESOLVED]
+    assert found[0].fault == "duplicate_events"
+
+
 def test_two_faults_at_different_times_are_two_incidents() -> None:
     def breaks(row: Row, i: int) -> Row:
         if i < 600:

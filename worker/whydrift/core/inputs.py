@@ -109,14 +109,22 @@ class InputWatch:
     def update(
         self, events: Sequence[PredictionEvent], offsets: Sequence[int], repeated: Sequence[bool]
     ) -> "BinnedRows":
-        """Take a chunk; returns its rows. repeated: whether each event's id came before."""
+        """Take a chunk; returns its rows, but for those of events that came before. repeated: whether each event's id did.
+
+        An event that is sent again tells nothing new of the world: counted twice, or eight times, chance would look like change.
+        """
         unknown = self._unknown(events, offsets)
         rows = self._rows(events, offsets)
-        payload = self._repeats(rows)
-        duplicates = int((payload | np.array(repeated, bool)).sum())
+        payload, again = self._repeats(rows), np.array(repeated, bool)
+        duplicates = int((payload | again).sum())
         counts = np.array([duplicates, unknown, self._backwards(rows)], float)
+        flags = np.stack([len(rows) - counts, counts], axis=1)
+        if duplicates:
+            is_new = ~(payload & again)
+            is_new[0] |= not is_new.any()
+            rows = rows.take(is_new)
         binning = self.monitor.binning
-        bins = self.monitor.update(rows, np.stack([len(rows) - counts, counts], axis=1))
+        bins = self.monitor.update(rows, flags)
         return BinnedRows(rows, bins, binning)
 
     def _rows(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> Rows:
