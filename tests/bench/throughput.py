@@ -242,7 +242,7 @@ def alone(measure: Callable[[], Measured]) -> Measured:
 
 def heading() -> None:
     columns = ("", "records", "wall s", "CPU s", "per s", "per CPU s", "x bare", "peak MB", "state/model", "said")
-    print(f"{columns[0]:44}" + "".join(f"{name:>12}" for name in columns[1:]))
+    print(f"{columns[0]:48}" + "".join(f"{name:>12}" for name in columns[1:]))
 
 
 def row(name: str, measured: Measured, bare: Measured | None = None) -> None:
@@ -258,7 +258,7 @@ def row(name: str, measured: Measured, bare: Measured | None = None) -> None:
         f"{per_s:,.0f}",
     )
     cells += (f"{per_cpu_s:,.0f}", times_bare, f"{measured.peak_mb:.0f}", state, said)
-    print(f"{name:44}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+    print(f"{name:48}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
 
 
 def print_replay(variant: Variant, path: Path) -> None:
