@@ -1,0 +1,328 @@
+"""A set of columns watched: learning in stages, what is not learnt while alarmed, later columns, recovery, restarts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from whydrift.core.columns import Column, Kind, Presence, Rows
+from whydrift.core.monitor import RETAINED_ROWS, SAMPLE_ROWS, Monitor
+from whydrift.core.settings import Settings
+from whydrift.core.state import pack, unpack
+
+SETTINGS = Settings(baseline_events=2_000, first_stage_events=250)
+CHUNK = 20
+FLAGS = ("odd",)
+
+
+DRAWS = np.random.default_rng(11).random((6_000, 5))
+
+
+def columns() -> list[Column]:
+    return [Column("x", Kind.NUMERIC), Column("c", Kind.CATEGORICAL, {"a": 0.0, "b": 1.0})]
+
+
+def rows(start: int, stop: int, *, shift: float = 0.0, width: int = 2, missing: float = 0.0) -> Rows:
+    """Rows number start … stop − 1; column x is normal, moved by `shift`, c is "a" or "b", further columns are uniform.
+
+    A row is the same whatever surrounds it.
+    """
+    draws = DRAWS[start:stop]
+    assert len(draws) == stop - start
+    normal = np.sqrt(-2 * np.log(draws[:, 0])) * np.cos(2 * np.pi * draws[:, 1])
+    values = np.column_stack([normal + shift, (draws[:, 2] < 0.3).astype(float), *[draws[:, 3]] * (width - 2)])
+    presence = np.zeros(values.shape, np.int8)
+    gone = draws[:, 4] < missing
+    values[gone, 0], presence[gone, 0] = np.nan, Presence.NULL
+    offsets = np.arange(start, stop)
+    return Rows(values, presence, offsets * 1_000, offsets)
+
+
+def feed(monitor: Monitor, start: int, stop: int, *, odd: float = 0.0, **changes: Any) -> None:
+    """Rows in chunks of CHUNK, of which the share `odd` has the free flag."""
+    width = len(monitor.columns)
+    for first in range(start, stop, CHUNK):
+        chunk = rows(first, min(first + CHUNK, stop), width=width, **changes)
+        yes = round(odd * len(chunk))
+        monitor.update(chunk, np.array([[len(chunk) - yes, yes]], float) if monitor.flags else None)
+
+
+def learnt(events: int = 2_000, settings: Settings = SETTINGS, flags: Sequence[str] = FLAGS) -> Monitor:
+    monitor = Monitor(settings, columns(), flags)
+    feed(monitor, 0, events)
+    return monitor
+
+
+def reference_rows(monitor: Monitor, place: int = 0) -> int | None:
+    """Rows a column's reference rests on."""
+    reference = monitor.references[place]
+    return None if reference is None else reference.rows
+
+
+def again(monitor: Monitor, settings: Settings = SETTINGS) -> Monitor:
+    """From its state, through bytes."""
+    state = unpack("m", pack("m", {"now": monitor.snapshot(), "learnt": monitor.snapshot_references()}))
+    return Monitor.restore(settings, monitor.flags, state["now"], state["learnt"])
+
+
+# -- learning ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_learnt_from_250_rows_then_from_twice_as_many_until_the_baseline_is_complete() -> None:
+    monitor = Monitor(SETTINGS, columns(), FLAGS)
+    stages = []
+    for first in range(0, 3_000, CHUNK):
+        feed(monitor, first, first + CHUNK)
+        known = reference_rows(monitor)
+        if known is not None and (not stages or stages[-1][1] != known):
+            stages.append((first + CHUNK, known))
+    # Rows come in twenties: a stage is made with the chunk that reaches it.
+    assert stages == [(260, 260), (500, 500), (1_000, 1_000), (2_000, 2_000)]
+    assert not monitor.is_collecting
+    assert monitor.baseline_seen == 2_000
+
+
+def test_before_the_first_stage_there_is_no_signal_and_afterwards_there_are_all() -> None:
+    monitor = learnt(240)
+    assert (monitor.levels(), monitor.is_collecting, monitor.baseline_seen) == ({}, True, 240)
+    feed(monitor, 240, 260)
+    assert list(monitor.levels()) == [
+        "x.distribution", "c.distribution",
+        "x.missing", "x.type", "x.out_of_range", "x.repeated", "c.missing", "c.type", "c.unseen", "odd",
+    ]  # fmt: skip
+
+
+def test_each_stage_is_more_sensitive_than_the_one_before() -> None:
+    evidence = []
+    for events in (260, 500, 2_000):
+        monitor = learnt(events)
+        feed(monitor, 5_000, 5_060, shift=1.0)
+        evidence.append(monitor.levels()["x.distribution"])
+    assert evidence[0] < evidence[1] < evidence[2]
+
+
+def test_nothing_is_learnt_while_alarmed_and_rows_since_the_onset_are_taken_out() -> None:
+    monitor = learnt(700)
+    assert reference_rows(monitor) == 500
+    feed(monitor, 700, 1_000, shift=4.0)
+    assert "x.distribution" in monitor.alarms
+    alarm = monitor.alarms["x.distribution"]
+    assert alarm.onset_offset in range(680, 721)
+    assert monitor.baseline_seen == alarm.onset_offset, "those before the onset are kept"
+    feed(monitor, 1_000, 2_600, shift=4.0)
+    assert (reference_rows(monitor), monitor.baseline_seen) == (500, alarm.onset_offset)
+    feed(monitor, 2_600, 4_400)
+    assert not monitor.alarms
+    assert reference_rows(monitor) == 2_000
+    # None of the bad rows is in it.
+    assert monitor.references[0] is not None
+    assert monitor.references[0].quantile(0.95) < 2.2
+    assert monitor.references[0].high < 4.0
+
+
+def test_a_free_flag_learns_its_share_and_alarms_when_it_changes() -> None:
+    monitor = Monitor(SETTINGS, columns(), FLAGS)
+    feed(monitor, 0, 2_000, odd=0.1)
+    assert not monitor.alarms
+    feed(monitor, 2_000, 2_400, odd=0.1)
+    assert not monitor.alarms
+    feed(monitor, 2_400, 2_600, odd=0.5)
+    assert list(monitor.alarms) == ["odd"]
+    (evidence,) = [one for one in monitor.evidence(monitor.recent_since(2_400)) if one.signal == "odd"]
+    assert (evidence.reference_share, evidence.current_share) == (pytest.approx(0.1), pytest.approx(0.5))
+
+
+def test_a_forgotten_flag_is_learnt_from_the_rows_to_come() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_200, odd=0.5)
+    assert list(monitor.alarms) == ["odd"]
+    monitor.forget_flags(["odd", "no such flag"])
+    assert not monitor.alarms
+    assert "odd" not in monitor.levels()
+    feed(monitor, 2_200, 4_600, odd=0.5)
+    assert not monitor.alarms
+    feed(monitor, 4_600, 4_800)
+    assert list(monitor.alarms) == ["odd"], "what was forgotten is now the change"
+
+
+def test_learning_can_be_made_to_end_and_to_forget_every_other_chunk() -> None:
+    monitor = Monitor(SETTINGS, columns(), FLAGS)
+    feed(monitor, 0, 200)
+    monitor.thin_learning()
+    assert monitor.baseline_seen == 100
+    monitor.learn_now()
+    assert reference_rows(monitor) == 100
+
+
+def test_the_sample_of_health_is_bounded_and_spread_evenly() -> None:
+    offsets = learnt().sample.offsets
+    assert len(offsets) == SAMPLE_ROWS
+    assert (offsets[0], offsets[-1]) == (0, 1_999)
+    assert set(np.diff(offsets)) <= {4, 5}
+
+
+# -- columns that come later, and learning anew -----------------------------------------------------------------------------
+
+
+def test_a_column_that_comes_while_learning_is_learnt_with_the_next_stages() -> None:
+    monitor = learnt(300)
+    monitor.add_column(Column("late", Kind.NUMERIC))
+    assert (reference_rows(monitor, 0), reference_rows(monitor, 2)) == (260, None)
+    feed(monitor, 300, 500)
+    # It was there in 200 of the 500 rows.
+    assert (reference_rows(monitor, 0), reference_rows(monitor, 2)) == (500, 200)
+    feed(monitor, 500, 2_000)
+    assert reference_rows(monitor, 2) == 1_700
+
+
+def test_a_column_that_comes_after_the_baseline_is_learnt_in_stages_of_its_own() -> None:
+    monitor = learnt()
+    monitor.add_column(Column("late", Kind.NUMERIC))
+    feed(monitor, 2_000, 2_240)
+    assert "late.distribution" not in monitor.levels()
+    feed(monitor, 2_240, 2_260)
+    assert "late.distribution" in monitor.levels()
+    assert (reference_rows(monitor, 0), reference_rows(monitor, 2)) == (2_000, 260), "the others stay as they are"
+    feed(monitor, 2_260, 4_000)
+    assert reference_rows(monitor, 2) == 2_000
+
+
+def test_evidence_of_other_columns_outlives_a_new_one() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_060, shift=1.0)
+    before = monitor.levels()["x.distribution"]
+    assert before > 1
+    monitor.add_column(Column("late", Kind.NUMERIC))
+    assert monitor.levels()["x.distribution"] == before
+
+
+def test_a_column_learnt_anew_takes_what_comes_for_health_and_leaves_the_others() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_200, shift=4.0, missing=0.0)
+    assert "x.distribution" in monitor.alarms
+    monitor.relearn(["x", "no such column"])
+    assert not monitor.alarms
+    assert "x.distribution" not in monitor.levels()
+    assert reference_rows(monitor, 1) == 2_000
+    feed(monitor, 2_200, 4_300, shift=4.0)
+    assert not monitor.alarms
+    feed(monitor, 4_300, 4_500)
+    assert "x.distribution" in monitor.alarms, "what was health is now the change"
+
+
+def test_a_column_can_be_learnt_anew_from_retained_rows_at_once() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_400, shift=4.0)
+    monitor.relearn(["x"], since_offset=2_000)
+    assert reference_rows(monitor) == 400
+    feed(monitor, 2_400, 3_000, shift=4.0)
+    assert not monitor.alarms
+
+
+def test_learning_nothing_anew_changes_nothing() -> None:
+    monitor = learnt()
+    before = pack("m", monitor.snapshot())
+    monitor.relearn(["no such column"])
+    assert pack("m", monitor.snapshot()) == before
+
+
+# -- alarms and recovery ----------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_lasts_while_the_change_does_and_recovers_after_quiet_blocks() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_100, shift=4.0)
+    alarm = monitor.alarms["x.distribution"]
+    assert alarm.onset_offset in range(1_980, 2_021)
+    assert monitor.lasts("x.distribution")
+    feed(monitor, 2_100, 5_000, shift=4.0)
+    assert "x.distribution" in monitor.alarms
+    assert monitor.lasts("x.distribution")
+    feed(monitor, 5_000, 5_100)
+    assert "x.distribution" in monitor.alarms, "one good chunk is no recovery"
+    assert not monitor.lasts("x.distribution"), "though the latest rows do not speak for the change"
+    feed(monitor, 5_100, 5_100 + 3 * alarm.block_rows)
+    assert not monitor.alarms
+    assert monitor.levels()["x.distribution"] < 3, "evidence begins anew"
+
+
+def test_a_single_good_block_between_bad_ones_is_no_recovery() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_100, shift=4.0)
+    block = monitor.alarms["x.distribution"].block_rows
+    start = 2_100
+    for _ in range(4):
+        feed(monitor, start, start + block)
+        feed(monitor, start + block, start + 2 * block, shift=4.0)
+        start += 2 * block
+        assert "x.distribution" in monitor.alarms
+
+
+def test_a_signal_without_an_alarm_does_not_last() -> None:
+    monitor = learnt()
+    assert not monitor.lasts("x.distribution")
+    assert not monitor.lasts("no such signal")
+
+
+def test_a_change_shows_again_after_recovery() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_100, shift=4.0)
+    feed(monitor, 2_100, 3_000)
+    assert not monitor.alarms
+    feed(monitor, 3_000, 3_100, shift=4.0)
+    assert monitor.alarms["x.distribution"].onset_offset in range(2_980, 3_021)
+
+
+def test_a_higher_threshold_asks_for_more_evidence_and_other_signals_make_other_bets() -> None:
+    low, high = learnt(), learnt()
+    low.retune(100, 4.0)
+    high.retune(100, 12.0)
+    for monitor in (low, high):
+        feed(monitor, 2_000, 2_060, shift=1.5)
+    assert "x.distribution" in low.alarms
+    assert not high.alarms
+    feed(high, 2_060, 2_400, shift=1.5)
+    assert "x.distribution" in high.alarms
+    before = high.levels()
+    high.retune(10_000, 12.0)
+    assert high.model_signals == 10_000
+    assert high.levels() == pytest.approx(before), "evidence is carried over to the new bets"
+
+
+# -- state ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [100, 260, 700, 1_980, 2_060, 2_300, 3_400])
+def test_going_on_from_the_state_is_as_if_nothing_had_happened(cut: int) -> None:
+    def life(monitor: Monitor, start: int, stop: int) -> None:
+        for first in range(start, stop, CHUNK):
+            is_bad = 2_000 <= first < 2_400
+            feed(monitor, first, first + CHUNK, shift=4.0 if is_bad else 0.0, odd=0.3 if is_bad else 0.05)
+
+    whole = Monitor(SETTINGS, columns(), FLAGS)
+    life(whole, 0, cut)
+    parted = again(whole)
+    assert pack("m", parted.snapshot()) == pack("m", whole.snapshot())
+    for monitor in (whole, parted):
+        life(monitor, cut, cut + 400)
+    assert pack("m", parted.snapshot()) == pack("m", whole.snapshot())
+    assert pack("m", parted.snapshot_references()) == pack("m", whole.snapshot_references())
+    assert parted.lasts("x.distribution") == whole.lasts("x.distribution")
+
+
+def test_retained_rows_are_the_latest_and_bounded() -> None:
+    monitor = learnt(5_000)
+    assert monitor.recent().offsets.tolist() == list(range(5_000 - RETAINED_ROWS, 5_000))
+    assert again(monitor).recent().offsets.tolist() == monitor.recent().offsets.tolist()
+    assert monitor.recent_since(4_990).offsets.tolist() == list(range(4_990, 5_000))
+
+
+def test_a_monitor_without_columns_takes_rows_all_the_same() -> None:
+    monitor = Monitor(SETTINGS, [], FLAGS)
+    for first in range(0, 600, CHUNK):
+        chunk = rows(first, first + CHUNK)
+        bare = Rows(chunk.values[:, :0], chunk.presence[:, :0], chunk.times_ms, chunk.offsets)
+        monitor.update(bare, np.array([[CHUNK, 0]], float))
+    assert list(monitor.levels()) == ["odd"]
+    assert monitor.rows_seen == 600
