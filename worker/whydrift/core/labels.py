@@ -22,6 +22,8 @@ _MAX_LEVEL = 32  # bits of a CRC-32
 _CALM_EVENTS_PER_PLACE = 4
 """The sample widens after this many events per place of capacity, all of them with less than a quarter of it in use."""
 _SLACK = 1_024
+_CLASSES_A_PLACE = 16
+"""Probabilities that take as much memory as a waiting prediction: one of a thousand classes takes 63 places."""
 
 
 class Answer(NamedTuple):
@@ -96,17 +98,35 @@ _Entry = TypeVar("_Entry", _WaitingLabel, _WaitingPrediction)
 class _Waiting(Generic[_Entry]):
     """Entries by event id that can be dropped by age, though they do not come in the order of their times.
 
-    `entries` may be read and popped from directly. The heap may lag behind: it is an index, never part of the state.
+    `entries` may be read directly. The heap may lag behind: it is an index, never part of the state.
     """
 
-    __slots__ = ("_heap", "entries")
+    __slots__ = ("_heap", "entries", "wide")
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
+        self.wide = 0
+        """Places taken beyond one an entry, by answers with many probabilities."""
         self._heap: list[tuple[int, str]] = []
 
+    @property
+    def places(self) -> int:
+        """Memory taken, in places of the join's capacity."""
+        return len(self.entries) + self.wide
+
+    def pop(self, event_id: str) -> _Entry | None:
+        entry = self.entries.pop(event_id, None)
+        if entry is not None:
+            self.wide -= _extra_places(entry)
+        return entry
+
+    def pop_latest(self) -> None:
+        self.wide -= _extra_places(self.entries.popitem()[1])
+
     def add(self, event_id: str, entry: _Entry) -> None:
+        """Take an entry whose id is not among them."""
         self.entries[event_id] = entry
+        self.wide += _extra_places(entry)
         heap = self._heap
         heappush(heap, (entry[0], event_id))
         if len(heap) > 2 * len(self.entries) + _SLACK:
@@ -120,6 +140,7 @@ class _Waiting(Generic[_Entry]):
             entry = entries.get(event_id)
             # Joined meanwhile, or joined and come anew with another time: this place in the heap is an old one.
             if entry is not None and entry[0] == timestamp_ms:
+                self.wide -= _extra_places(entry)
                 yield entries.pop(event_id)
 
     def keep(self, mask: int) -> int:
@@ -130,11 +151,17 @@ class _Waiting(Generic[_Entry]):
 
     def replace(self, entries: dict[str, _Entry]) -> None:
         self.entries = entries
+        self.wide = sum(map(_extra_places, entries.values()))
         self._index()
 
     def _index(self) -> None:
         self._heap = [(entry[0], event_id) for event_id, entry in self.entries.items()]
         heapify(self._heap)
+
+
+def _extra_places(entry: _WaitingLabel | _WaitingPrediction) -> int:
+    probabilities = entry.answer.probabilities if type(entry) is _WaitingPrediction else None
+    return len(probabilities) // _CLASSES_A_PLACE if probabilities else 0
 
 
 class _Generations:
@@ -190,8 +217,9 @@ class _Generations:
 class LabelJoin:
     """Joins the predictions and labels of one model.
 
-    capacity: predictions kept waiting, and labels kept waiting, each; at least 4. When more wait, the sample is halved
-    (`level` rises); it is doubled again after 4 × capacity events with less than a quarter of the capacity in use.
+    capacity: predictions kept waiting, and labels kept waiting, each; at least 4. An answer with many probabilities counts as
+    several (`_CLASSES_A_PLACE`). When more wait, the sample is halved (`level` rises); it is doubled again after 4 × capacity
+    events with less than a quarter of the capacity in use.
     ttl_ms: how far apart in event time a prediction and its label may be.
 
     A label is joined once. Later ones are duplicates or conflicts for as long as the event is remembered: `capacity`
@@ -252,13 +280,17 @@ class LabelJoin:
             self._widen()
             if crc32(event_id.encode()) & self._mask:
                 return None
-        label = self._labels.entries.pop(event_id, None)
+        label = self._labels.pop(event_id)
         if label is not None:
             if abs(label.timestamp_ms - timestamp_ms) <= self._ttl_ms:
                 return self._join(event_id, timestamp_ms, answer, label.timestamp_ms, label.actual, label.source)
             counts.labels_expired += 1
-        self._predictions.add(event_id, _WaitingPrediction(timestamp_ms, answer))
-        if len(self._predictions.entries) > self._capacity:
+        waiting = _WaitingPrediction(timestamp_ms, answer)
+        if _extra_places(waiting) > self._capacity // 4:
+            # So few would be left that none would ever be joined.
+            waiting = _WaitingPrediction(timestamp_ms, answer._replace(probabilities=None))
+        self._predictions.add(event_id, waiting)
+        if self._predictions.places > self._capacity:
             self._narrow()
         return None
 
@@ -277,7 +309,7 @@ class LabelJoin:
             # The prediction goes on waiting: it is the label's time that may be wrong.
             counts.labels_expired += 1
             return None
-        del self._predictions.entries[event_id]
+        self._predictions.pop(event_id)
         return self._join(event_id, prediction.timestamp_ms, prediction.answer, timestamp_ms, actual, source)
 
     def expire(self, stream_time_ms: int) -> int:
@@ -326,19 +358,19 @@ class LabelJoin:
             self.counts.labels_outside_sample += self._labels.keep(self._mask)
             self._joined.keep(self._mask)
         # Ids made to collide in all 32 bits: the bound still holds, the latest goes.
-        if len(self._predictions.entries) > self._capacity:
-            self._predictions.entries.popitem()
+        if self._predictions.places > self._capacity:
+            self._predictions.pop_latest()
         if len(self._labels.entries) > self._capacity:
-            self._labels.entries.popitem()
+            self._labels.pop_latest()
             self.counts.labels_outside_sample += 1
 
     def _is_over(self) -> bool:
-        return max(len(self._predictions.entries), len(self._labels.entries)) > self._capacity
+        return max(self._predictions.places, self._labels.places) > self._capacity
 
     def _widen(self) -> None:
         """Double the sample after enough calm events. Called once per prediction while there is a sample."""
         quarter = self._capacity // 4
-        if len(self._predictions.entries) >= quarter or len(self._labels.entries) >= quarter:
+        if self._predictions.places >= quarter or self._labels.places >= quarter:
             self._calm_events = 0
             return
         self._calm_events += 1
