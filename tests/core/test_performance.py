@@ -382,3 +382,38 @@ def test_state_stays_small_however_long_the_model_runs() -> None:
     half, whole = (len(pack("p", fed(None, part).snapshot())) for part in (events[:3_000], events))
     assert whole - half < 100
     assert whole < 60_000
+
+
+@pytest.mark.parametrize("convention", ["score of one class", "score of the other class", "score of the given label"])
+def test_a_successor_has_losses_from_its_first_event_and_reads_scores_as_its_predecessor_did(convention: str) -> None:
+    p, labels, actual = binary_world()
+    answers = [CONVENTIONS[convention](float(q), label) for q, label in zip(p, labels, strict=True)]
+    before = fed(None, list(zip(answers, actual, strict=True)))
+    after = Performance(None, conventions=before.conventions())
+    losses = [after.update(joined(answer, real)) for answer, real in zip(answers[:200], actual[:200], strict=True)]
+    expected = [before.loss(answer, real) for answer, real in zip(answers[:200], actual[:200], strict=True)]
+    assert losses == expected
+    assert None not in losses
+    resumed = Performance.restore(unpack("x", pack("x", after.snapshot())))
+    assert resumed.loss(answers[0], actual[0]) == losses[0]
+
+
+def test_a_successor_whose_scores_are_upside_down_errs_instead_of_being_read_the_other_way_round() -> None:
+    p, labels, actual = binary_world()
+    good = [CONVENTIONS["score of one class"](float(q), label) for q, label in zip(p, labels, strict=True)]
+    turned = [CONVENTIONS["score of one class"](1 - float(q), label) for q, label in zip(p, labels, strict=True)]
+    before = fed(None, list(zip(good, actual, strict=True)))
+    after = Performance(None, conventions=before.conventions())
+    for answer, real in zip(turned, actual, strict=True):
+        after.update(joined(answer, real))
+    assert after.metrics("deployment")["log_loss"] > 1.3 * before.metrics("deployment")["log_loss"]
+
+
+def test_there_are_no_conventions_before_the_reading_is_settled_nor_of_other_tasks() -> None:
+    p, labels, actual = binary_world(50)
+    young = fed(
+        None, [(CONVENTIONS["score of one class"](float(q), a), r) for q, a, r in zip(p, labels, actual, strict=True)]
+    )
+    assert young.conventions() is None
+    assert fed("regression", [(Answer("v1", value=1.0), 2.0)]).conventions() is None
+    assert fed(None, [(Answer("v1", value=1.0), 2.0)] * 3).conventions() is None

@@ -32,6 +32,10 @@ RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, "parameters", "arrivals", "labe
 """Names of columns and signals of our own; a feature of this name is called `features.<name>`."""
 _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
+_NEAR_PAYLOADS = 64
+"""Where payloads may be alike by chance, only so many are looked back at: the share of repeats must not grow with memory."""
+_TELLING = 0.99
+"""Share of distinct values from which a column tells all rows apart."""
 _KEPT_KEYS = 32
 _KEPT_VALUES = 200
 _KEPT_ENTRIES = 16
@@ -60,7 +64,8 @@ class InputWatch:
         self._names: list[str] = []
         """Key of each column, as events have it."""
         self._latest_ms = -1
-        self._payloads: dict[int, None] = {}
+        self._payloads: dict[int, int] = {}
+        """Payloads by their hash, latest last, and the running number of the row that had it."""
         self._odd: dict[str, list[tuple[int, Any]]] = {}
         """Unknown keys, and where they and their values were seen last: (offset, value)."""
         self._foreign: dict[str, list[tuple[int, Any]]] = {}
@@ -180,22 +185,34 @@ class InputWatch:
         del seen[:-_KEPT_VALUES]
 
     def _repeats(self, rows: Rows) -> Any:
-        """Whether each row's values and presences are those of one of the last _PAYLOADS rows: (rows,)."""
+        """Whether each row's values and presences are those of one of the last rows: (rows,)."""
         found = np.zeros(len(rows), bool)
         if not rows.values.shape[1]:
             return found
         payloads = self._payloads
         values, presence = rows.values.tobytes(), rows.presence.tobytes()
         wide, narrow = len(values) // len(rows), len(presence) // len(rows)
+        reach, first = self._reach(), self.monitor.rows_seen
         for place in range(len(rows)):
             digest = crc32(values[place * wide : (place + 1) * wide])
             digest = crc32(presence[place * narrow : (place + 1) * narrow], digest)
-            if digest in payloads:
-                found[place] = True
-            payloads[digest] = None
+            seen = payloads.pop(digest, None)
+            found[place] = seen is not None and first + place - seen <= reach
+            payloads[digest] = first + place
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
             del payloads[digest]
+        if found.any():
+            # Rows without any value are alike, and yet nobody sent them twice.
+            found &= (rows.presence == Presence.PRESENT).any(axis=1)
         return found
+
+    def _reach(self) -> int:
+        """How many rows back equal payloads count as repeats."""
+        known = [
+            reference for reference in self.monitor.references if reference is not None and not reference.kind.is_coded
+        ]
+        is_telling = any(reference.n and reference.distinct >= _TELLING * reference.n for reference in known)
+        return _PAYLOADS if is_telling else _NEAR_PAYLOADS
 
     def _backwards(self, rows: Rows) -> int:
         before = np.maximum.accumulate(np.append(self._latest_ms, rows.times_ms))
@@ -221,7 +238,7 @@ class InputWatch:
             "monitor": self.monitor.snapshot(),
             "names": self._names,
             "latest_ms": self._latest_ms,
-            "payloads": np.array(list(self._payloads), np.int64),
+            "payloads": np.array([list(self._payloads), list(self._payloads.values())], np.int64),
             "odd": {name: [list(pair) for pair in seen] for name, seen in self._odd.items()},
             "foreign": {name: [list(pair) for pair in seen] for name, seen in self._foreign.items()},
             "has_baseline": self._has_baseline,
@@ -232,7 +249,7 @@ class InputWatch:
         inputs = cls(settings)
         inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references)
         inputs._names, inputs._latest_ms = list(state["names"]), state["latest_ms"]
-        inputs._payloads = dict.fromkeys(state["payloads"].tolist())
+        inputs._payloads = dict(zip(*state["payloads"].tolist(), strict=True))
         inputs._odd = {name: [(at, value) for at, value in seen] for name, seen in state["odd"].items()}
         inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}
         inputs._has_baseline = state["has_baseline"]

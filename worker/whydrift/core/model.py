@@ -273,10 +273,12 @@ class ModelWatch:
         if description is not None and description.task is not None:
             task = description.task.value
         before = self.versions.get(self.main_version)
-        losses = None
-        if before is not None and before.losses.references[0] is not None:
-            losses = before.losses.profile(keep_sample=True)
-        return VersionWatch(self.settings, name, self.inputs.monitor, task, losses)
+        if before is None:
+            return VersionWatch(self.settings, name, self.inputs.monitor, task)
+        # A loss learnt anew, or scores read the other way round, would make a worse version look like health.
+        losses = None if before.losses.references[0] is None else before.losses.profile(keep_sample=True)
+        conventions = before.performance.conventions()
+        return VersionWatch(self.settings, name, self.inputs.monitor, task, losses, conventions)
 
     def _add_joined(self, joined: Joined, offset: int, stream_ms: int) -> None:
         version = self.versions.get(joined.answer.model_version)
@@ -442,6 +444,7 @@ class ModelWatch:
             model_id=self.model_id,
             version=version.version,
             task=version.performance.task,
+            conventions=version.performance.conventions(),
             events=self.join.counts.predictions,
             keys=tuple(self.inputs.keys),
             inputs=self.inputs.monitor.profile(keep_sample=keep_sample),

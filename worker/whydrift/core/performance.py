@@ -149,12 +149,22 @@ class Performance:
     {'mse': 0.25, 'mae': 0.5, 'bias': -0.5}
     """
 
-    def __init__(self, task: Task | None, baseline_events: int = 2_000) -> None:
+    def __init__(
+        self, task: Task | None, baseline_events: int = 2_000, conventions: Mapping[str, Any] | None = None
+    ) -> None:
+        """`conventions`: those of a predecessor, which hold as long as this version answers in the same classes."""
         self.unusable: dict[str, int] = {}
         """Joined events that could not be used, by reason (`Unusable`)."""
         self._baseline_events = baseline_events
         self._is_declared = task is not None
-        self._start(task)
+        is_binary = conventions is not None and task in (None, "binary")
+        self._start("binary" if is_binary else task)
+        if conventions is not None and isinstance(self._scores, _Binary):
+            self._scores.adopt(conventions)
+
+    def conventions(self) -> dict[str, Any] | None:
+        """How a binary model's answers are to be read (classes, what the score means), as plain values; None while unknown."""
+        return self._scores.conventions() if isinstance(self._scores, _Binary) else None
 
     def _start(self, task: Task | None) -> None:
         self.task = task
@@ -426,6 +436,15 @@ class _Binary:
         """Events of the other, of the first class per bin of `_SCORE_EDGES`."""
         self._calibration = [[0.0] * CALIBRATION_BINS for _ in range(3)]
         """Events, sum of probabilities, actual first class: per bin of probability."""
+
+    def conventions(self) -> dict[str, Any] | None:
+        """See `Performance.conventions`."""
+        if len(self._classes) < 2 or self._reading is None:
+            return None
+        return {"classes": list(self._classes), "reading": str(self._reading)}
+
+    def adopt(self, conventions: Mapping[str, Any]) -> None:
+        self._classes, self._reading = tuple(conventions["classes"]), _Reading(conventions["reading"])
 
     def row(self, answer: Answer, actual: Actual) -> _Row | Unusable:
         name = _class_name(actual)

@@ -40,6 +40,8 @@ class Profile:
     model_id: str
     version: str
     task: str | None
+    conventions: Mapping[str, Any] | None
+    """How the answers are to be read: see `Performance.conventions`."""
     events: int
     keys: tuple[str, ...]
     inputs: MonitorProfile
@@ -55,6 +57,7 @@ class Profile:
             "model_id": self.model_id,
             "version": self.version,
             "task": self.task,
+            "conventions": None if self.conventions is None else dict(self.conventions),
             "events": self.events,
             "keys": list(self.keys),
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
@@ -76,6 +79,7 @@ class Profile:
             model_id=state["model_id"],
             version=state["version"],
             task=state["task"],
+            conventions=state["conventions"],
             events=state["events"],
             keys=tuple(state["keys"]),
             surrogate=surrogate,

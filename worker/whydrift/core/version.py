@@ -63,6 +63,7 @@ class VersionWatch:
         inputs: Monitor,
         task: Task | None = None,
         losses: MonitorProfile | None = None,
+        conventions: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
         self.version = version
@@ -71,7 +72,7 @@ class VersionWatch:
         self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS)
         if losses is not None:
             self.losses.install(losses)
-        self.performance = Performance(task, settings.baseline_events)
+        self.performance = Performance(task, settings.baseline_events, conventions)
         self.last_ms = -1
         self.events = 0
         self.joined = 0
@@ -98,7 +99,7 @@ class VersionWatch:
     def from_profile(cls, settings: Settings, profile: Profile, inputs: Monitor) -> "VersionWatch":
         """The profile's own version, with everything learnt."""
         task: Any = profile.task
-        version = cls(settings, profile.version, inputs, task, profile.losses)
+        version = cls(settings, profile.version, inputs, task, profile.losses, profile.conventions)
         version.outputs.install(profile.outputs)
         version._surrogate = profile.surrogate
         if profile.surrogate is not None:

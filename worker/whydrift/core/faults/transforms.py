@@ -38,6 +38,8 @@ _HUGE = 1e100
 """Values beyond count as this: nothing overflows, and they are absurd either way."""
 _TREND = 3.0
 """Rank correlation with the row number, in standard errors, from which undone rows still drift."""
+_WHOLE = 0.9
+"""Share of the rows from which a map holds for all of them."""
 _RIVAL = 2.0
 """Two known maps whose log-likelihoods are closer than this cannot be told apart by their ratio."""
 
@@ -51,6 +53,11 @@ class Map:
     says: str
     is_known: bool
     penalty: float
+
+    @property
+    def is_laboratory(self) -> bool:
+        """Whether it is a named map of one kind of measurement only, whose odd ratio fits a part of many other changes."""
+        return self.is_known and "(" in self.says and "mmol" in self.says
 
     @property
     def is_temperature(self) -> bool:
@@ -199,6 +206,8 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     for one in [*named, *_free_maps(view, health, density)]:
         ratio = density(one.undo(values)) / abs(one.scale) / health
         share = share_of(ratio)
+        if one.is_laboratory and share < _WHOLE:
+            continue
         gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
         judged.append((gain, one, share, ratio))
     judged.sort(key=lambda item: -item[0])
