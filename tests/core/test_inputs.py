@@ -1,0 +1,66 @@
+"""The inputs of a model: which rows repeat others, and what columns are called."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from whydrift.core.settings import Settings
+from whydrift_schemas import Status
+
+from .small_world import START_MS, Event, Feed, diagnoses, events, faults
+
+DEFAULTS = Settings()
+
+
+def alike_by_chance(seed: int, kinds: int, n: int) -> Iterator[Event]:
+    """Events of two inputs with few values: after some hundred rows most of them have been there before."""
+    draw = random.Random(seed)
+    for i in range(n):
+        yield {
+            "kind": "prediction",
+            "event_id": f"e{i}",
+            "model_id": "m",
+            "model_version": "v1",
+            "timestamp": START_MS + 1_000 * i,
+            "features": {"a": draw.randrange(3), "b": round(draw.expovariate(1) * kinds / 6)},
+            "prediction": {"score": draw.randrange(kinds) / kinds},
+        }
+
+
+@pytest.mark.parametrize("kinds", [20, 60, 200])
+def test_rows_that_are_alike_by_chance_are_no_duplicates_however_many_have_come(kinds: int) -> None:
+    feed = Feed(settings=DEFAULTS)
+    assert faults(feed(alike_by_chance(3, kinds, 1_500))) == []
+
+
+def test_payloads_that_come_again_long_after_are_duplicates_where_a_column_tells_rows_apart() -> None:
+    feed = Feed()
+    feed(events(0, 1_600, has_labels=False))
+    first = list(events(600, 900, has_labels=False))
+    later = list(events(1_600, 1_900, has_labels=False))
+    own = ("event_id", "timestamp")
+    again = [old | {name: new[name] for name in own} for old, new in zip(first, later, strict=True)]
+    opened = diagnoses(feed(again), Status.OPENED)
+    assert [one.causes[0].fault.value for one in opened] == ["duplicate_events"]
+
+
+def test_payloads_that_come_again_at_once_are_duplicates_where_few_are_alike_by_chance() -> None:
+    feed = Feed(settings=DEFAULTS)
+    stream = list(alike_by_chance(3, 3_000, 1_500))
+    feed(stream[:1_200])
+    twice = [one for event in stream[1_200:] for one in (event, {**event, "event_id": f"{event['event_id']}-again"})]
+    assert "duplicate_events" in faults(feed(twice), Status.OPENED)
+
+
+def test_features_called_like_our_own_signals_get_names_that_nothing_else_has() -> None:
+    def own_names(features: Event, i: int) -> None:
+        income = features["income"]
+        features |= {"loss": income, "features.loss": income + 1, "features.features.loss": 1.0, "\0age": income + 2}
+
+    feed = Feed()
+    assert faults(feed(events(0, 300, inputs=own_names))) == []
+    (model,) = feed.pipeline.status().models
+    names = {one.feature for one in model.signals if one.feature is not None}
+    assert names >= {"features.loss", "features.features.loss", "features.features.features.loss", " age", "age"}
+    assert len([one for one in model.signals if one.signal == "loss.distribution"]) <= 1
