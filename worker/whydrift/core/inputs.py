@@ -44,15 +44,19 @@ _KEPT_ENTRIES = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BinnedRows:
-    """Rows of inputs and their bins (rows, columns known to `binning`), by which a surrogate can go on."""
+    """Rows of inputs and their bins (rows, columns known to `binning`), by which a surrogate can go on.
+
+    places: which of the chunk's events they are of.
+    """
 
     rows: Rows
     bins: NDArray[np.intp]
     binning: Binning
+    places: NDArray[np.intp]
 
     def take(self, which: Any) -> "BinnedRows":
         """The rows that an index selects."""
-        return BinnedRows(self.rows.take(which), self.bins[which], self.binning)
+        return BinnedRows(self.rows.take(which), self.bins[which], self.binning, self.places[which])
 
 
 class InputWatch:
@@ -124,13 +128,13 @@ class InputWatch:
         duplicates = int((payload | again).sum())
         counts = np.array([duplicates, unknown, self._backwards(rows)], float)
         flags = np.stack([len(rows) - counts, counts], axis=1)
+        is_new = ~(payload & again)
+        is_new[0] |= not is_new.any()
         if duplicates:
-            is_new = ~(payload & again)
-            is_new[0] |= not is_new.any()
             rows = rows.take(is_new)
         binning = self.monitor.binning
         bins = self.monitor.update(rows, flags)
-        return BinnedRows(rows, bins, binning)
+        return BinnedRows(rows, bins, binning, np.flatnonzero(is_new))
 
     def _rows(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> Rows:
         columns, features = self.monitor.columns, [event.features for event in events]

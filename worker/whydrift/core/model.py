@@ -216,8 +216,7 @@ class ModelWatch:
         self._events, self._offsets, self._repeated = [], [], []
         rows = self.inputs.update(events, offsets, repeated)
         if len(rows.rows) < len(events):
-            new = set(rows.rows.offsets.tolist())
-            events = [event for event, offset in zip(events, offsets, strict=True) if offset in new]
+            events = [events[place] for place in rows.places.tolist()]
         versions = [event.model_version for event in events]
         if versions.count(versions[0]) == len(versions):
             self.version(versions[0], events[0].timestamp_ms).update(events, rows)
