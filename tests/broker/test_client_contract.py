@@ -338,3 +338,13 @@ def test_an_unreachable_broker_is_named_within_the_time_allowed(client: ClientNa
     settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{closed_port}", client=client, request_timeout_ms=600)
     with pytest.raises(KafkaSetupError, match=rf"no broker answered at 127\.0\.0\.1:{closed_port} within 1800 ms"):
         connect(settings)
+
+
+@pytest.mark.parametrize("kind", ["CreateTime", "LogAppendTime"])
+def test_a_record_bears_the_brokers_time_and_never_its_producers(real_cluster: Cluster, kind: str) -> None:
+    """What a producer's clock says of itself is no second opinion."""
+    topic = f"{real_cluster.settings.topics.events}-{kind}"
+    real_cluster.admin.create_topic(topic, 1, 1, {"message.timestamp.type": kind})
+    real_cluster.send(topic, [b"x"])
+    (record,) = real_cluster.read(topic)
+    assert (record.timestamp_ms is not None) == (kind == "LogAppendTime")

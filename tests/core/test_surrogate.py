@@ -91,3 +91,15 @@ def test_a_surrogate_through_bytes_expects_the_same() -> None:
     again = Surrogate.restore(unpack("surrogate", pack("surrogate", SURROGATE.snapshot())))
     bins = BINNING.bins(HEALTH)
     assert again.expect(bins).tolist() == SURROGATE.expect(bins).tolist()
+
+
+def test_of_many_inputs_those_that_tell_most_are_fitted_and_the_others_change_nothing() -> None:
+    rng = np.random.default_rng(3)
+    bins = rng.integers(0, 8, size=(1_000, 300))
+    target = np.where(bins[:, 250] > 3, 2.0, -1.0) + rng.normal(0, 0.1, 1_000)
+    surrogate = fit_surrogate(bins[:500], target[:500])
+    rest = target[500:] - surrogate.expect(bins[500:])
+    assert rest.std() < 0.8 * target.std()  # 127 inputs of no use are fitted beside the one that tells
+    fitted = np.flatnonzero(np.abs(surrogate.table).sum(axis=1))
+    assert 250 in fitted
+    assert len(fitted) < 150

@@ -13,7 +13,8 @@ class Record:
     """One record of the input topic as the shell read it, undecoded.
 
     `offset` is the position within the partition; for files it is the line number, from 0, over all inputs.
-    `timestamp_ms` is the broker's time of the record in epoch milliseconds, or None where there is no broker.
+    `timestamp_ms` is the broker's time of the record in epoch milliseconds; None where there is no broker, or where the topic
+    keeps the producers' times (`message.timestamp.type=CreateTime`, Kafka's default): no producer's clock vouches for itself.
     `value` is None for a Kafka tombstone.
     """
 

@@ -23,6 +23,8 @@ _RIDGE = 5.0
 """Penalty, as a number of rows: a bin seen less often than this is mostly disregarded."""
 _MAX_ROWS = 1_500
 """Rows fitted on: the cost of fitting grows with their cube, whatever the number of inputs."""
+_MAX_COLUMNS = 128
+"""Inputs fitted on, those that tell most: a thousand took seven seconds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +57,28 @@ def fit_surrogate(bins: NDArray[np.intp], target: Floats) -> Surrogate:
     mean = float(target.mean()) if len(target) else 0.0
     if not len(target) or not columns:
         return Surrogate(mean, np.zeros((columns, BINS + 1)))
-    # The dual form: rows² a column instead of (columns × bins)² in all, so that a thousand inputs take seconds, not hours.
+    # The dual form: rows² a column instead of (columns × bins)² in all.
     kernel = np.zeros((len(bins), len(bins)))
-    for column in range(columns):
+    chosen = _most_telling(bins, target - mean)
+    for column in chosen:
         kernel += bins[:, column][:, None] == bins[:, column][None, :]
     kernel[np.diag_indices_from(kernel)] += _RIDGE
     weights = cho_solve(cho_factor(kernel, lower=True), target - mean)
     table = np.zeros((columns, BINS + 1))
-    for column in range(columns):
+    for column in chosen:
         np.add.at(table[column], bins[:, column], weights)
     return Surrogate(mean, table)
+
+
+def _most_telling(bins: NDArray[np.intp], target: Floats) -> list[int]:
+    """The columns whose bins tell most of a centred target by themselves, at most _MAX_COLUMNS, in their order."""
+    columns = bins.shape[1]
+    if columns <= _MAX_COLUMNS:
+        return list(range(columns))
+    told = []
+    for column in range(columns):
+        rows = np.bincount(bins[:, column], minlength=BINS + 1)
+        sums = np.bincount(bins[:, column], target, minlength=BINS + 1)
+        # What the bins' means take off the squared error, less what chance takes off: one variance a bin.
+        told.append(float((sums**2 / np.maximum(rows, 1)).sum()) - float(target.var()) * int((rows > 0).sum()))
+    return sorted(sorted(range(columns), key=lambda column: (-told[column], column))[:_MAX_COLUMNS])

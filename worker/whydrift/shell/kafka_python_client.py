@@ -340,8 +340,13 @@ class KafkaPythonReader:
             self._consumer.close(autocommit=False)
 
 
+_LOG_APPEND_TIME = 1
+"""Kafka's number for "the broker set this time"."""
+
+
 def _record(one: Any) -> Record:
-    return Record(one.topic, one.partition, one.offset, one.value, one.key, one.timestamp, tuple(one.headers))
+    broker_ms = one.timestamp if one.timestamp_type == _LOG_APPEND_TIME else None
+    return Record(one.topic, one.partition, one.offset, one.value, one.key, broker_ms, tuple(one.headers))
 
 
 def _patience_ms(settings: KafkaSettings) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -372,14 +373,14 @@ class LibrdkafkaReader:
 
 
 def _record(message: Any) -> Record:
-    _, timestamp_ms = message.timestamp()
+    kind, timestamp_ms = message.timestamp()
     return Record(
         message.topic(),
         message.partition(),
         message.offset(),
         message.value(),
         message.key(),
-        timestamp_ms,
+        timestamp_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None,
         tuple(message.headers() or ()),
     )
 
