@@ -297,7 +297,7 @@ class Binning:
         self.references = references
         self.is_coded = np.array([reference.kind.is_coded for reference in references], bool)
         self.is_discrete = np.array([reference.is_discrete for reference in references], bool)
-        self._has_discrete = bool(self.is_discrete.any())
+        self._discrete = np.flatnonzero(self.is_discrete)
         self._numeric, self._coded = np.flatnonzero(~self.is_coded), np.flatnonzero(self.is_coded)
         width = max((len(reference.edges) for reference in references), default=0)
         self._edges = np.full((len(references), width), np.inf)
@@ -311,7 +311,6 @@ class Binning:
         self._coded_rows = np.arange(len(self._coded))
         self.low = np.array([-np.inf if r.kind.is_coded else r.low for r in references])
         self.high = np.array([np.inf if r.kind.is_coded else r.high for r in references])
-        self._own = np.arange(len(references))
 
     def bins(self, values: Floats) -> NDArray[np.intp]:
         """Bin of each value (rows, columns) → (rows, columns); NaN goes to NO_BIN."""
@@ -341,15 +340,22 @@ class Binning:
 
     def unseen_counts(self, values: Floats, bins: NDArray[np.intp], counts: Floats) -> Floats:
         """Values of each column that the reference has never seen; `counts` per bin of the same rows: (columns,)."""
-        if self._has_discrete:
-            found: Floats = self.unseen(values, bins).sum(axis=0).astype(np.float64)
-            return found
-        return np.where(self.is_coded, counts[:, UNSEEN], 0.0)
+        found: Floats = np.where(self.is_coded, counts[:, UNSEEN], 0.0)
+        if len(self._discrete):
+            found[self._discrete] = self._unseen_of_discrete(values, bins).sum(axis=0)
+        return found
+
+    def _unseen_of_discrete(self, values: Floats, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether values of the discrete quantities are none of the reference's: (rows, discrete columns)."""
+        chosen = self._discrete
+        own, given = bins[:, chosen], values[:, chosen]
+        left = self._edges[chosen, np.clip(own - 1, 0, self._edges.shape[1] - 1)]
+        found: NDArray[np.bool_] = (own != NO_BIN) & ((own == 0) | (left != given))
+        return found
 
     def unseen(self, values: Floats, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Whether a category, or a value of a discrete quantity, was never seen in the reference."""
         found: NDArray[np.bool_] = self.is_coded & (bins == UNSEEN)
-        if self._has_discrete:
-            left = self._edges[self._own, np.clip(bins - 1, 0, self._edges.shape[1] - 1)]
-            found |= self.is_discrete & (bins != NO_BIN) & ((bins == 0) | (left != values))
+        if len(self._discrete):
+            found[:, self._discrete] |= self._unseen_of_discrete(values, bins)
         return found
