@@ -392,8 +392,8 @@ def test_a_worker_with_nothing_to_do_is_ready_and_stops_cleanly(cluster: Cluster
 def test_lag_is_known_and_falls_to_nothing_once_all_is_processed(cluster: Cluster) -> None:
     cluster.create(1)
     cluster.send(cluster.settings.topics.events, numbers(0, 30))
+    assert not Worker(cluster.settings, CountingPipelines(), cluster.client).status().ready, "it was not started"
     with running(cluster) as one:
-        assert not one.worker.status().ready
         one.until_records(30)
         one.until(lambda: one.worker.status().partitions[0].next_offset == 30, "the picture is of the end")
         status, (pipeline,) = one.worker.status(), one.worker.pipelines_status()
