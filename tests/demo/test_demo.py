@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def test_on_a_terminal_it_serves_metrics_and_ctrl_c_ends_it_at_once() -> None:
     process, terminal = pty.fork()
     if process == 0:
         os.environ["TERM"] = "xterm-256color"
+        # A suite that runs in the background of a shell has inherited that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(sys.executable, COMMAND)
     try:
         shown = _read_until(terminal, r"BROKEN.*broken now: total_cholesterol", 40)

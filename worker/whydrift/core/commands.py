@@ -27,9 +27,10 @@ def apply(model: ModelWatch, command: Command, now: Moment) -> list[Diagnosis]:
         model.incidents.snooze(keys, command.until or 0)
         return model.said(model.incidents.publish(now))
     alarms = model.alarms()
+    # A column is learnt as a whole.
+    signals |= {name for monitor in model.monitors() for name in monitor.signals_of(monitor.columns_of(signals))}
     signals |= _attached(model, signals)
-    if command.action is Action.ACCEPT:
-        signals |= _following(model, signals)
+    signals |= _following(model, signals)
     settled = [name for name in alarms if plain(name) in signals]
     # What is accepted is what was seen since the onset; what is learnt anew is what comes from now on.
     onsets = alarms if command.action is Action.ACCEPT else {}
@@ -48,7 +49,7 @@ def _attached(model: ModelWatch, signals: set[str]) -> set[str]:
 
 
 def _following(model: ModelWatch, signals: set[str]) -> set[str]:
-    """What follows from accepted inputs is accepted with them: the answers to them, and how good those are.
+    """What follows from inputs is settled with them: the answers to them, and how good those are.
 
     It may show later only. What identifies another incident is not among it.
     """

@@ -336,7 +336,10 @@ class Incidents:
     def _is_snoozed(self, incident: Incident) -> bool:
         if not self.snoozes:
             return False
-        by_signal = bool(incident.signals) and all(plain(name) in self.snoozes for name in incident.signals)
+        # Who names one signal of a column, or another, means what happens to that column.
+        columns = {column_of_signal(name) for name in self.snoozes}
+        own = {column_of_signal(plain(name)) for name in incident.own & incident.signals}
+        by_signal = bool(own) and own <= columns
         return "" in self.snoozes or incident.incident_id in self.snoozes or by_signal
 
     def due_ms(self) -> int | None:
@@ -394,6 +397,11 @@ def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:
     """The versions whose signals identify it; of what belongs to none of them, those in use."""
     own = {name.rpartition(SCOPE)[0] for name in finding.own_signals if SCOPE in name}
     return tuple(sorted(own)) or now.versions
+
+
+def column_of_signal(signal: str) -> str:
+    """income of income.missing; a signal without an aspect stands for itself."""
+    return signal.rpartition(".")[0] or signal
 
 
 def _content(finding: Finding, onset_ms: int) -> dict[str, Any]:

@@ -559,6 +559,11 @@ class Monitor:
         place = self._places.get(signal)
         return None if place is None else self._evidence.onset(place.number)
 
+    def signals_of(self, columns: Iterable[str]) -> set[str]:
+        """All signals of these columns."""
+        chosen = self._indices(set(columns))
+        return {name for name, place in self._places.items() if place.aspect and place.column in chosen}
+
     def columns_of(self, signals: Iterable[str]) -> set[str]:
         """Names of the columns that these signals belong to; free flags and unknown signals have none."""
         places = [self._places[name] for name in signals if name in self._places]

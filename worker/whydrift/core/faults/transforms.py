@@ -38,8 +38,8 @@ _HUGE = 1e100
 """Values beyond count as this: nothing overflows, and they are absurd either way."""
 _TREND = 3.0
 """Rank correlation with the row number, in standard errors, from which undone rows still drift."""
-_WHOLE = 0.9
-"""Share of the rows from which a map holds for all of them."""
+_MAIN = 0.4
+"""Share of the current rows, of which the first are from before the onset, from which a map may hold for all that follow."""
 _RIVAL = 2.0
 """Two known maps whose log-likelihoods are closer than this cannot be told apart by their ratio."""
 
@@ -206,7 +206,7 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     for one in [*named, *_free_maps(view, health, density)]:
         ratio = density(one.undo(values)) / abs(one.scale) / health
         share = share_of(ratio)
-        if one.is_laboratory and share < _WHOLE:
+        if one.is_laboratory and share < _MAIN:
             continue
         gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
         judged.append((gain, one, share, ratio))
@@ -260,7 +260,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     own = match_p(restored[mapped], view.reference) if one.is_known or share > 0.9 else p
     is_step = min(halves) > 1e-3 and trend < _TREND
     fit = graded(min(p, 10 * own)) * undone(before, after) * (1.0 if is_step else 0.5)
-    if len(np.unique(values[mapped])) <= 0.1 * mapped.sum() < view.reference.distinct:
+    if len(np.unique(values[mapped])) <= min(0.1 * mapped.sum(), 0.25 * view.reference.distinct):
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
     is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
