@@ -238,3 +238,28 @@ def test_the_clock_of_who_commands_does_not_move_stream_time() -> None:
     assert feed.pipeline.status().stream_time_ms == before_ms
     feed(events(LEARNT, LEARNT + 1))
     assert feed.pipeline.status().stream_time_ms == at_ms(LEARNT)
+
+
+# -- one signal stands for its column -----------------------------------------------------------------------------------
+
+
+def test_accepting_one_signal_of_a_column_settles_the_column_in_the_words_of_who_did_it() -> None:
+    feed, incident_id = broken(in_thousands)
+    (said,) = diagnoses(feed([command("accept", BROKEN, signals=["income.distribution"])]))
+    assert (said.incident_id, said.status) == (incident_id, Status.RESOLVED)
+    assert said.summary.startswith("accepted by ada (we know)")
+
+
+def test_learning_a_broken_input_anew_takes_along_what_follows_from_it() -> None:
+    feed, incident_id = broken(without_region)
+    (said,) = diagnoses(feed([command("relearn", BROKEN, signals=["region.missing"])]))
+    assert (said.incident_id, said.status) == (incident_id, Status.RESOLVED)
+    assert faults(feed(events(BROKEN, BROKEN + 1_200, inputs=without_region))) == []
+
+
+def test_snoozing_one_signal_of_a_column_keeps_quiet_what_happens_to_that_column() -> None:
+    feed = learnt()
+    feed([command("snooze", LEARNT, signals=["income.out_of_range"], until=at_ms(BROKEN))])
+    assert faults(feed(events(LEARNT, BROKEN - 1, inputs=in_thousands))) == []
+    found = diagnoses(feed(events(BROKEN - 1, BROKEN + 100, inputs=in_thousands)), Status.OPENED)
+    assert [one.causes[0].fault.value for one in found] == ["unit_change"]
