@@ -208,12 +208,6 @@ class Case:
         """Inputs with an alarm on one of these aspects (on any, where none is named), in the model's order."""
         return [view for view in self.features.values() if view.is_alarmed(*aspects)]
 
-    def has_output_alarm(self) -> bool:
-        """Whether the prediction, the decision or the residual has an alarm."""
-        return any(
-            view.is_alarmed() for name, view in self.outputs.items() if name in ("prediction", "decision", "residual")
-        )
-
     @cached_property
     def onset_dates(self) -> dict[str, int]:
         """Onset of each alarmed signal in epoch milliseconds."""

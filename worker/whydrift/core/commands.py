@@ -6,7 +6,7 @@ references are learnt (`monitor`), incidents' lives (`incidents`).
 
 from collections.abc import Mapping, Sequence
 
-from whydrift.core.incidents import FOLLOWERS, Moment, plain
+from whydrift.core.incidents import FOLLOWERS, Moment, column_of_signal, plain
 from whydrift.core.inputs import FLAGS
 from whydrift.core.model import ModelWatch, version_alarms, version_signals
 from whydrift.core.picture import Onset
@@ -61,7 +61,7 @@ def _following(model: ModelWatch, signals: set[str]) -> set[str]:
         for name in incident.own & incident.signals
         if plain(name) not in signals
     }
-    return {name for name in _all_signals(model) if name.rpartition(".")[0] in FOLLOWERS} - others
+    return {name for name in _all_signals(model) if column_of_signal(name) in FOLLOWERS} - others
 
 
 def _because(command: Command) -> str:
@@ -91,8 +91,8 @@ def _targets(model: ModelWatch, command: Command) -> set[str]:
 
 def _all_signals(model: ModelWatch) -> set[str]:
     found = {*model.inputs.monitor.levels(), *FLAGS, *_RATES, "parameters"}
-    for monitor in (model.labels, model.delays):
-        found |= set() if monitor is None else monitor.levels().keys()
+    for monitor in model.label_monitors():
+        found |= monitor.levels().keys()
     for version in model.versions.values():
         found |= {*version_signals(version), *(plain(name) for name in version_alarms(version))}
     return found
@@ -106,9 +106,8 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         model.inputs.accept_schema(since)
     inputs.forget_flags(name for name in FLAGS if name in signals)
     inputs.relearn(inputs.columns_of(signals), since)
-    for monitor in (model.labels, model.delays):
-        if monitor is not None:
-            monitor.relearn(monitor.columns_of(signals), since)
+    for monitor in model.label_monitors():
+        monitor.relearn(monitor.columns_of(signals), since)
     for version in model.versions.values():
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
         columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)

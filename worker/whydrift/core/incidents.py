@@ -59,7 +59,6 @@ class Incident:
     """One thing that broke. `signals`: its alarms that still last, of which `own` identify it; the others follow from it.
 
     diagnosis: what is, or would be, published last.
-
     said: (ranking, severity) as published, None before the first time; `said_ms` when.
     """
 
@@ -169,7 +168,7 @@ class Incidents:
         }
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
-        follows = plain(name).rpartition(".")[0] in FOLLOWERS
+        follows = column_of_signal(plain(name)) in FOLLOWERS
         return any((follows or name in one.signals) and one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:

@@ -25,7 +25,7 @@ from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.settings import DAY_MS, Settings
 from whydrift.core.version import ASPECTS, VersionWatch, answer_of, middle_ms
-from whydrift_schemas import Diagnosis, ModelDescription, encode
+from whydrift_schemas import Diagnosis, ModelDescription, class_name, encode
 
 MAX_VERSIONS = 4
 """Versions followed at the same time; the one unseen for longest goes first."""
@@ -107,10 +107,18 @@ class ModelWatch:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def add_prediction(self, event: PredictionEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
-        """Take a prediction; returns what its chunk, if it closes, brought about."""
+    def add(self, event: PredictionEvent | LabelEvent | ModelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+        """Take an event of this model; returns what is to be published."""
         if self.first_ms is None:
             self._begin(stream_ms)
+        if type(event) is PredictionEvent:
+            return self._add_prediction(event, offset, stream_ms)
+        if type(event) is LabelEvent:
+            return self._add_label(event, offset, stream_ms)
+        return self._add_description(event, offset, stream_ms)  # type: ignore[arg-type]  # the only kind left
+
+    def _add_prediction(self, event: PredictionEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+        """Take a prediction; returns what its chunk, if it closes, brought about."""
         self.arrivals.count()
         found = self.join.add_prediction(event.event_id, event.timestamp_ms, answer_of(event))
         if type(found) is Joined:
@@ -126,10 +134,8 @@ class ModelWatch:
         self._close_chunk(stream_ms)
         return self.review(stream_ms, offset)
 
-    def add_label(self, event: LabelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+    def _add_label(self, event: LabelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
         """Take a label, which may complete a chunk of joined ones."""
-        if self.first_ms is None:
-            self._begin(stream_ms)
         self.label_arrivals.count()
         actual = abridged(event.actual) if isinstance(event.actual, str) else event.actual
         found = self.join.add_label(event.event_id, event.timestamp_ms, actual, event.source)
@@ -141,10 +147,8 @@ class ModelWatch:
         self._close_joined(stream_ms)
         return self.review(stream_ms, offset)
 
-    def add_description(self, event: ModelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
+    def _add_description(self, event: ModelEvent, offset: int, stream_ms: int) -> list[Diagnosis]:
         """Take a model event: a new version is announced, or a known one is not what it was."""
-        if self.first_ms is None:
-            self._begin(stream_ms)
         description = event.description
         version = description.model_version
         if description.features:
@@ -283,7 +287,7 @@ class ModelWatch:
         version = self.versions.get(joined.answer.model_version)
         if version is None and self._is_in_open_chunk(joined.answer.model_version):
             version = self.version(joined.answer.model_version, joined.prediction_ms)
-        loss = None if version is None else version.add_label(joined)
+        loss = None if version is None else version.performance.update(joined)
         if not self._joined:
             self._joined_ms = stream_ms
             self.due_ms = min(self.due_ms, stream_ms + self.settings.chunk_span_ms)
@@ -323,9 +327,13 @@ class ModelWatch:
 
     # -- the budget ---------------------------------------------------------------------------------------------------
 
+    def label_monitors(self) -> list[Monitor]:
+        """Those of what came true, as far as there are labels."""
+        return [self.delays] if self.labels is None else [self.labels, self.delays]
+
     def monitors(self) -> list[Monitor]:
         """Every monitor of this model."""
-        found = [self.inputs.monitor, self.delays] + ([self.labels] if self.labels is not None else [])
+        found = [self.inputs.monitor, *self.label_monitors()]
         return found + [m for version in self.versions.values() for m in (version.outputs, version.losses)]
 
     def _log10_threshold(self) -> float:
@@ -385,16 +393,15 @@ class ModelWatch:
 
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""
-        self._set_due()
         alarms = self.alarms()
         if not alarms and not self.incidents.is_busy:
-            return []
+            return self.said([])
         scene = _Scene(self, alarms, stream_ms)
         onsets_ms = {name: onset.ms for name, onset in alarms.items()}
         return self.said(self.incidents.review(onsets_ms, self.moment(stream_ms, offset), scene))
 
     def said(self, diagnoses: list[Diagnosis]) -> list[Diagnosis]:
-        """After something was said outside of a review: when to look again has changed."""
+        """What was said changes when there is something to do next."""
         self._set_due()
         return diagnoses
 
@@ -406,8 +413,8 @@ class ModelWatch:
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal that has bets, by its name as in `alarms`."""
         found = self.inputs.monitor.levels()
-        for monitor in (self.delays, self.labels):
-            found |= {} if monitor is None else monitor.levels()
+        for monitor in self.label_monitors():
+            found |= monitor.levels()
         for version in self.versions.values():
             both = version.outputs.levels() | version.losses.levels()
             found |= {scoped(version.version, name): level for name, level in both.items()}
@@ -426,9 +433,8 @@ class ModelWatch:
     def thin_learning(self) -> None:
         """See `Monitor.thin_learning`; for a profile of many events."""
         self.inputs.monitor.thin_learning()
-        for monitor in (self.delays, self.labels):
-            if monitor is not None:
-                monitor.thin_learning()
+        for monitor in self.label_monitors():
+            monitor.thin_learning()
         for version in self.versions.values():
             version.thin_learning()
 
@@ -594,11 +600,7 @@ def _identity(description: ModelDescription) -> tuple[Any, ...]:
 
 def _actual_of(actual: Any, kind: Kind) -> Any:
     """As the column has it: a class is written as a string."""
-    if kind is Kind.NUMERIC or isinstance(actual, str):
-        return actual
-    if isinstance(actual, bool):
-        return "true" if actual else "false"
-    return str(int(actual)) if float(actual).is_integer() else str(actual)
+    return actual if kind is Kind.NUMERIC else class_name(actual)
 
 
 def _loss_rows(rows: Sequence[_JoinedRow]) -> Rows:

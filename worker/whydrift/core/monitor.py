@@ -10,7 +10,7 @@ stage is valid by itself, only less sensitive (the tolerance pays for a small re
 learnt, and rows since the alarm's onset are taken out, so that a fault does not become the reference.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -244,12 +244,14 @@ class Monitor:
 
     def forget_flags(self, names: Iterable[str]) -> None:
         """Learn the share of free flags anew, from the rows to come."""
-        for name in set(names) & set(self.flags):
+        chosen = set(names) & set(self.flags)
+        for name in chosen:
             place = self.flags.index(name)
             self._flag_seen[place] = self._flag_reference[place] = 0.0
             self._flag_target[place] = self._settings.first_stage_events
             self.alarms.pop(name, None)
-        self._rebuild()
+        if chosen:
+            self._rebuild()
 
     def _indices(self, names: set[str]) -> set[int]:
         return {place for place, column in enumerate(self.columns) if column.name in names}
@@ -323,7 +325,7 @@ class Monitor:
 
     # -- bets and evidence --------------------------------------------------------------------------------------
 
-    def _rebuild(self, fresh: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    def _rebuild(self, fresh: Collection[str] = ()) -> None:
         """Make bets anew after references changed; evidence on columns that are not `fresh` is carried over."""
         kept = {
             name: place.number
@@ -522,12 +524,12 @@ class Monitor:
         if alarm is None or place is None:
             return False
         rows = self.recent().take(slice(-max(alarm.took_rows, _LEAST_LASTING_ROWS), None))
-        flags = [flags for offset, flags in self._recent_flags if offset >= int(rows.offsets[0])]
         bins = self._binning.bins(self._known_of(rows.values))
-        chunk = self.summarise(rows, sum(flags, np.zeros((len(self.flags), 2))), bins)
-        counts = np.concatenate([chunk.numeric, chunk.coded])[place.number] if not place.is_flag else None
-        if counts is None:
+        chunk = self.summarise(rows, self._free_flags(rows), bins)
+        if place.is_flag:
             counts = chunk.flags[place.number - self._first_flag]
+        else:
+            counts = np.concatenate([chunk.numeric, chunk.coded])[place.number]
         return self._evidence.batch_log10(place.number, counts) > _LASTING_LOG10
 
     def _ask_again(self, alarm: Alarm, place: _Place) -> None:
@@ -581,11 +583,14 @@ class Monitor:
     def _current_shares(self, current: Rows) -> Floats:
         """Share of yes of every yes-or-no signal: (signals,)."""
         bins = self._binning.bins(self._known_of(current.values))
-        first = int(current.offsets[0]) if len(current) else 0
-        flags = [flags for offset, flags in self._recent_flags if offset >= first]
-        counts = self._flag_counts(current, bins, self._bin_counts(bins), sum(flags, np.zeros((len(self.flags), 2))))
+        counts = self._flag_counts(current, bins, self._bin_counts(bins), self._free_flags(current))
         shares: Floats = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
         return shares
+
+    def _free_flags(self, rows: Rows) -> Floats:
+        """(no, yes) of each free flag over the retained chunks that begin in these rows or after them."""
+        first = int(rows.offsets[0]) if len(rows) else 0
+        return sum((flags for offset, flags in self._recent_flags if offset >= first), np.zeros((len(self.flags), 2)))
 
     def _evidence_of(self, name: str, log10_e: float, shares: Floats) -> SignalEvidence:
         place, alarm = self._places[name], self.alarms.get(name)
@@ -611,10 +616,18 @@ class Monitor:
         yes, n = flag_share(reference, Aspect(place.aspect))
         return yes / max(n, 1)
 
-    def views(self, current: Rows, positions: Mapping[str, int]) -> dict[str, ColumnView]:
-        """The columns that have a reference, for diagnosis. positions: place among the model's inputs, −1 where not named."""
+    def views(
+        self,
+        current: Rows,
+        evidence: Iterable[SignalEvidence],
+        positions: Mapping[str, int] = MappingProxyType({}),
+    ) -> dict[str, ColumnView]:
+        """The columns that have a reference, for diagnosis, with the `evidence` of these rows.
+
+        positions: place among the model's inputs, −1 where not named.
+        """
         signals: dict[str, dict[str, SignalEvidence]] = {}
-        for one in self.evidence(current):
+        for one in evidence:
             signals.setdefault(one.column, {})[one.aspect] = one
         return {
             column.name: ColumnView(
@@ -631,11 +644,6 @@ class Monitor:
             for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
             if reference is not None
         }
-
-    @property
-    def sample(self) -> Rows:
-        """Rows of health kept for diagnosis."""
-        return self._sample
 
     # -- state --------------------------------------------------------------------------------------------------
 

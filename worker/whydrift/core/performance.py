@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from whydrift.core.labels import Actual, Answer, Joined
+from whydrift_schemas import class_name
 
 Task = Literal["regression", "binary", "multiclass"]
 Window = Literal["recent", "deployment"]
@@ -714,13 +715,9 @@ def _names(answer: Answer) -> tuple[str, ...]:
 
 def _class_name(actual: Actual) -> str | None:
     """An actual as a class: 1 and 1.0 are "1", true is "true"; None for fractions and what is not finite."""
-    if isinstance(actual, str):
-        return actual
-    if isinstance(actual, bool):
-        return "true" if actual else "false"
-    if isinstance(actual, int):
-        return str(actual)
-    return str(int(actual)) if isinstance(actual, float) and isfinite(actual) and actual == int(actual) else None
+    if isinstance(actual, float) and not actual.is_integer():
+        return None
+    return class_name(actual)
 
 
 def _is_distribution(probabilities: Mapping[str, float]) -> bool:

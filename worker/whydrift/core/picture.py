@@ -13,6 +13,7 @@ from whydrift.core.case import Case, ColumnView, ErrorPicture, PerformancePictur
 from whydrift.core.columns import Rows
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.inputs import FLAGS
+from whydrift.core.monitor import Monitor
 from whydrift.core.version import VersionWatch
 
 if TYPE_CHECKING:
@@ -34,18 +35,19 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
     """The case of a model as seen since an onset; outputs and losses are those of one version."""
     inputs = model.inputs.monitor
     current = _since(inputs.recent(), onset)
-    features = inputs.views(current, model.inputs.positions())
-    flags = {one.signal: one for one in inputs.evidence(current) if one.aspect == ""}
+    evidence = inputs.evidence(current)
+    features = inputs.views(current, evidence, model.inputs.positions())
+    flags = {one.signal: one for one in evidence if one.aspect == ""}
     labels: dict[str, ColumnView] = {}
-    for monitor in (model.labels, model.delays):
-        labels |= {} if monitor is None else monitor.views(_since_time(monitor.recent(), onset), {})
+    for monitor in model.label_monitors():
+        labels |= _views(monitor, _since_time(monitor.recent(), onset))
     outputs: Mapping[str, ColumnView] = {}
     errors = ErrorPicture({}, {})
     if version is not None:
         answers = _since(version.outputs.recent(), onset)
-        outputs = version.outputs.views(answers, {})
+        outputs = _views(version.outputs, answers)
         errors = version.error_picture(answers)
-        labels |= version.losses.views(_since_time(version.losses.recent(), onset), {})
+        labels |= _views(version.losses, _since_time(version.losses.recent(), onset))
     return Case(
         model_id=model.model_id,
         model_version=version.version if version is not None else model.main_version,
@@ -65,6 +67,10 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         performance=None if version is None else _performance(version, onset),
         guards=() if version is None else version.guard_evidence(),
     )
+
+
+def _views(monitor: Monitor, current: Rows) -> dict[str, ColumnView]:
+    return monitor.views(current, monitor.evidence(current))
 
 
 def _since(rows: Rows, onset: Onset) -> Rows:

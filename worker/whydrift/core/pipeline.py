@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from whydrift.core.commands import NoSuchTarget, apply
-from whydrift.core.decode import CommandEvent, Event, LabelEvent, PredictionEvent, Refusal, decode
+from whydrift.core.decode import CommandEvent, Event, Refusal, decode
 from whydrift.core.model import ModelWatch
 from whydrift.core.profile import Profile
 from whydrift.core.records import Emit, Output, Record, Reject
@@ -105,13 +105,9 @@ class Pipeline:
     def _handle(self, model: ModelWatch, event: Event, offset: int) -> list[Diagnosis]:
         stream_ms = self._time.now_ms
         assert stream_ms is not None  # the model's first event has set it
-        if type(event) is PredictionEvent:
-            return model.add_prediction(event, offset, stream_ms)
-        if type(event) is LabelEvent:
-            return model.add_label(event, offset, stream_ms)
         if type(event) is CommandEvent:
             return apply(model, event.command, model.moment(stream_ms, offset))
-        return model.add_description(event, offset, stream_ms)  # type: ignore[arg-type]  # the only kind left
+        return model.add(event, offset, stream_ms)  # type: ignore[arg-type]  # anything but a command
 
     def _add_model(self, model_id: str) -> ModelWatch:
         model = ModelWatch(self._settings, self._partition, model_id, self._profiles.get(model_id))

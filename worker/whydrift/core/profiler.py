@@ -10,7 +10,7 @@ Belongs here: collecting, and what is said of events that are no good. Not here:
 from collections.abc import Sequence
 from dataclasses import replace
 
-from whydrift.core.decode import CommandEvent, LabelEvent, PredictionEvent, Refusal, decode
+from whydrift.core.decode import CommandEvent, PredictionEvent, Refusal, decode
 from whydrift.core.model import ModelWatch
 from whydrift.core.profile import Profile, ProfileError, write_profile
 from whydrift.core.records import Record, Reject
@@ -55,14 +55,9 @@ class Profiler:
             elif not isinstance(event, CommandEvent):
                 self._time.observe(event.timestamp_ms, record.timestamp_ms)
                 model = self._model(event.model_id)
-                stream_ms = self._time.now_ms or event.timestamp_ms
+                model.add(event, record.offset, self._time.now_ms or event.timestamp_ms)
                 if isinstance(event, PredictionEvent):
-                    model.add_prediction(event, record.offset, stream_ms)
                     self._count(event.model_id, model)
-                elif isinstance(event, LabelEvent):
-                    model.add_label(event, record.offset, stream_ms)
-                else:
-                    model.add_description(event, record.offset, stream_ms)
         return rejects
 
     def _model(self, model_id: str) -> ModelWatch:

@@ -5,7 +5,7 @@ Belongs here: gathering it. Not here: metric names (`whydrift.shell.metrics`), t
 
 from math import isfinite
 
-from whydrift.core.incidents import Incident, plain
+from whydrift.core.incidents import Incident, column_of_signal, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.performance import NotReady, Window
 from whydrift.core.status import IncidentStatus, ModelStatus, PerformanceStatus, SignalStatus
@@ -50,15 +50,16 @@ def _incident(incident: Incident) -> IncidentStatus:
 
 def _signals(model: ModelWatch) -> tuple[SignalStatus, ...]:
     """Every signal that has evidence yet, most first; of several versions' signals of one name the one that says more."""
-    features = {column.name: column.name for column in model.inputs.monitor.columns}
+    features = {column.name for column in model.inputs.monitor.columns}
     best: dict[str, float] = {}
     for name, level in model.levels().items():
         if isfinite(level):
             best[plain(name)] = max(level, best.get(plain(name), level))
     threshold = model.inputs.monitor.log10_threshold
-    found = [
-        SignalStatus(name, features.get(name.rpartition(".")[0]), level, threshold) for name, level in best.items()
-    ]
+    found = []
+    for name, level in best.items():
+        column = column_of_signal(name)
+        found.append(SignalStatus(name, column if column in features else None, level, threshold))
     return tuple(sorted(found, key=lambda signal: (-signal.log10_e, signal.signal)))
 
 

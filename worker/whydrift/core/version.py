@@ -19,7 +19,7 @@ from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, 
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
-from whydrift.core.labels import Answer, Joined
+from whydrift.core.labels import Answer
 from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile, widen
 from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
@@ -46,7 +46,6 @@ ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
 Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on.
 """
 _RANKS = np.linspace(0, 1, QUANTILES)
-GUARDED = ("residual", "loss")
 
 
 class VersionWatch:
@@ -65,7 +64,6 @@ class VersionWatch:
         losses: MonitorProfile | None = None,
         conventions: Mapping[str, Any] | None = None,
     ) -> None:
-        self._settings = settings
         self.version = version
         self.inputs = inputs
         self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual, aspects=ASPECTS)
@@ -75,7 +73,6 @@ class VersionWatch:
         self.performance = Performance(task, settings.baseline_events, conventions)
         self.last_ms = -1
         self.events = 0
-        self.joined = 0
         self.guards: dict[str, MeanGuard] = {}
         self._guarded: dict[str, ColumnReference] = {}
         """Reference that each guard was made with."""
@@ -239,11 +236,6 @@ class VersionWatch:
 
     # -- the loss -----------------------------------------------------------------------------------------------
 
-    def add_label(self, joined: Joined) -> float | None:
-        """A label came for one of this version's predictions; returns the loss, None where it has none."""
-        self.joined += 1
-        return self.performance.update(joined)
-
     def update_losses(self, rows: Rows) -> None:
         """Take a chunk of losses: one column, one row per joined event."""
         self.losses.update(rows, at_ms=middle_ms(rows))
@@ -252,9 +244,12 @@ class VersionWatch:
 
     # -- guards -------------------------------------------------------------------------------------------------
 
+    def _guardable(self) -> dict[str, ColumnReference | None]:
+        """The series that have a guard each, with their references."""
+        return {"residual": self.outputs.references[_RESIDUAL], "loss": self.losses.references[0]}
+
     def _renew_guards(self) -> None:
-        for name, monitor, place in (("residual", self.outputs, _RESIDUAL), ("loss", self.losses, 0)):
-            reference = monitor.references[place]
+        for name, reference in self._guardable().items():
             if reference is None or self._guarded.get(name) is reference or reference.distinct < 2:
                 continue
             margin = _GUARD_MARGIN + _GUARD_Z * _RANK_SD / max(reference.n, 1) ** 0.5
@@ -277,7 +272,8 @@ class VersionWatch:
     def _guard_onset(self, name: str, rows: Rows, width: int) -> tuple[int, int]:
         """Where the window that the guard kept begins, as far as rows are retained; or where the bets on it began to gain."""
         monitor = self.outputs if name == "residual" else self.losses
-        recent = monitor.recent() if len(monitor.recent()) else rows
+        recent = monitor.recent()
+        recent = recent if len(recent) else rows
         first = max(len(recent) - max(width, 1), 0)
         kept = int(recent.times_ms[first]), int(recent.offsets[first])
         # The window begins anew at each cut, so it is late by what the cut took.
@@ -303,11 +299,10 @@ class VersionWatch:
             self._features = [self.inputs.recent()] if since_offset is not None else []
         self.outputs.relearn(names, since_offset)
         self.losses.relearn(names, since_offset)
-        for name in GUARDED:
-            if name in names:
-                self.guards.pop(name, None)
-                self._guarded.pop(name, None)
-                self.guard_onsets.pop(name, None)
+        for name in names:
+            self.guards.pop(name, None)
+            self._guarded.pop(name, None)
+            self.guard_onsets.pop(name, None)
         self._renew_guards()
 
     # -- state ----------------------------------------------------------------------------------------------------
@@ -319,7 +314,7 @@ class VersionWatch:
             "outputs": self.outputs.snapshot(),
             "losses": self.losses.snapshot(),
             "performance": self.performance.snapshot(),
-            "counts": [self.last_ms, self.events, self.joined],
+            "counts": [self.last_ms, self.events],
             "guards": {name: guard.snapshot() for name, guard in self.guards.items()},
             "guard_onsets": {name: list(onset) for name, onset in self.guard_onsets.items()},
             "errors": self.errors,
@@ -350,7 +345,7 @@ class VersionWatch:
         version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare, ASPECTS)
         version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
         version.performance = Performance.restore(state["performance"])
-        version.last_ms, version.events, version.joined = state["counts"]
+        version.last_ms, version.events = state["counts"]
         version.errors = dict(state["errors"])
         version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
         version._surrogate = None if references["surrogate"] is None else Surrogate.restore(references["surrogate"])
@@ -372,8 +367,7 @@ class VersionWatch:
     def _restore_guards(self, state: Mapping[str, Any]) -> None:
         self.guards = {name: MeanGuard.restore(guard) for name, guard in state["guards"].items()}
         self.guard_onsets = {name: (at_ms, offset) for name, (at_ms, offset) in state["guard_onsets"].items()}
-        for name, monitor, place in (("residual", self.outputs, _RESIDUAL), ("loss", self.losses, 0)):
-            reference = monitor.references[place]
+        for name, reference in self._guardable().items():
             if name in self.guards and reference is not None:
                 self._guarded[name] = reference
 

@@ -140,12 +140,6 @@ def repeated_rows(values: Floats) -> Mask:
     return repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None])[:, 0]
 
 
-def is_present(view: ColumnView) -> Mask:
-    """Which current rows have a usable value."""
-    found: Mask = view.current_presence == Presence.PRESENT
-    return found
-
-
 T = TypeVar("T")
 
 
