@@ -165,6 +165,26 @@ def test_an_older_producer_with_the_same_id_is_fenced(cluster: Cluster) -> None:
     assert cluster.read(cluster.settings.topics.diagnoses) == []
 
 
+def test_a_producer_that_was_fenced_in_the_middle_is_let_go_without_a_word(cluster: Cluster) -> None:
+    """As when a broker was away for so long that it gave up the transaction, and the worker starts over."""
+    cluster.create(1)
+    topic = cluster.settings.topics.diagnoses
+    older = cluster.admin.producer("one")
+    older.begin()
+    older.send(Message(topic, 0, None, b"of the fenced one"))
+    older.flush()
+    newer = cluster.admin.producer("one")
+    with pytest.raises(KafkaClientError):
+        older.commit()
+    older.discard()
+    newer.begin()
+    newer.send(Message(topic, 0, None, b"of the newer one"))
+    newer.flush()
+    newer.commit()
+    newer.discard()
+    assert [record.value for record in cluster.read(topic)] == [b"of the newer one"]
+
+
 def _commit_one(producer: Producer, topic: str) -> None:
     producer.send(Message(topic, 0, None, b"of the fenced one"))
     producer.flush()

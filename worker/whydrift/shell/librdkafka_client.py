@@ -6,7 +6,7 @@ Belongs here: how librdkafka spells the contract. Not here: when to commit.
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -312,9 +312,10 @@ class LibrdkafkaProducer:
             self._producer.commit_transaction(self._patience_s)
 
     def discard(self) -> None:
-        # Without a purge, letting go would wait for what is still to be sent.
-        self._producer.purge()
-        self._producer.flush(0)
+        # Without a purge, letting go would wait for what is still to be sent. One that was fenced tells so again: it is known.
+        with suppress(KafkaException):
+            self._producer.purge()
+            self._producer.flush(0)
         del self._producer
 
 
