@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats, Presence, Presences
 from whydrift.core.detectors.bets import Bets
@@ -154,6 +155,52 @@ class PerformancePicture:
     current: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Dimension:
+    """What divides rows into groups: replica, version, label source, a segment key.
+
+    codes: (rows,), NaN where a row has none; names: the group behind each code.
+    """
+
+    codes: Floats
+    names: tuple[str, ...]
+
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Which rows are in each group that has any: name → (rows,), in order of codes."""
+        known = np.unique(self.codes[~np.isnan(self.codes)]).tolist()
+        return {self.names[int(code)]: self.codes == code for code in known if code < len(self.names)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedRows:
+    """Rows in which everything that is known of an event stands side by side: each array is (rows,), NaN where nothing is.
+
+    inputs: by feature. outputs: `prediction`, `decision` (codes), `residual`, `latency`, `errors`; of labelled rows `prediction`,
+    `decision`, `actual` (codes, of the columns `decision` and `actual`) and `loss`. dimensions: `replica`, `version`,
+    `segment.<key>`, and `source` of labelled rows.
+    """
+
+    times_ms: NDArray[np.int64]
+    inputs: Mapping[str, Floats]
+    outputs: Mapping[str, Floats]
+    dimensions: Mapping[str, Dimension]
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """Aligned rows of health (few or none where no sample is kept) and current ones."""
+
+    reference: AlignedRows
+    current: AlignedRows
+
+
+_NOTHING = AlignedRows(np.empty(0, np.int64), {}, {}, {})
+NOT_ALIGNED = Aligned(_NOTHING, _NOTHING)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """Everything there is to judge by.
@@ -163,7 +210,8 @@ class Case:
     version that most current rows have; a missing key means that the model has no such output.
     labels: `actual`, `label_delay` (log10 of seconds), `loss`; each present once learnt.
     world: yes-or-no signals of the stream itself: `duplicates`, `schema`, `backwards` (event time runs backwards).
-    correlation: see `dependence`.
+    segments: the mix of segments, a column `segment.<key>` each. answered: events with their inputs, answers and dimensions.
+    labelled: predictions whose labels have come, with the inputs they were made from (the first 24).
     reference_kind: "profile" (training data) or "baseline" (the stream's own first events).
     """
 
@@ -183,6 +231,9 @@ class Case:
     errors: ErrorPicture
     model_changes: tuple[ModelChange, ...]
     performance: PerformancePicture | None
+    segments: Mapping[str, ColumnView] = field(default_factory=dict)
+    answered: Aligned = NOT_ALIGNED
+    labelled: Aligned = NOT_ALIGNED
     guards: tuple[SignalEvidence, ...] = ()
     """Alarms of guards that need no reference (ADWIN on loss and residual)."""
 
@@ -191,7 +242,7 @@ class Case:
         """Every signal, most evidence first; ties by name."""
         found = [
             s
-            for views in (self.features, self.outputs, self.labels)
+            for views in (self.features, self.segments, self.outputs, self.labels)
             for v in views.values()
             for s in v.signals.values()
         ]

@@ -135,6 +135,40 @@ class Rows:
         return cls(state["values"], state["presence"], state["times_ms"], state["offsets"])
 
 
+def thin(rows: Rows, count: int) -> Rows:
+    """At most `count` rows, in their order: those whose offsets have the smallest hashes.
+
+    Chance has no part in it, and what is kept has nothing to do with content. Thinned by the same rule, inputs, answers and
+    labels of the same events keep the same ones, so that they can be looked at side by side.
+    """
+    if len(rows) <= count:
+        return rows
+    hashes = rows.offsets.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    hashes = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return rows.take(np.sort(np.argsort(hashes ^ (hashes >> np.uint64(32)), kind="stable")[:count]))
+
+
+def widen(rows: Rows, width: int) -> Rows:
+    """The same rows with further columns, which they do not have, up to this width."""
+    more = ((0, 0), (0, width - rows.values.shape[1]))
+    return Rows(
+        np.pad(rows.values, more, constant_values=np.nan),
+        np.pad(rows.presence, more, constant_values=int(Presence.ABSENT)),
+        rows.times_ms,
+        rows.offsets,
+    )
+
+
+def column_state(column: Column) -> list[Any]:
+    """A column as a plain value."""
+    return [column.name, str(column.kind), list(column.codes), column.dimension]
+
+
+def column_of(state: Sequence[Any]) -> Column:
+    name, kind, codes, dimension = state
+    return Column(name, Kind(kind), {code: float(place) for place, code in enumerate(codes)}, dimension)
+
+
 def abridged(text: str) -> str:
     """A category, or a class, in at most MAX_CATEGORY characters and a hash: free text must not fill the memory."""
     return text if len(text) <= MAX_CATEGORY else f"{text[:MAX_CATEGORY]}…{crc32(text.encode()):08x}"

@@ -313,6 +313,7 @@ def _reduced(case: Case, left: frozenset[str]) -> Case:
     return replace(
         case,
         features=views(case.features),
+        segments=views(case.segments),
         outputs=views(case.outputs),
         labels=views(case.labels),
         world={name: quiet(signal) for name, signal in case.world.items()},

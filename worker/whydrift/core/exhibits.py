@@ -87,7 +87,7 @@ def _seen(case: Case, signal: SignalEvidence) -> _Exhibit:
 
 def _view(case: Case, signal: SignalEvidence) -> ColumnView | None:
     """The column a signal is about. Looked up by the evidence itself first: an input may be called `loss`."""
-    groups = (case.features, case.outputs, case.labels)
+    groups = (case.features, case.segments, case.outputs, case.labels)
     found = [group[signal.column] for group in groups if signal.column in group]
     same = [view for view in found if view.signals.get(signal.aspect) is signal]
     return next(iter(same or found[::-1]), None)

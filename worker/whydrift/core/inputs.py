@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from whydrift.core.case import SchemaPicture
 from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, abridged, encode_rows, infer_kind
 from whydrift.core.decode import PredictionEvent
+from whydrift.core.dimensions import SEGMENT
 from whydrift.core.incidents import SCOPE
 from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.profile import Profile
@@ -91,7 +92,7 @@ class InputWatch:
         self._names.append(column.name)
         taken = RESERVED.union(one.name for one in self.monitor.columns)
         column.name = column.name.replace(SCOPE, " ")
-        while column.name in taken:
+        while column.name in taken or column.name.startswith(SEGMENT):
             column.name = f"features.{column.name}"
         self.monitor.add_column(column)
 

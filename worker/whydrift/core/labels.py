@@ -7,14 +7,13 @@ zero, so predictions and labels agree on who is followed without talking to each
 sample has nothing to do with its content: what is measured on the joined events holds for all of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
 Actual = str | float | int | bool
-Tag = str | int | None
 
 RECENT_IDS = 4_096
 """At least this many event ids before this one are remembered to recognise repeated predictions; at most twice as many."""
@@ -29,7 +28,7 @@ _CLASSES_A_PLACE = 16
 class Answer(NamedTuple):
     """What is kept of a prediction until its label comes.
 
-    score: see `performance`; probabilities: by class; tag: what the caller wants back, such as a replica or segment.
+    score: see `performance`; probabilities: by class.
     """
 
     model_version: str
@@ -37,17 +36,20 @@ class Answer(NamedTuple):
     score: float | None = None
     value: float | None = None
     probabilities: dict[str, float] | None = None
-    tag: Tag = None
 
 
 class Joined(NamedTuple):
-    """A prediction with its label. Times are those the two events bear, in epoch milliseconds."""
+    """A prediction with its label. Times are those the two events bear, in epoch milliseconds.
+
+    row: what `LabelJoin.attach` gave the prediction while it waited.
+    """
 
     answer: Answer
     prediction_ms: int
     label_ms: int
     actual: Actual
     source: str | None
+    row: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,14 @@ class _Waiting(Generic[_Entry]):
     `entries` may be read directly. The heap may lag behind: it is an index, never part of the state.
     """
 
-    __slots__ = ("_heap", "entries", "wide")
+    __slots__ = ("_heap", "entries", "rows", "wide")
 
     def __init__(self) -> None:
         self.entries: dict[str, _Entry] = {}
         self.wide = 0
         """Places taken beyond one an entry, by answers with many probabilities."""
+        self.rows: dict[str, bytes] = {}
+        """What is attached to entries."""
         self._heap: list[tuple[int, str]] = []
 
     @property
@@ -121,7 +125,9 @@ class _Waiting(Generic[_Entry]):
         return entry
 
     def pop_latest(self) -> None:
-        self.wide -= _extra_places(self.entries.popitem()[1])
+        event_id, entry = self.entries.popitem()
+        self.wide -= _extra_places(entry)
+        self.rows.pop(event_id, None)
 
     def add(self, event_id: str, entry: _Entry) -> None:
         """Take an entry whose id is not among them."""
@@ -141,6 +147,7 @@ class _Waiting(Generic[_Entry]):
             # Joined meanwhile, or joined and come anew with another time: this place in the heap is an old one.
             if entry is not None and entry[0] == timestamp_ms:
                 self.wide -= _extra_places(entry)
+                self.rows.pop(event_id, None)
                 yield entries.pop(event_id)
 
     def keep(self, mask: int) -> int:
@@ -151,6 +158,7 @@ class _Waiting(Generic[_Entry]):
 
     def replace(self, entries: dict[str, _Entry]) -> None:
         self.entries = entries
+        self.rows = {event_id: row for event_id, row in self.rows.items() if event_id in entries}
         self.wide = sum(map(_extra_places, entries.values()))
         self._index()
 
@@ -310,7 +318,14 @@ class LabelJoin:
             counts.labels_expired += 1
             return None
         self._predictions.pop(event_id)
-        return self._join(event_id, prediction.timestamp_ms, prediction.answer, timestamp_ms, actual, source)
+        row = self._predictions.rows.pop(event_id, None)
+        joined = self._join(event_id, prediction.timestamp_ms, prediction.answer, timestamp_ms, actual, source)
+        return joined._replace(row=row)
+
+    def attach(self, event_ids: Sequence[str], rows: Sequence[bytes]) -> None:
+        """Give predictions, as far as they wait, a row that comes back with their label."""
+        waiting = self._predictions.entries
+        self._predictions.rows.update((i, row) for i, row in zip(event_ids, rows, strict=True) if i in waiting)
 
     def expire(self, stream_time_ms: int) -> int:
         """Drop what is more than ttl_ms older than stream time; returns how many predictions and labels that were."""
@@ -399,6 +414,7 @@ class LabelJoin:
             "stream_ms": self._stream_ms,
             "past_levels": [list(past) for past in self._past_levels],
             "predictions": [[i, e.timestamp_ms, list(e.answer)] for i, e in self._predictions.entries.items()],
+            "rows": [self._predictions.rows.get(i) for i in self._predictions.entries],
             "labels": [[i, *e] for i, e in self._labels.entries.items()],
             "joined": self._joined.snapshot(),
             "recent": self._recent.snapshot(),
@@ -415,6 +431,8 @@ class LabelJoin:
         join._past_levels = [(level, at_ms) for level, at_ms in state["past_levels"]]
         join._set_past_mask()
         join._predictions.replace({i: _WaitingPrediction(t, Answer(*a)) for i, t, a in state["predictions"]})
+        waiting = zip(join._predictions.entries, state["rows"], strict=True)
+        join._predictions.rows = {i: row for i, row in waiting if row is not None}
         join._labels.replace({i: _WaitingLabel(*entry) for i, *entry in state["labels"]})
         join._joined.restore(state["joined"])
         join._recent.restore(state["recent"])

@@ -7,7 +7,7 @@ look like, incidents (`incidents`), the picture that diagnosis looks at (`pictur
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log2, log10
+from math import ceil, log2, log10, nan
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridge
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
+from whydrift.core.dimensions import DimensionWatch
 from whydrift.core.incidents import Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
+from whydrift.core.labelled import LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.monitor import Monitor, MonitorProfile
 from whydrift.core.picture import Onset, picture
@@ -63,6 +65,8 @@ class ModelWatch:
         self.partition = partition
         self.model_id = model_id
         self.inputs = InputWatch(settings, profile)
+        self.dimensions = DimensionWatch(settings)
+        self.labelled = LabelledWatch()
         self.labels: Monitor | None = None
         """Column `actual`, from the first joined label on."""
         self.delays = Monitor(settings, [Column("label_delay", Kind.NUMERIC)], aspects=ASPECTS)
@@ -90,6 +94,8 @@ class ModelWatch:
         self._offsets: list[int] = []
         self._repeated: list[bool] = []
         self._joined: list[_JoinedRow] = []
+        self._unattached: dict[str, int] = {}
+        """Of the open chunk's events whose label is there: their places among the joined rows."""
         self._chunk_ms = 0
         self._joined_ms = 0
         """Stream time at which the open chunk of predictions, of joined labels began."""
@@ -104,6 +110,9 @@ class ModelWatch:
             self.labels = Monitor(self.settings, [])
             self.labels.install(profile.labels)
         self.delays.install(profile.delays)
+        self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
+        if len(profile.labelled.sample):
+            self.labelled = LabelledWatch(profile.labelled.sample, replace(profile.labelled.columns[0]))
 
     # -- events -----------------------------------------------------------------------------------------------------
 
@@ -122,7 +131,7 @@ class ModelWatch:
         self.arrivals.count()
         found = self.join.add_prediction(event.event_id, event.timestamp_ms, answer_of(event))
         if type(found) is Joined:
-            self._add_joined(found, offset, stream_ms)
+            self._add_joined(event.event_id, found, offset, stream_ms)
         if not self._events:
             self._chunk_ms = stream_ms
             self.due_ms = min(self.due_ms, stream_ms + self.settings.chunk_span_ms)
@@ -141,8 +150,9 @@ class ModelWatch:
         found = self.join.add_label(event.event_id, event.timestamp_ms, actual, event.source)
         if found is None:
             return []
-        self._add_joined(found, offset, stream_ms)
-        if len(self._joined) < self.settings.chunk_events:
+        self._add_joined(event.event_id, found, offset, stream_ms)
+        # What the inputs of a prediction were is known when its chunk closes.
+        if self._unattached or len(self._joined) < self.settings.chunk_events:
             return []
         self._close_joined(stream_ms)
         return self.review(stream_ms, offset)
@@ -218,9 +228,11 @@ class ModelWatch:
     def _close_chunk(self, stream_ms: int) -> None:
         events, offsets, repeated = self._events, self._offsets, self._repeated
         self._events, self._offsets, self._repeated = [], [], []
+        is_healthy = self.inputs.monitor.is_collecting and not self.inputs.monitor.alarms
         rows = self.inputs.update(events, offsets, repeated)
         if len(rows.rows) < len(events):
             events = [events[place] for place in rows.places.tolist()]
+        self._attach(events, rows, is_healthy=is_healthy)
         versions = [event.model_version for event in events]
         if versions.count(versions[0]) == len(versions):
             self.version(versions[0], events[0].timestamp_ms).update(events, rows)
@@ -230,6 +242,21 @@ class ModelWatch:
         self.chunks += 1
         if self.chunks >= self._retune_at:
             self._retune(stream_ms)
+        if len(self._joined) >= self.settings.chunk_events:
+            self._close_joined(stream_ms)
+
+    def _attach(self, events: Sequence[PredictionEvent], rows: BinnedRows, *, is_healthy: bool) -> None:
+        """Let predictions carry their rows to their labels."""
+        codes = self.dimensions.update(events, rows.rows, is_healthy=is_healthy)
+        packed, ids = pack(codes, rows.rows.values), [event.event_id for event in events]
+        self.join.attach(ids, packed)
+        if self._unattached:
+            for event_id, row in zip(ids, packed, strict=True):
+                place = self._unattached.get(event_id)
+                if place is not None:
+                    one = self._joined[place]
+                    self._joined[place] = replace(one, joined=one.joined._replace(row=row))
+            self._unattached = {}
 
     def _split(self, events: Sequence[PredictionEvent], versions: Sequence[str], rows: BinnedRows) -> None:
         """Several versions answer side by side."""
@@ -283,7 +310,7 @@ class ModelWatch:
         conventions = before.performance.conventions()
         return VersionWatch(self.settings, name, self.inputs.monitor, task, losses, conventions)
 
-    def _add_joined(self, joined: Joined, offset: int, stream_ms: int) -> None:
+    def _add_joined(self, event_id: str, joined: Joined, offset: int, stream_ms: int) -> None:
         version = self.versions.get(joined.answer.model_version)
         if version is None and self._is_in_open_chunk(joined.answer.model_version):
             version = self.version(joined.answer.model_version, joined.prediction_ms)
@@ -291,16 +318,20 @@ class ModelWatch:
         if not self._joined:
             self._joined_ms = stream_ms
             self.due_ms = min(self.due_ms, stream_ms + self.settings.chunk_span_ms)
+        if joined.row is None:
+            self._unattached[event_id] = len(self._joined)
         self._joined.append(_JoinedRow(joined, loss, offset))
 
     def _is_in_open_chunk(self, version: str) -> bool:
         return any(event.model_version == version for event in self._events)
 
     def _close_joined(self, stream_ms: int) -> None:
-        rows, self._joined = self._joined, []
+        rows, self._joined, self._unattached = self._joined, [], {}
         if self.labels is None:
             self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())])
         actuals = self._actual_rows(rows, self.labels)
+        is_healthy = self.labels.is_collecting and not self.labels.alarms
+        self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
         self.labels.update(actuals, at_ms=middle_ms(actuals))
         delays = _delay_rows(rows)
         self.longest_delay_ms = max(self.longest_delay_ms, *(row.delay_ms for row in rows))
@@ -312,6 +343,23 @@ class ModelWatch:
             lost = [row for row in rows if row.joined.answer.model_version == name and row.loss is not None]
             if version is not None and lost:
                 version.update_losses(_loss_rows(lost))
+
+    def _outcomes(self, rows: Sequence[_JoinedRow], actuals: Rows) -> list[Outcome]:
+        found = []
+        for row, actual in zip(rows, actuals.values[:, 0].tolist(), strict=True):
+            answer, version = row.joined.answer, self.versions.get(row.joined.answer.model_version)
+            found.append(
+                Outcome(
+                    *((nan, nan) if version is None else version.numbers(answer)),
+                    actual,
+                    nan if row.loss is None else row.loss,
+                    row.joined.source,
+                    row.joined.prediction_ms,
+                    row.offset,
+                    row.joined.row,
+                )
+            )
+        return found
 
     def _actual_kind(self) -> Kind:
         return (
@@ -333,7 +381,7 @@ class ModelWatch:
 
     def monitors(self) -> list[Monitor]:
         """Every monitor of this model."""
-        found = [self.inputs.monitor, *self.label_monitors()]
+        found = [self.inputs.monitor, self.dimensions.segments, *self.label_monitors()]
         return found + [m for version in self.versions.values() for m in (version.outputs, version.losses)]
 
     def _log10_threshold(self) -> float:
@@ -359,7 +407,8 @@ class ModelWatch:
 
     def alarms(self) -> dict[str, Onset]:
         """Every alarm that lasts, by its name (a version's signals under `scoped` names), with its onset."""
-        found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in self.inputs.monitor.alarms.items()}
+        ordered = self.inputs.monitor.alarms | self.dimensions.segments.alarms
+        found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in ordered.items()}
         labels = [] if self.labels is None else [self.labels]
         found |= {name: Onset(a.onset_ms, None) for monitor in labels for name, a in monitor.alarms.items()}
         if self._are_labels_late():
@@ -412,7 +461,7 @@ class ModelWatch:
 
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal that has bets, by its name as in `alarms`."""
-        found = self.inputs.monitor.levels()
+        found = self.inputs.monitor.levels() | self.dimensions.segments.levels()
         for monitor in self.label_monitors():
             found |= monitor.levels()
         for version in self.versions.values():
@@ -433,6 +482,7 @@ class ModelWatch:
     def thin_learning(self) -> None:
         """See `Monitor.thin_learning`; for a profile of many events."""
         self.inputs.monitor.thin_learning()
+        self.dimensions.segments.thin_learning()
         for monitor in self.label_monitors():
             monitor.thin_learning()
         for version in self.versions.values():
@@ -444,6 +494,7 @@ class ModelWatch:
             monitor.learn_now()
         version = max(self.versions.values(), key=lambda v: (v.events, v.version))
         outputs, losses, surrogate = version.profile(keep_sample=keep_sample)
+        segments, who = self.dimensions.profile(keep_sample=keep_sample)
         nothing = MonitorProfile((), {}, Rows.concat([], 0))
         return Profile(
             model_id=self.model_id,
@@ -457,6 +508,9 @@ class ModelWatch:
             losses=losses,
             delays=self.delays.profile(keep_sample=keep_sample),
             labels=nothing if self.labels is None else self.labels.profile(keep_sample=keep_sample),
+            segments=segments,
+            who=who,
+            labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
         )
 
@@ -466,6 +520,8 @@ class ModelWatch:
         """What changes with every chunk, as plain values."""
         return {
             "inputs": self.inputs.snapshot(),
+            "dimensions": self.dimensions.snapshot(),
+            "labelled": self.labelled.snapshot(),
             "labels": None if self.labels is None else self.labels.snapshot(),
             "delays": self.delays.snapshot(),
             "longest_delay_ms": self.longest_delay_ms,
@@ -489,6 +545,7 @@ class ModelWatch:
             "chunk_ms": self._chunk_ms,
             "joined": [_joined_state(row) for row in self._joined],
             "joined_ms": self._joined_ms,
+            "unattached": self._unattached,
             "due_ms": self.due_ms,
         }
 
@@ -496,6 +553,7 @@ class ModelWatch:
         """What changes only when something is learnt."""
         return {
             "inputs": self.inputs.monitor.snapshot_references(),
+            "segments": self.dimensions.segments.snapshot_references(),
             "labels": None if self.labels is None else self.labels.snapshot_references(),
             "delays": self.delays.snapshot_references(),
             "versions": [version.snapshot_references() for version in self.versions.values()],
@@ -507,6 +565,8 @@ class ModelWatch:
     ) -> "ModelWatch":
         model = cls(settings, partition, model_id)
         model.inputs = InputWatch.restore(settings, state["inputs"], references["inputs"])
+        model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
+        model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
             model.labels = Monitor.restore(settings, (), state["labels"], references["labels"])
         delays, references_of_delays = state["delays"], references["delays"]
@@ -534,6 +594,7 @@ class ModelWatch:
         self._offsets, self._repeated = list(state["offsets"]), list(state["repeated"])
         self._chunk_ms, self._joined_ms = state["chunk_ms"], state["joined_ms"]
         self._joined = [_joined_of(row) for row in state["joined"]]
+        self._unattached = dict(state["unattached"])
 
 
 @dataclass(frozen=True, slots=True)

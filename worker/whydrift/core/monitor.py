@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import ColumnView, SignalEvidence
-from whydrift.core.columns import Column, Floats, Kind, Presence, Rows, tame
+from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
 from whydrift.core.reference import BINS, NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
@@ -31,7 +31,7 @@ _LEAST_VALUES = 20
 RETAINED_ROWS = 600
 """Latest rows kept for diagnosis."""
 SAMPLE_ROWS = 500
-"""Rows of health kept for diagnosis, spread evenly over those learnt from."""
+"""Rows of health kept for diagnosis, drawn from those learnt from (see `columns.thin`)."""
 _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
 _BLOCK_ROWS = (200, 5_000)
@@ -96,16 +96,6 @@ class MonitorProfile:
         references = [ColumnReference.restore(reference) for reference in state["references"]]
         columns = tuple(column_of(column) for column in state["columns"])
         return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]))
-
-
-def column_state(column: Column) -> list[Any]:
-    """A column as a plain value."""
-    return [column.name, str(column.kind), list(column.codes), column.dimension]
-
-
-def column_of(state: Sequence[Any]) -> Column:
-    name, kind, codes, dimension = state
-    return Column(name, Kind(kind), {code: float(place) for place, code in enumerate(codes)}, dimension)
 
 
 @dataclass(slots=True)
@@ -489,6 +479,11 @@ class Monitor:
         """The latest rows, at most RETAINED_ROWS."""
         return Rows.concat(self._recent, len(self.columns)).take(slice(-RETAINED_ROWS, None))
 
+    @property
+    def sample(self) -> Rows:
+        """Rows of health, at most SAMPLE_ROWS."""
+        return self._sample
+
     def recent_since(self, offset: int) -> Rows:
         """Retained rows from an offset on."""
         rows = self.recent()
@@ -714,21 +709,3 @@ class Monitor:
 
 
 _ALARM = ("signal", "onset_ms", "onset_offset", "took_rows", "block_rows", "block_start", "quiet_blocks")
-
-
-def thin(rows: Rows, count: int) -> Rows:
-    """At most `count` rows, evenly spread."""
-    if len(rows) <= count:
-        return rows
-    return rows.take(np.linspace(0, len(rows) - 1, count).astype(np.intp))
-
-
-def widen(rows: Rows, width: int) -> Rows:
-    """The same rows with further columns, which they do not have, up to this width."""
-    more = ((0, 0), (0, width - rows.values.shape[1]))
-    return Rows(
-        np.pad(rows.values, more, constant_values=np.nan),
-        np.pad(rows.presence, more, constant_values=int(Presence.ABSENT)),
-        rows.times_ms,
-        rows.offsets,
-    )

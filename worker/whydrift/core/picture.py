@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whydrift.core.aligned import answered, labelled
 from whydrift.core.case import Case, ColumnView, ErrorPicture, PerformancePicture, RatePicture, SignalEvidence
 from whydrift.core.columns import Rows
 from whydrift.core.detectors.rate import RateGuard
@@ -65,6 +66,9 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         errors=errors,
         model_changes=tuple(model.changes),
         performance=None if version is None else _performance(version, onset),
+        segments=_views(model.dimensions.segments, _since(model.dimensions.segments.recent(), onset)),
+        answered=answered(model, version, lambda rows: _since(rows, onset)),
+        labelled=labelled(model, lambda rows: _since_time(rows, onset)),
         guards=() if version is None else version.guard_evidence(),
     )
 

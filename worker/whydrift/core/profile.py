@@ -17,7 +17,7 @@ from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
 KIND = "profile"
-_PARTS = ("inputs", "outputs", "losses", "labels", "delays")
+_PARTS = ("inputs", "outputs", "losses", "labels", "delays", "segments", "who", "labelled")
 _COLUMNS: dict[str, list[tuple[str, ...]]] = {
     "outputs": [("prediction", "decision", "residual", "latency", "errors")],
     "losses": [("loss",)],
@@ -49,6 +49,12 @@ class Profile:
     losses: MonitorProfile
     labels: MonitorProfile
     delays: MonitorProfile
+    segments: MonitorProfile
+    """Columns `segment.<key>`."""
+    who: MonitorProfile
+    """Replica and version of rows of health: a sample only."""
+    labelled: MonitorProfile
+    """Rows with their labels: a sample only; the column is that of the labels' sources."""
     surrogate: Surrogate | None
 
     def snapshot(self) -> dict[str, Any]:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import ErrorPicture, SignalEvidence
-from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame
+from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame, widen
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
 from whydrift.core.labels import Answer
-from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile, widen
+from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile
 from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
@@ -152,6 +152,11 @@ class VersionWatch:
             nan if latency_ms is None else log10(max(latency_ms, _LEAST_LATENCY_MS)),
             0.0 if event.error is None else 1.0,
         )
+
+    def numbers(self, answer: Answer) -> tuple[float, float]:
+        """Prediction and decision of an answer, as the columns of outputs have them; NaN where there is none."""
+        score, label = score_of(answer), label_of(answer)
+        return nan if score is None else score, nan if label is None else self._decisions.code(label)
 
     @property
     def _decisions(self) -> Column:
@@ -394,7 +399,7 @@ def _output_columns() -> list[Column]:
     return [Column(name, kind) for name, kind in kinds.items()]
 
 
-def score_of(event: PredictionEvent) -> float | None:
+def score_of(event: PredictionEvent | Answer) -> float | None:
     """The number a prediction comes down to: score, value, or from probabilities that of the class last in the alphabet where
     there are two, and the greatest where there are more."""
     if event.score is not None:
@@ -408,7 +413,7 @@ def score_of(event: PredictionEvent) -> float | None:
     return float(max(event.probabilities.values()))
 
 
-def label_of(event: PredictionEvent) -> str | None:
+def label_of(event: PredictionEvent | Answer) -> str | None:
     """The decision: the label, or the likeliest class."""
     if event.label is not None or not event.probabilities:
         return event.label
