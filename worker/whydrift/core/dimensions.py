@@ -55,8 +55,12 @@ class DimensionWatch:
 
         rows: the inputs of these events. is_healthy: they are being learnt from.
         """
+        who = np.empty((len(events), 2))
         named: list[list[str | None]] = [[e.replica for e in events], [e.model_version for e in events]]
-        who = np.stack([encode_column(c, names)[0] for c, names in zip(self._who, named, strict=True)], axis=1)
+        for place, (column, names) in enumerate(zip(self._who, named, strict=True)):
+            # Mostly all rows have the same, or none has any.
+            same = names.count(names[0]) == len(names)
+            who[:, place] = encode_column(column, names[:1] if same else names)[0]
         self._kept.add(who, rows.times_ms, rows.offsets, is_healthy=is_healthy)
         codes = np.full((len(events), WIDTH), np.nan)
         codes[:, :2] = who

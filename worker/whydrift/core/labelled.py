@@ -15,6 +15,8 @@ from whydrift.core.retained import Retained
 
 MAX_INPUTS = 24
 """Inputs carried to the label, the first in the model's order: waiting predictions are many."""
+_LARGEST = 3e38
+"""Beyond it single precision ends."""
 OUTCOMES = ("prediction", "decision", "actual", "loss")
 _FIRST = len(OUTCOMES) + 1
 _WIDTH = _FIRST + WIDTH + MAX_INPUTS
@@ -46,7 +48,9 @@ class Outcome(NamedTuple):
 
 def pack(dimensions: Floats, inputs: Floats) -> list[bytes]:
     """Rows of dimensions (rows, WIDTH) and inputs (rows, columns) in single precision, for the join to carry."""
-    both = np.concatenate([dimensions, np.clip(inputs[:, :MAX_INPUTS], -3e38, 3e38)], axis=1).astype(np.float32)
+    both = np.empty((len(inputs), WIDTH + min(inputs.shape[1], MAX_INPUTS)), np.float32)
+    both[:, :WIDTH] = dimensions
+    np.clip(inputs[:, :MAX_INPUTS], -_LARGEST, _LARGEST, out=both[:, WIDTH:], casting="same_kind")
     raw, size = both.tobytes(), both.shape[1] * 4
     return [raw[at : at + size] for at in range(0, len(raw), size)]
 

@@ -325,7 +325,10 @@ class LabelJoin:
     def attach(self, event_ids: Sequence[str], rows: Sequence[bytes]) -> None:
         """Give predictions, as far as they wait, a row that comes back with their label."""
         waiting = self._predictions.entries
-        self._predictions.rows.update((i, row) for i, row in zip(event_ids, rows, strict=True) if i in waiting)
+        if waiting.keys() >= set(event_ids):
+            self._predictions.rows.update(zip(event_ids, rows, strict=True))
+        else:
+            self._predictions.rows.update((i, row) for i, row in zip(event_ids, rows, strict=True) if i in waiting)
 
     def expire(self, stream_time_ms: int) -> int:
         """Drop what is more than ttl_ms older than stream time; returns how many predictions and labels that were."""
