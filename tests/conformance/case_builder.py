@@ -18,8 +18,11 @@ import numpy as np
 import world
 
 from whydrift.core.case import (
+    Aligned,
+    AlignedRows,
     Case,
     ColumnView,
+    Dimension,
     ErrorPicture,
     ModelChange,
     PerformancePicture,
@@ -142,6 +145,26 @@ class Builder:
             errors=ErrorPicture(_error_shares(self._rows), _error_shares(predictions)),
             model_changes=model_changes,
             performance=self._performance(predictions, now_ms),
+            labelled=Aligned(self._labelled(self._rows, SAMPLE_ROWS), self._labelled(_known(predictions, now_ms))),
+        )
+
+    def _labelled(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
+        """Rows whose label has come, as the pipeline keeps them side by side."""
+        rows = [row for row in rows if row.get("label")]
+        rows = rows[:: max(len(rows) // most, 1)][:most]
+
+        def column(name: str) -> Floats:
+            if name not in self._columns:
+                return np.full(len(rows), np.nan)
+            return encode_column(self._columns[name], self._values(name, rows))[0]
+
+        source = Column("source", Kind.CATEGORICAL)
+        codes = encode_column(source, [row["label"].get("source") for row in rows])[0]
+        return AlignedRows(
+            times_ms=np.array([row["timestamp"] for row in rows], np.int64),
+            inputs={name: column(name) for name in self._names},
+            outputs={name: column(name) for name in ("prediction", "decision", "actual", "loss")},
+            dimensions={"source": Dimension(codes, tuple(source.categories()))},
         )
 
     def _view(self, name: str, rows: list[Row], now_ms: int, signals: dict[str, SignalEvidence]) -> ColumnView:

@@ -4,13 +4,14 @@ Seen in the loss, or first in the outcomes: they move while inputs and answers d
 
 Told apart: broken or drifted inputs, and a model that answers otherwise, raise the loss as well and come first. A loss that rises
 with an announced version is that version's (`wrong_model`). Labels that are late or thinned out may show a selection
-(`label_feed_stopped`). Wrong labels look the same: the fit leaves room for them. A loss that falls is no fault.
+(`label_feed_stopped`). Wrong labels look the same, but their errors follow no input (`label_quality`): what the labelled rows
+tell of that is reckoned in `outcomes`. A loss that falls is no fault.
 """
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import ALL, examined, percent
+from whydrift.core.faults.outcomes import NOTABLE, Attribution, attribution, loss_signals, shared
 from whydrift.core.faults.outputs import (
-    alarms_of,
     announced_at,
     disturbance,
     has_alarm,
@@ -19,17 +20,20 @@ from whydrift.core.faults.outputs import (
     loss_onset_ms,
     loss_words,
     score_has_moved,
+    shortened,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, scatter, turn
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("concept_drift")
-_PLAIN, _OUTCOMES, _FEED, _VERSION = 0.85, 0.7, 0.4, 0.3
-"""Fit where only the loss moved; where the outcomes moved and the loss has no alarm yet; where the feed of labels is in trouble;
-where a new version came in at that time."""
-_NOTABLE = 1.15
-"""Ratio of mean losses that counts as a rise where the loss itself has no alarm."""
+_UNTOLD, _FEED, _VERSION = 0.7, 0.4, 0.3
+"""Fit where too few labelled rows can be compared; where the feed of labels is in trouble; where a new version came in then."""
+_READ = "twenty labelled cases read by a person: are the labels right?"
+_CLEAR = 0.9
+"""Chance from which it is said what the errors follow."""
+_LEAST = 0.02
+"""Chance below which it is not proposed."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -38,7 +42,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     change = loss_change(case)
     if change is None and not loss_alarmed(case):
         return []
-    if change is not None and change[1] <= change[0] * (1.0 if loss_alarmed(case) else _NOTABLE):
+    if change is not None and change[1] <= change[0] * (1.0 if loss_alarmed(case) else NOTABLE):
         return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
@@ -52,8 +56,18 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="the model answers otherwise to the same kind of inputs")]
     if _feed_is_troubled(case):
         return [_proposal(case, _FEED, "the loss when the late labels have come: those that came may be a selection")]
-    fit = _PLAIN if loss_alarmed(case) else _OUTCOMES
-    return [_proposal(case, fit, "twenty labelled cases read by a person: are the labels right?")]
+    found = attribution(case)
+    if found is None:
+        return [_proposal(case, _UNTOLD, _READ)]
+    if found.drift < _LEAST:
+        return [RuledOut(fault=FAULT, because=_because(found))]
+    return [_proposal(case, shared(found.drift), _READ, found)]
+
+
+def _because(found: Attribution) -> str:
+    if found.source:
+        return f'only the labels of source "{shortened(found.source, 40)}" say that the model errs more'
+    return "the errors follow no input: they are as many where the model is sure"
 
 
 def _feed_is_troubled(case: Case) -> bool:
@@ -61,26 +75,28 @@ def _feed_is_troubled(case: Case) -> bool:
     return (feed is not None and feed.is_alarmed) or has_alarm(case, "label_delay")
 
 
-def _proposal(case: Case, fit: float, decider: str) -> Proposal:
+def _proposal(case: Case, fit: float, decider: str, found: Attribution | None = None) -> Proposal:
     inputs = len(case.features) - len(examined(case, most=ALL))
     return Proposal(
         fault=FAULT,
         fit=fit,
-        explains=_explains(case),
+        explains=loss_signals(case),
         headline=f"the model errs more on the same kind of cases: {loss_words(case)}",
         explanation=(
             f"{loss_words(case)}. {inputs} of {len(case.features)} inputs and the answers look as in health; "
-            f"what comes true does not follow them as it did.{_outcomes(case)}"
+            f"what comes true does not follow them as it did.{_follows(found)}{_outcomes(case)}"
         ),
         action="Have the owner of the outcome check what changed (a rule, a market, fraud); then retrain on recent labels.",
         decider=decider,
     )
 
 
-def _explains(case: Case) -> frozenset[str]:
-    """The loss, and the outcomes where they moved with it."""
-    guards = {s.signal for s in case.guards if s.is_alarmed and s.column == "loss"}
-    return alarms_of(case, "loss", "actual") | guards
+def _follows(found: Attribution | None) -> str:
+    """What the errors follow, where that is clear."""
+    if found is None or found.drift < _CLEAR:
+        return ""
+    named = {"prediction": "the score", "decision": "the decision"}.get(found.input, found.input)
+    return f" The errors follow {named}."
 
 
 def _outcomes(case: Case) -> str:

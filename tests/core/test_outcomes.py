@@ -1,0 +1,162 @@
+"""What errors follow: the three stories of labelled rows, for classes and for numbers, and where rows do not decide."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
+from whydrift.core.columns import Column, Floats, Kind
+from whydrift.core.faults.outcomes import Attribution, attribution, errors
+
+SEEDS = range(5)
+
+
+class Picture(SimpleNamespace):
+    """Known by identity, as a case is."""
+
+    __hash__ = object.__hash__
+
+
+def rows(x: Floats, z: Floats, answers: Floats, actual: Floats, source: Floats, names: tuple[str, ...]) -> AlignedRows:
+    nothing = np.full(len(x), np.nan)
+    return AlignedRows(
+        times_ms=np.arange(len(x), dtype=np.int64),
+        inputs={"x": x, "z": z},
+        outputs={"prediction": answers, "decision": nothing, "actual": actual, "loss": nothing},
+        dimensions={"source": Dimension(source, names)},
+    )
+
+
+def case_of(before: AlignedRows, now: AlignedRows, kind: Kind) -> Case:
+    """Only what `outcomes` looks at."""
+    quantity = SimpleNamespace(reference=SimpleNamespace(kind=Kind.NUMERIC))
+    actual = SimpleNamespace(
+        reference=SimpleNamespace(kind=kind), column=Column("actual", kind, {"no": 0.0, "yes": 1.0})
+    )
+    made = Picture(
+        labelled=Aligned(before, now), labels={"actual": actual}, features={"x": quantity, "z": quantity}, outputs={}
+    )
+    return cast(Case, made)
+
+
+def classes(seed: int, n: int, breaks: Any) -> Case:
+    """A calibrated model of two classes; `breaks(draw, x, source, actual)` gives the outcomes of now."""
+    draw = np.random.default_rng(seed)
+
+    def side(n: int, breaks: Any) -> AlignedRows:
+        x, z = draw.normal(size=n), draw.normal(size=n)
+        score = 1 / (1 + np.exp(-2.5 * x))
+        actual = (draw.random(n) < score).astype(float)
+        source = (draw.random(n) < 0.4).astype(float)
+        return rows(
+            x, z, score, actual if breaks is None else breaks(draw, x, source, actual), source, ("crm", "agency")
+        )
+
+    return case_of(side(500, None), side(n, breaks), Kind.CATEGORICAL)
+
+
+def numbers(seed: int, n: int, breaks: Any) -> Case:
+    """A model of a number, which errs more where it answers more."""
+    draw = np.random.default_rng(seed)
+
+    def side(n: int, breaks: Any) -> AlignedRows:
+        x, z = draw.normal(size=n), draw.normal(size=n)
+        answer = 10 + 3 * x
+        actual = answer + draw.normal(size=n) * (0.5 + 0.1 * np.abs(answer))
+        source = (draw.random(n) < 0.4).astype(float)
+        return rows(
+            x, z, answer, actual if breaks is None else breaks(draw, x, source, actual), source, ("crm", "agency")
+        )
+
+    return case_of(side(500, None), side(n, breaks), Kind.NUMERIC)
+
+
+def judged(case: Case) -> Attribution:
+    found = attribution(case)
+    assert found is not None
+    assert found.noise + found.by_source + found.drift == pytest.approx(1)
+    return found
+
+
+def turned(chosen: Floats, actual: Floats) -> Floats:
+    return np.where(chosen, 1 - actual, actual)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classes_turned_round_anywhere_are_noise(seed: int) -> None:
+    found = judged(classes(seed, 400, lambda draw, x, source, y: turned(draw.random(len(y)) < 0.25, y)))
+    assert found.noise > 0.7
+    assert found.source == ""
+    assert found.sure[1] > found.sure[0] + 0.1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classes_turned_round_by_one_source_are_that_source_s(seed: int) -> None:
+    found = judged(
+        classes(seed, 400, lambda draw, x, source, y: turned((draw.random(len(y)) < 0.4) & (source == 1), y))
+    )
+    assert found.by_source > 0.8
+    assert found.source == "agency"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classes_turned_round_where_an_input_is_high_are_drift(seed: int) -> None:
+    found = judged(classes(seed, 400, lambda draw, x, source, y: turned((draw.random(len(y)) < 0.5) & (x > 0.8), y)))
+    assert found.drift > 0.9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_classes_turned_round_are_drift(seed: int) -> None:
+    """Labels that are wrong more often than right are no noise."""
+    assert judged(classes(seed, 300, lambda draw, x, source, y: turned(np.ones(len(y), bool), y))).drift > 0.7
+
+
+def test_few_rows_leave_it_open() -> None:
+    found = judged(classes(1, 25, lambda draw, x, source, y: turned(draw.random(len(y)) < 0.2, y)))
+    assert min(found.quality, found.drift) > 0.1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_numbers_that_scatter_wider_are_noise(seed: int) -> None:
+    found = judged(numbers(seed, 400, lambda draw, x, source, y: y + 2 * draw.normal(size=len(y))))
+    assert found.noise > 0.8
+    assert found.sure[1] > 1.3 * found.sure[0]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_numbers_that_scatter_wider_by_one_source_are_that_source_s(seed: int) -> None:
+    found = judged(numbers(seed, 400, lambda draw, x, source, y: y + 3 * draw.normal(size=len(y)) * source))
+    assert found.by_source > 0.8
+    assert found.source == "agency"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("where", ["everywhere", "where x is high", "where x is low"])
+def test_numbers_that_moved_are_drift(seed: int, where: str) -> None:
+    moved = {
+        "everywhere": lambda draw, x, source, y: y + 1.5,
+        "where x is high": lambda draw, x, source, y: y + 2 * (x > 0.7),
+        "where x is low": lambda draw, x, source, y: y - 2 * (x < -0.7),
+    }[where]
+    assert judged(numbers(seed, 400, moved)).drift > 0.9
+
+
+def test_too_few_rows_or_none_that_compare_are_no_story() -> None:
+    assert attribution(classes(1, 10, None)) is None
+    unknown = classes(1, 100, lambda draw, x, source, y: np.full(len(y), np.nan))
+    assert attribution(unknown) is None
+
+
+def test_answers_without_a_spread_are_no_trouble() -> None:
+    draw = np.random.default_rng(3)
+
+    def constant(n: int) -> AlignedRows:
+        actual = draw.normal(size=n)
+        return rows(np.ones(n), np.full(n, np.nan), np.full(n, 4.0), actual, np.zeros(n), ("crm",))
+
+    found = errors(case_of(constant(100), constant(60), Kind.NUMERIC))
+    assert found is not None
+    assert np.isfinite(found.now).all()
+    assert np.isfinite(judged(case_of(constant(100), constant(60), Kind.NUMERIC)).noise)
