@@ -332,6 +332,6 @@ def test_a_restored_join_with_a_smaller_capacity_keeps_to_it_at_once() -> None:
 
 def test_a_restored_join_keeps_the_whole_answer() -> None:
     join = join_of()
-    answer = Answer("v2", None, None, 3.5, {"a": 0.25, "b": 0.75}, "pod-3")
+    answer = Answer("v2", None, None, 3.5, {"a": 0.25, "b": 0.75})
     join.add_prediction("a", 1, answer)
     assert restored(join).add_label("a", 2, 4.0, "crm") == Joined(answer, 1, 2, 4.0, "crm")

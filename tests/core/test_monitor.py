@@ -158,8 +158,8 @@ def test_learning_can_be_made_to_end_and_to_forget_every_other_chunk() -> None:
 def test_the_sample_of_health_is_bounded_and_spread_evenly() -> None:
     offsets = learnt().profile(keep_sample=True).sample.offsets
     assert len(offsets) == SAMPLE_ROWS
-    assert (offsets[0], offsets[-1]) == (0, 1_999)
-    assert set(np.diff(offsets)) <= {4, 5}
+    counts, _ = np.histogram(offsets, bins=4, range=(0, 2_000))
+    assert counts.min() > SAMPLE_ROWS / 4 * 0.8
 
 
 # -- columns that come later, and learning anew -----------------------------------------------------------------------------

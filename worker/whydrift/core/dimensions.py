@@ -38,7 +38,7 @@ class DimensionWatch:
         self.segments = Monitor(settings, [], aspects=self._aspects)
         self._who = [Column(name, Kind.CATEGORICAL) for name in ("replica", "version")]
         self._kept = Retained(None if who is None or not len(who.sample) else who.sample)
-        if who is not None:
+        if who is not None and who.columns:
             self._who = [Column(column.name, column.kind, dict(column.codes)) for column in who.columns]
         if segments is not None and segments.columns:
             self._keys = [column.name.removeprefix(SEGMENT) for column in segments.columns]

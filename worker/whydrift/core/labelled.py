@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whydrift.core.columns import Column, Floats, Kind, Rows, column_of, column_state, encode_column
+from whydrift.core.columns import Column, Floats, Kind, Rows, column_of, column_state, encode_column, tame
 from whydrift.core.dimensions import WIDTH
 from whydrift.core.monitor import MonitorProfile
 from whydrift.core.retained import Retained
@@ -71,6 +71,7 @@ class LabelledWatch:
             if outcome.packed is not None:
                 packed = np.frombuffer(outcome.packed, np.float32)
                 values[row, _FIRST : _FIRST + len(packed)] = packed
+        tame(values)
         times_ms = np.array([outcome.prediction_ms for outcome in outcomes], np.int64)
         offsets = np.array([outcome.offset for outcome in outcomes], np.int64)
         self._kept.add(values, times_ms, offsets, is_healthy=is_healthy)
