@@ -124,13 +124,13 @@ def _modelled(name: str, folder: Path) -> Service:
         live=rows[live:],
         live_truth=truth[live:],
         breaks_at=int(BREAKS_AT * (len(rows) - live)),
-        answers=_model(rows[:trained], truth[:trained], is_binary),
-        other_model=_model(rows[: trained // 20], truth[: trained // 20], is_binary),
+        answers=train(rows[:trained], truth[:trained], is_binary),
+        other_model=train(rows[: trained // 20], truth[: trained // 20], is_binary),
         classes=(">50K", "<=50K") if is_binary else None,
     )
 
 
-def _model(rows: Sequence[Row], truth: Sequence[float], is_binary: bool) -> Answers:
+def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool) -> Answers:
     names = list(rows[0])
     categorical = [any(isinstance(row[name], str) for row in rows) for name in names]
     codes = {

@@ -13,7 +13,8 @@ import numpy as np
 
 from whydrift.core.columns import Column, Floats, Kind, Rows, column_of, column_state, encode_column, encode_rows
 from whydrift.core.decode import PredictionEvent
-from whydrift.core.monitor import Monitor, MonitorProfile
+from whydrift.core.learning import MonitorProfile
+from whydrift.core.monitor import Monitor
 from whydrift.core.retained import Retained
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect

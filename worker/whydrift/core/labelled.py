@@ -10,7 +10,7 @@ import numpy as np
 
 from whydrift.core.columns import Column, Floats, Kind, Rows, column_of, column_state, encode_column, tame
 from whydrift.core.dimensions import WIDTH
-from whydrift.core.monitor import MonitorProfile
+from whydrift.core.learning import MonitorProfile
 from whydrift.core.retained import Retained
 
 MAX_INPUTS = 24

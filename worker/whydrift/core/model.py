@@ -22,7 +22,8 @@ from whydrift.core.incidents import Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.labelled import LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
-from whydrift.core.monitor import Monitor, MonitorProfile
+from whydrift.core.learning import MonitorProfile
+from whydrift.core.monitor import Monitor
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.settings import DAY_MS, Settings

@@ -11,18 +11,21 @@ learnt, and rows since the alarm's onset are taken out, so that a fault does not
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whydrift.core.alarms import Alarm
 from whydrift.core.case import ColumnView, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
+from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
-from whydrift.core.reference import BINS, NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
+from whydrift.core.learning import Learning, MonitorProfile, late
+from whydrift.core.reference import REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
 from whydrift.core.summary import ChunkSummary
@@ -34,82 +37,9 @@ SAMPLE_ROWS = 500
 """Rows of health kept for diagnosis, drawn from those learnt from (see `columns.thin`)."""
 _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
-_BLOCK_ROWS = (200, 5_000)
-"""Bounds of the block after which an alarmed signal is asked whether its change still lasts."""
 _LEAST_LASTING_ROWS = 60
 _LASTING_LOG10 = 1.0
-_QUIET_BLOCKS = 2
-"""Blocks in a row without renewed evidence after which a signal has recovered."""
-
-
 _ALL_ASPECTS = frozenset(Aspect)
-_FLAG_ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN, Aspect.REPEATED)
-
-
-@dataclass(slots=True)
-class Alarm:
-    """A signal that crossed its threshold, `took_rows` rows after its onset.
-
-    A block of `block_rows` must renew the evidence, or counts as quiet.
-    """
-
-    signal: str
-    onset_ms: int
-    onset_offset: int
-    took_rows: int
-    block_rows: int
-    block_start: int
-    quiet_blocks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a signal is: its number in the evidence process, its column (or free flag), its aspect ("" for a free flag)."""
-
-    number: int
-    column: int
-    aspect: str
-
-    @property
-    def is_flag(self) -> bool:
-        """Whether it is a yes-or-no signal."""
-        return self.aspect != Aspect.DISTRIBUTION
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MonitorProfile:
-    """What a monitor learnt: `references` by column name, `sample` rows of health (none where they were left out)."""
-
-    columns: tuple[Column, ...]
-    references: Mapping[str, ColumnReference]
-    sample: Rows
-
-    def snapshot(self) -> dict[str, Any]:
-        return {
-            "columns": [column_state(column) for column in self.columns],
-            "references": [reference.snapshot() for reference in self.references.values()],
-            "sample": self.sample.snapshot(),
-        }
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> "MonitorProfile":
-        references = [ColumnReference.restore(reference) for reference in state["references"]]
-        columns = tuple(column_of(column) for column in state["columns"])
-        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]))
-
-
-@dataclass(slots=True)
-class _Learning:
-    """Rows collected for the columns that are being learnt; `target` rows make the next stage."""
-
-    columns: set[str]
-    parts: list[Rows]
-    target: int
-    is_late: bool = False
-    """The baseline is there: rows that have none of these columns say nothing."""
-
-    def rows(self, width: int) -> Rows:
-        return Rows.concat(self.parts, width)
 
 
 class Monitor:
@@ -139,9 +69,8 @@ class Monitor:
         self._flag_seen = np.zeros((len(self.flags), 2))
         self._flag_reference = np.zeros((len(self.flags), 2))
         self._flag_target = np.full(len(self.flags), settings.first_stage_events)
-        self._learning: _Learning | None = _Learning(
-            {c.name for c in self.columns}, [], self._settings.first_stage_events
-        )
+        names = {c.name for c in self.columns}
+        self._learning: Learning | None = Learning(names, [], self._settings.first_stage_events)
         self._sample = Rows.concat([], len(self.columns))
         self._recent: list[Rows] = []
         self._retained = 0
@@ -166,7 +95,7 @@ class Monitor:
         """Rows learnt from so far, of `Settings.baseline_events`; all of them when learning has ended."""
         if self._learning is None or self._learning.is_late:
             return self._settings.baseline_events
-        return sum(len(part) for part in self._learning.parts)
+        return len(self._learning)
 
     def add_column(self, column: Column) -> None:
         """A further column: rows so far do not have it. Allowed at any time; it is learnt with the next stage."""
@@ -176,8 +105,8 @@ class Monitor:
         self._sample = widen(self._sample, len(self.columns))
         self._before = np.pad(self._before, ((0, 0), (0, 1)), constant_values=np.nan)
         if self._learning is None:
-            self._learning = _Learning(set(), [], self._settings.first_stage_events)
-        self._learning.parts = [widen(part, len(self.columns)) for part in self._learning.parts]
+            self._learning = Learning(set(), [], self._settings.first_stage_events)
+        self._learning.widen(len(self.columns))
         self._learning.columns.add(column.name)
         self._rebuild()
 
@@ -212,7 +141,7 @@ class Monitor:
     def thin_learning(self) -> None:
         """Forget every other chunk of the rows collected so far: what is kept still spans all of them."""
         if self._learning is not None:
-            del self._learning.parts[1::2]
+            self._learning.thin()
 
     def relearn(self, columns: Iterable[str], since_offset: int | None = None) -> None:
         """Learn these columns anew: from retained rows since an offset where given, else from the rows to come."""
@@ -222,7 +151,7 @@ class Monitor:
         parts = [self.recent_since(since_offset)] if since_offset is not None else []
         if self._learning is not None:
             names |= self._learning.columns
-        self._learning = _Learning(names, parts, self._settings.first_stage_events)
+        self._learning = Learning(names, parts, self._settings.first_stage_events)
         for place, column in enumerate(self.columns):
             if column.name in names:
                 self.references[place] = None
@@ -277,7 +206,7 @@ class Monitor:
         learning = self._learning
         if learning is None:
             return
-        seen = sum(len(part) for part in learning.parts)
+        seen = len(learning)
         target = min(learning.target, self._settings.baseline_events)
         if seen < target:
             return
@@ -289,10 +218,9 @@ class Monitor:
             learning.target = max(2 * learning.target, seen + 1)
             learning.parts = [rows]
 
-    def _learn_later(self) -> _Learning | None:
-        """Columns that had too few values until now are learnt when they have some."""
-        left = {c.name for c, r in zip(self.columns, self.references, strict=True) if r is None}
-        return _Learning(left, [], self._settings.first_stage_events, is_late=True) if left else None
+    def _learn_later(self) -> Learning | None:
+        left = [c.name for c, r in zip(self.columns, self.references, strict=True) if r is None]
+        return late(left, self._settings.first_stage_events)
 
     def _learn_columns(self, rows: Rows, names: set[str], least_rows: int | None = None) -> None:
         least_rows = self._settings.first_stage_events // 2 if least_rows is None else least_rows
@@ -348,55 +276,23 @@ class Monitor:
                 places.append((name, index, ""))
                 flags.append(flag_bets(yes, Tolerance(seen, signals, margin)))
         self._places = {
-            f"{name}.{aspect}" if aspect else name: _Place(number, index, aspect)
+            f"{name}.{aspect}" if aspect else name: Place(number, index, aspect)
             for number, (name, index, aspect) in enumerate(places)
         }
         groups = [[self.bets[c.name] for _, c, r in known if r.kind.is_coded is coded] for coded in (False, True)]
         self._evidence = EvidenceProcess(*groups, flags)
-        self._index()
-
-    def _index(self) -> None:
-        """Where in a chunk's whole-array counts each signal finds its own."""
-        known = [place for place, reference in enumerate(self.references) if reference is not None]
-        self._known = np.array(known, np.intp)
-        self._all_known = len(known) == len(self.columns)
-        self._bin_starts = np.arange(0, len(known) * (BINS + 1), BINS + 1)
-        self._binning = Binning([self.columns[i] for i in known], [r for r in self.references if r is not None])
-        rank = {column: order for order, column in enumerate(known)}
-        self._numeric_rank = np.flatnonzero(~self._binning.is_coded)
-        self._coded_rank = np.flatnonzero(self._binning.is_coded)
-        flags = [place for place in self._places.values() if place.is_flag]
-        self._first_flag = len(self._places) - len(flags)
-        # Yes-counts of a chunk stand one aspect after the other, each over all known columns, then the free flags.
-        order = {str(aspect): number for number, aspect in enumerate(_FLAG_ASPECTS)}
-        start = len(order) * len(known)
-        self._flag_yes = np.array(
-            [start + p.column if p.aspect == "" else order[p.aspect] * len(known) + rank[p.column] for p in flags],
-            np.intp,
-        )
-        # Trials likewise: rows for missing and type, usable values for the others.
-        self._flag_trials = np.array(
-            [
-                2 * len(known) + p.column
-                if p.aspect == ""
-                else rank[p.column] + (0 if p.aspect in (Aspect.MISSING, Aspect.TYPE) else len(known))
-                for p in flags
-            ],
-            np.intp,
-        )
-        self._repeat_rank = np.array([rank[p.column] for p in flags if p.aspect == Aspect.REPEATED], np.intp)
-        self._repeat_columns = self._known[self._repeat_rank]
-        self._has_unseen = any(p.aspect == Aspect.UNSEEN for p in flags)
+        self._first_flag = len(places) - len(flags)
+        self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags))
 
     @property
     def binning(self) -> Binning:
         """How this monitor bins the columns that have a reference (`known_columns`)."""
-        return self._binning
+        return self._counter.binning
 
     @property
     def known_columns(self) -> NDArray[np.intp]:
         """Indices of the columns that have a reference."""
-        return self._known
+        return self._counter.known
 
     def update(self, rows: Rows, flags: Floats | None = None, at_ms: int | None = None) -> NDArray[np.intp]:
         """Take a chunk's rows (one at least), and how often each free flag was (no, yes): (flags, 2).
@@ -406,7 +302,7 @@ class Monitor:
         Returns the rows' bins (rows, known columns), as they were before anything was learnt from these rows.
         """
         tame(rows.values)
-        bins = self._binning.bins(self._known_of(rows.values))
+        bins = self._counter.bins(rows.values)
         chunk = self.summarise(rows, flags, bins)
         self.detect(chunk if at_ms is None else replace(chunk, first_ms=at_ms))
         self._retain(rows, flags)
@@ -414,56 +310,15 @@ class Monitor:
         self._learn_from(rows, flags)
         return bins
 
-    def _known_of(self, matrix: Any) -> Any:
-        """The columns that have a reference, of a matrix (rows, columns)."""
-        return matrix if self._all_known else matrix[:, self._known]
-
     def summarise(self, rows: Rows, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
         """Counts of a chunk; changes nothing. `bins`: of these rows by `binning`."""
-        counts = self._bin_counts(bins)
-        return ChunkSummary(
-            rows=len(rows),
-            first_ms=int(rows.times_ms[0]),
-            first_offset=int(rows.offsets[0]),
-            numeric=counts[self._numeric_rank, :BINS],
-            coded=counts[self._coded_rank, :BINS],
-            flags=self._flag_counts(rows, bins, counts, flags),
-        )
+        return self._counter.summarise(rows, self._before, flags, bins)
 
     def detect(self, chunk: ChunkSummary) -> None:
         """Let a chunk's counts speak for or against each signal."""
         counts = (chunk.numeric, chunk.coded, chunk.flags)
         self._evidence.update(counts, chunk.first_ms, chunk.first_offset, self.rows_seen)
         self.rows_seen += chunk.rows
-
-    def _bin_counts(self, bins: NDArray[np.intp]) -> Floats:
-        """Values per bin of each known column; the last place counts rows without a usable value: (columns, BINS + 1)."""
-        width = len(self._known)
-        flat = (bins + self._bin_starts).ravel()
-        return np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1).astype(np.float64)
-
-    def _flag_counts(self, rows: Rows, bins: NDArray[np.intp], counts: Floats, flags: Floats | None) -> Floats:
-        """(no, yes) of every yes-or-no signal in this chunk: (signals, 2)."""
-        width, values = len(self._known), self._known_of(rows.values)
-        free = np.zeros((len(self.flags), 2)) if flags is None else flags
-        ones, trials = np.zeros(len(_FLAG_ASPECTS) * width + len(free)), np.empty(2 * width + len(free))
-        yes = ones[: len(_FLAG_ASPECTS) * width].reshape(len(_FLAG_ASPECTS), width)
-        usable = len(rows) - counts[:, NO_BIN]
-        if counts[:, NO_BIN].any():
-            foreign = (self._known_of(rows.presence) == Presence.FOREIGN).sum(axis=0)
-            yes[0], yes[1] = counts[:, NO_BIN] - foreign, foreign
-        yes[2] = self._binning.out_of_range(values).sum(axis=0)
-        yes[3] = self._binning.unseen_counts(values, bins, counts) if self._has_unseen else 0.0
-        if len(self._repeat_rank):
-            columns = self._repeat_columns
-            yes[4, self._repeat_rank] = repeats(self._before[:, columns], rows.values[:, columns]).sum(axis=0)
-        trials[:width], trials[width : 2 * width] = len(rows), usable
-        if len(free):
-            ones[-len(free) :], trials[-len(free) :] = free[:, 1], free.sum(axis=1)
-        found = np.empty((len(self._flag_yes), 2))
-        found[:, 1] = ones[self._flag_yes]
-        found[:, 0] = trials[self._flag_trials] - found[:, 1]
-        return found
 
     def _retain(self, rows: Rows, flags: Floats | None) -> None:
         if flags is not None:
@@ -498,20 +353,16 @@ class Monitor:
             return
         for name, place in self._places.items():
             alarm = self.alarms.get(name)
-            if alarm is not None:
-                self._ask_again(alarm, place)
-            elif is_high[place.number]:
-                self._raise(name, place)
+            if alarm is None:
+                if is_high[place.number]:
+                    self._raise(name, place)
+            elif alarm.is_over(place.number, self._evidence, self.rows_seen, self.log10_threshold):
+                del self.alarms[name]
 
-    def _raise(self, name: str, place: _Place) -> None:
-        onset_ms, onset_offset = self._evidence.onset(place.number)
-        took = self.rows_seen - self._evidence.onset_row(place.number)
-        # The evidence of a lasting change comes in bursts: what took so long may next time take three times as long.
-        block = int(np.clip(3 * took, *_BLOCK_ROWS))
-        self.alarms[name] = Alarm(name, onset_ms, onset_offset, took, block, self.rows_seen)
-        self._evidence.forget_recent(place.number)
+    def _raise(self, name: str, place: Place) -> None:
+        alarm = self.alarms[name] = Alarm.raised(name, place.number, self._evidence, self.rows_seen)
         if self._learning is not None:
-            self._learning.parts = [part.take(part.offsets < onset_offset) for part in self._learning.parts]
+            self._learning.forget_since(alarm.onset_offset)
 
     def lasts(self, signal: str) -> bool:
         """Whether as many of the latest rows as it took to raise this alarm still speak for the change."""
@@ -519,24 +370,12 @@ class Monitor:
         if alarm is None or place is None:
             return False
         rows = self.recent().take(slice(-max(alarm.took_rows, _LEAST_LASTING_ROWS), None))
-        bins = self._binning.bins(self._known_of(rows.values))
-        chunk = self.summarise(rows, self._free_flags(rows), bins)
+        chunk = self.summarise(rows, self._free_flags(rows), self._counter.bins(rows.values))
         if place.is_flag:
             counts = chunk.flags[place.number - self._first_flag]
         else:
             counts = np.concatenate([chunk.numeric, chunk.coded])[place.number]
         return self._evidence.batch_log10(place.number, counts) > _LASTING_LOG10
-
-    def _ask_again(self, alarm: Alarm, place: _Place) -> None:
-        if self.rows_seen - alarm.block_start < alarm.block_rows:
-            return
-        is_quiet = self._evidence.recent_log10(place.number) < self.log10_threshold / 2
-        alarm.quiet_blocks = alarm.quiet_blocks + 1 if is_quiet else 0
-        alarm.block_start = self.rows_seen
-        self._evidence.forget_recent(place.number)
-        if alarm.quiet_blocks >= _QUIET_BLOCKS:
-            self._evidence.reset(place.number)
-            del self.alarms[alarm.signal]
 
     # -- pictures -----------------------------------------------------------------------------------------------
 
@@ -577,8 +416,7 @@ class Monitor:
 
     def _current_shares(self, current: Rows) -> Floats:
         """Share of yes of every yes-or-no signal: (signals,)."""
-        bins = self._binning.bins(self._known_of(current.values))
-        counts = self._flag_counts(current, bins, self._bin_counts(bins), self._free_flags(current))
+        counts = self._counter.flags(current, self._before, self._free_flags(current))
         shares: Floats = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
         return shares
 
@@ -601,7 +439,7 @@ class Monitor:
             current_share=float(shares[place.number - self._first_flag]) if place.is_flag else None,
         )
 
-    def _reference_share(self, place: _Place) -> float | None:
+    def _reference_share(self, place: Place) -> float | None:
         if not place.is_flag:
             return None
         if place.aspect == "":
@@ -649,20 +487,13 @@ class Monitor:
             "columns": [column_state(column) for column in self.columns],
             "flags": [self._flag_seen, self._flag_reference, self._flag_target],
             "recent_flags": [list(one) for one in self._recent_flags],
-            "learning": None
-            if learning is None
-            else {
-                "columns": sorted(learning.columns),
-                "rows": learning.rows(len(self.columns)).snapshot(),
-                "target": learning.target,
-                "is_late": learning.is_late,
-            },
+            "learning": None if learning is None else learning.snapshot(len(self.columns)),
             "recent": self.recent().snapshot(),
             "before": self._before,
             "rows_seen": self.rows_seen,
             "model_signals": self.model_signals,
             "log10_threshold": self.log10_threshold,
-            "alarms": [[getattr(alarm, name) for name in _ALARM] for alarm in self.alarms.values()],
+            "alarms": [alarm.snapshot() for alarm in self.alarms.values()],
             "evidence": self._evidence.snapshot(),
         }
 
@@ -689,23 +520,14 @@ class Monitor:
         monitor._flag_seen, monitor._flag_reference, monitor._flag_target = state["flags"]
         monitor._recent_flags = [(offset, flags) for offset, flags in state["recent_flags"]]
         learning = state["learning"]
-        monitor._learning = (
-            None
-            if learning is None
-            else _Learning(
-                set(learning["columns"]), [Rows.restore(learning["rows"])], learning["target"], learning["is_late"]
-            )
-        )
+        monitor._learning = None if learning is None else Learning.restore(learning)
         recent = Rows.restore(state["recent"])
         monitor._recent = [recent] if len(recent) else []
         monitor._retained = len(recent)
         monitor._before = state["before"]
         for name in ("rows_seen", "model_signals", "log10_threshold"):
             setattr(monitor, name, state[name])
-        monitor.alarms = {values[0]: Alarm(*values) for values in state["alarms"]}
+        monitor.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}
         monitor._build()
         monitor._evidence.restore(state["evidence"])
         return monitor
-
-
-_ALARM = ("signal", "onset_ms", "onset_offset", "took_rows", "block_rows", "block_start", "quiet_blocks")

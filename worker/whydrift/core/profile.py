@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from whydrift.core.monitor import MonitorProfile
+from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, QUANTILES
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate

@@ -20,7 +20,8 @@ from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
 from whydrift.core.labels import Answer
-from whydrift.core.monitor import RETAINED_ROWS, Monitor, MonitorProfile
+from whydrift.core.learning import MonitorProfile
+from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference

@@ -1,0 +1,132 @@
+"""From a chunk's rows to counts: values per bin of every column, yes and no of every yes-or-no signal, all at once.
+
+Belongs here: counting rows by references. Not here: what the counts say (`monitor`, `evidence`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whydrift.core.columns import Column, Floats, Presence, Rows
+from whydrift.core.reference import BINS, NO_BIN, Binning, ColumnReference, repeats
+from whydrift.core.signals import Aspect
+from whydrift.core.summary import ChunkSummary
+
+_ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN, Aspect.REPEATED)
+"""The yes-or-no signals of a column, in the order in which they are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a signal is: its number in the evidence process, its column (or free flag), its aspect ("" for a free flag)."""
+
+    number: int
+    column: int
+    aspect: str
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is a yes-or-no signal."""
+        return self.aspect != Aspect.DISTRIBUTION
+
+
+class Counter:
+    """Counts rows of `columns`, of which those that have a reference are known, for the signals at these places.
+
+    free: number of yes-or-no flags that have no column.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        references: Sequence[ColumnReference | None],
+        places: Iterable[Place],
+        free: int,
+    ) -> None:
+        known = [place for place, reference in enumerate(references) if reference is not None]
+        self.known = np.array(known, np.intp)
+        """Indices of the columns that have a reference."""
+        self.binning = Binning([columns[i] for i in known], [r for r in references if r is not None])
+        self._all_known = len(known) == len(columns)
+        self._free = free
+        self._bin_starts = np.arange(0, len(known) * (BINS + 1), BINS + 1)
+        self._numeric_rank = np.flatnonzero(~self.binning.is_coded)
+        self._coded_rank = np.flatnonzero(self.binning.is_coded)
+        self._index([place for place in places if place.is_flag], {column: rank for rank, column in enumerate(known)})
+
+    def _index(self, flags: Sequence[Place], rank: dict[int, int]) -> None:
+        """Where in a chunk's whole-array counts each yes-or-no signal finds its own."""
+        width = len(self.known)
+        # Yes-counts of a chunk stand one aspect after the other, each over all known columns, then the free flags.
+        order = {str(aspect): number for number, aspect in enumerate(_ASPECTS)}
+        start = len(order) * width
+        yes = [start + p.column if p.aspect == "" else order[p.aspect] * width + rank[p.column] for p in flags]
+        # Trials likewise: rows for missing and type, usable values for the others.
+        trials = [
+            2 * width + p.column
+            if p.aspect == ""
+            else rank[p.column] + (0 if p.aspect in (Aspect.MISSING, Aspect.TYPE) else width)
+            for p in flags
+        ]
+        self._yes, self._trials = np.array(yes, np.intp), np.array(trials, np.intp)
+        self._repeat_rank = np.array([rank[p.column] for p in flags if p.aspect == Aspect.REPEATED], np.intp)
+        self._repeat_columns = self.known[self._repeat_rank]
+        self._has_unseen = any(p.aspect == Aspect.UNSEEN for p in flags)
+
+    def known_of(self, matrix: Any) -> Any:
+        """The columns that have a reference, of a matrix (rows, columns)."""
+        return matrix if self._all_known else matrix[:, self.known]
+
+    def bins(self, values: Floats) -> NDArray[np.intp]:
+        """Bins of rows of all columns: (rows, known columns)."""
+        return self.binning.bins(self.known_of(values))
+
+    def summarise(self, rows: Rows, before: Floats, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
+        """Counts of a chunk. before: the REPEAT_WINDOW rows before it; flags: (no, yes) of each free one."""
+        counts = self._bin_counts(bins)
+        return ChunkSummary(
+            rows=len(rows),
+            first_ms=int(rows.times_ms[0]),
+            first_offset=int(rows.offsets[0]),
+            numeric=counts[self._numeric_rank, :BINS],
+            coded=counts[self._coded_rank, :BINS],
+            flags=self._flag_counts(rows, before, bins, counts, flags),
+        )
+
+    def flags(self, rows: Rows, before: Floats, flags: Floats | None) -> Floats:
+        """(no, yes) of every yes-or-no signal in these rows, of which there may be none: (signals, 2)."""
+        bins = self.bins(rows.values)
+        return self._flag_counts(rows, before, bins, self._bin_counts(bins), flags)
+
+    def _bin_counts(self, bins: NDArray[np.intp]) -> Floats:
+        """Values per bin of each known column; the last place counts rows without a usable value: (columns, BINS + 1)."""
+        width = len(self.known)
+        flat = (bins + self._bin_starts).ravel()
+        return np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1).astype(np.float64)
+
+    def _flag_counts(
+        self, rows: Rows, before: Floats, bins: NDArray[np.intp], counts: Floats, flags: Floats | None
+    ) -> Floats:
+        width, values = len(self.known), self.known_of(rows.values)
+        free = np.zeros((self._free, 2)) if flags is None else flags
+        ones, trials = np.zeros(len(_ASPECTS) * width + len(free)), np.empty(2 * width + len(free))
+        yes = ones[: len(_ASPECTS) * width].reshape(len(_ASPECTS), width)
+        usable = len(rows) - counts[:, NO_BIN]
+        if counts[:, NO_BIN].any():
+            foreign = (self.known_of(rows.presence) == Presence.FOREIGN).sum(axis=0)
+            yes[0], yes[1] = counts[:, NO_BIN] - foreign, foreign
+        yes[2] = self.binning.out_of_range(values).sum(axis=0)
+        yes[3] = self.binning.unseen_counts(values, bins, counts) if self._has_unseen else 0.0
+        if len(self._repeat_rank):
+            columns = self._repeat_columns
+            yes[4, self._repeat_rank] = repeats(before[:, columns], rows.values[:, columns]).sum(axis=0)
+        trials[:width], trials[width : 2 * width] = len(rows), usable
+        if len(free):
+            ones[-len(free) :], trials[-len(free) :] = free[:, 1], free.sum(axis=1)
+        found = np.empty((len(self._yes), 2))
+        found[:, 1] = ones[self._yes]
+        found[:, 0] = trials[self._trials] - found[:, 1]
+        return found
