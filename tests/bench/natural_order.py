@@ -8,7 +8,7 @@ Prints, for each table, the false incidents of the healthy stream (tickets of se
 share of faults found with the median delay in events. Found: an incident opened after the break that the healthy stream, from
 the same state, does not have.
 
---reference ordered: from the 25 % in their order; shuffled: from rows drawn over the first 60 %; none: from the first live events.
+--reference ordered: from the 25 % in order; shuffled: from rows drawn over the first 60 %; none: from the first live events.
 --clock natural: the table's own time; even: an event every five seconds. --order shuffled: all rows shuffled, to compare.
 Belongs here: such streams, faults on them, and counting. Not here: tables and models (`real_tables`).
 """
