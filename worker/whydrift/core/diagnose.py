@@ -281,7 +281,7 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
     names = frozenset(signal.signal for signal in signals)
     marks = _IDENTIFYING.get(proposal.fault, ())
     own = frozenset(s.signal for s in signals if s.aspect in marks or s.signal in marks)
-    if not own and FAMILY_OF[proposal.fault] in _INPUT_FAMILIES:
+    if not own and FAMILY_OF[proposal.fault] in (*_INPUT_FAMILIES, Family.LABEL_SHIFT):
         own = frozenset(s.signal for s in signals if not _is_consequence(s, proposal))
     if not own and FAMILY_OF[proposal.fault] in _MODEL_FAMILIES:
         # A model that answers otherwise errs otherwise, when labels come.

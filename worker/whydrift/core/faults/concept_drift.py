@@ -9,8 +9,9 @@ tell of that is reckoned in `outcomes`. A loss that falls is no fault.
 """
 
 from whydrift.core.case import Case
+from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import ALL, examined, percent
-from whydrift.core.faults.outcomes import NOTABLE, Attribution, attribution, loss_signals, shared
+from whydrift.core.faults.outcomes import NOTABLE, OUTCOME_ASPECTS, Attribution, attribution, loss_signals, shared
 from whydrift.core.faults.outputs import (
     announced_at,
     disturbance,
@@ -37,7 +38,7 @@ _LEAST = 0.02
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    if not loss_alarmed(case) and not has_alarm(case, "actual", "distribution"):
+    if not loss_alarmed(case) and not has_alarm(case, "actual", *OUTCOME_ASPECTS):
         return []
     change = loss_change(case)
     if change is None and not loss_alarmed(case):
@@ -52,6 +53,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
                 case, _VERSION, f"score the labelled cases with version {version.after.model_version}'s forerunner"
             )
         ]
+    if label_shift.explains_loss(case):
+        return [RuledOut(fault=FAULT, because="the mix of outcomes has shifted, which explains another loss")]
     if score_has_moved(case):
         return [RuledOut(fault=FAULT, because="the model answers otherwise to the same kind of inputs")]
     if _feed_is_troubled(case):

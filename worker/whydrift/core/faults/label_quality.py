@@ -9,6 +9,7 @@ tell, and how surely, is reckoned for both rules in `outcomes`; few rows leave i
 """
 
 from whydrift.core.case import Case
+from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, loss_signals, shared
 from whydrift.core.faults.outputs import loss_words, shortened
@@ -23,7 +24,7 @@ _MAX_NAME = 40
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    if not errs_more(case) or (found := attribution(case)) is None:
+    if not errs_more(case) or label_shift.explains_loss(case) or (found := attribution(case)) is None:
         return []
     if found.quality < _LEAST:
         return [RuledOut(fault=FAULT, because=f"errors follow {found.input}: wrong labels would follow nothing")]

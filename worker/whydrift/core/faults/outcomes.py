@@ -34,6 +34,8 @@ Groups = NDArray[np.intp]
 
 LEAST_BEFORE, LEAST_NOW = 60, 20
 """Labelled rows of health and now that it takes to compare them."""
+OUTCOME_ASPECTS = ("distribution", "out_of_range", "unseen")
+"""In which outcomes show that they are others."""
 NOTABLE = 1.15
 """Ratio of mean losses that counts as a rise where the loss itself has no alarm."""
 _ANSWER_BINS, _INPUT_BINS, _MOST_CATEGORIES = 6, 4, 7
@@ -43,10 +45,15 @@ _RATES = np.array([0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 0
 """Share of the outcomes that are turned round."""
 _MOST_NOISE = 0.5
 """Labels that are wrong more often than right are no noise: a rule has turned round."""
-_SHIFTS = np.array([0.0, 0.15, 0.3, 0.6, 1.0, 1.6, 2.3])
+_SHIFTS = np.array([0.0, 0.15, 0.3, 0.6, 1.0, 1.7, 3.0, 5.0, 8.0])
 _WIDTHS = np.array([1.0, 1.2, 1.5, 2.0, 3.0])
 """Of numeric outcomes: how far their errors moved, and how much wider they scatter, in standard deviations of health."""
-_LARGEST_SCORE = 3.0
+_ADDED = np.array([0.3, 0.6, 1.0, 1.7, 3.0, 5.0])
+"""Noise of the same size on all numbers, in parts of what is usually missed: it shows most where the model is surest."""
+_LARGEST_SCORE = 12.0
+_LEAST_SPREAD = 0.02
+_TAILS = 5.0
+"""Degrees of freedom of the t-distribution that scores are taken for: some few are far off in health, too."""
 _SPIKE = 0.5
 """Chance that a group of cases is untouched by a drift, or a source by errors."""
 _DRIFT, _NOISE, _SOURCE = 0.5, 0.3, 0.2
@@ -63,7 +70,7 @@ ODDS = 9.0
 
 def errs_more(case: Case) -> bool:
     """Whether the loss rose while inputs and answers are as in health, and no new version came with it."""
-    if not loss_alarmed(case) and not has_alarm(case, "actual", "distribution"):
+    if not loss_alarmed(case) and not has_alarm(case, "actual", *OUTCOME_ASPECTS):
         return False
     change = loss_change(case)
     if change is None:
@@ -88,7 +95,8 @@ class Errors:
     """Errors of labelled rows (only those of which one is known), in health and now.
 
     before, now: 0 or 1 (wrong class), or for numbers what was missed as a normal score: how rare it would be in health among
-    rows with such an answer. usual_before, usual_now: what health makes expect, given the answer (0.0 for numbers).
+    rows with such an answer. usual_before, usual_now: what health makes expect, given the answer (0.0 for numbers). spread: how
+    far off such numbers (of the current rows) are in health given the answer, in parts of how far they are in general.
     """
 
     is_numeric: bool
@@ -96,6 +104,7 @@ class Errors:
     now: Floats
     usual_before: Floats
     usual_now: Floats
+    spread: Floats
     rows_before: NDArray[np.bool_]
     rows_now: NDArray[np.bool_]
     """Which of the case's labelled rows these are."""
@@ -120,10 +129,26 @@ def errors(case: Case) -> Errors | None:
     before, now = before[have], now[has]
     if is_numeric:
         scored = [_normal_scores(before, first, values, own) for values, own in ((before, first), (now, then))]
-        return Errors(True, scored[0], scored[1], np.zeros(len(before)), np.zeros(len(now)), have, has)
+        nothing = np.zeros(len(before)), np.zeros(len(now))
+        return Errors(True, scored[0], scored[1], *nothing, _spreads(before, first)[then], have, has)
     wrong = np.bincount(first, before, _ANSWER_BINS + 1)
     rates = (wrong + 0.5) / (np.bincount(first, minlength=_ANSWER_BINS + 1) + 1.0)
-    return Errors(False, before, now, rates[first], rates[then], have, has)
+    return Errors(False, before, now, rates[first], rates[then], np.ones(len(now)), have, has)
+
+
+def _spreads(health: Floats, groups: Groups) -> Floats:
+    """Spread of each group in health, in parts of the general one: (groups,)."""
+    general = max(_spread(health), 1e-12)
+    found = np.ones(_ANSWER_BINS + 1)
+    for group in np.unique(groups).tolist():
+        found[group] = max(_spread(health[groups == group]) / general, _LEAST_SPREAD)
+    return found
+
+
+def _spread(values: Floats) -> float:
+    """Interquartile range as a normal's standard deviation."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(high - low) / 1.349
 
 
 def _missed(case: Case, rows: AlignedRows) -> Floats:
@@ -169,8 +194,7 @@ def _normal_scores(health: Floats, health_groups: Groups, values: Floats, groups
         mine = values[groups == group]
         middle = (np.searchsorted(known, mine, "left") + np.searchsorted(known, mine, "right")) / 2
         # Beyond the ends of health a rank says no more: go on as far as its quartiles reach.
-        low, half, high = np.quantile(known, [0.25, 0.5, 0.75])
-        spread = max((high - low) / 1.349, 1e-12)
+        half, spread = np.median(known), max(_spread(known), _LEAST_SPREAD * _spread(health), 1e-12)
         beyond = (mine < known[0]) | (mine > known[-1])
         score = ndtri((middle + 0.5) / (len(known) + 1.0))
         found[groups == group] = np.where(beyond, (mine - half) / spread, score)
@@ -331,13 +355,20 @@ def _likelihoods(found: Errors, usual: Floats, *, is_noise: bool) -> Floats:
         is_wrong = found.now[:, None]
         result: Floats = is_wrong * np.log(p) + (1 - is_wrong) * np.log(1 - p)
         return result
-    shifts = np.zeros(1) if is_noise else np.concatenate([-_SHIFTS[:0:-1], _SHIFTS])
-    moved, wide = (grid.ravel() for grid in np.meshgrid(shifts, _WIDTHS))
+    score = (found.now - usual)[:, None]
+    if is_noise:
+        added = np.sqrt(1 + (_ADDED / found.spread[:, None]) ** 2)
+        wide = np.concatenate([np.ones((len(score), 1)), np.tile(_WIDTHS[1:], (len(score), 1)), added], axis=1)
+        return _log_t(score, wide)
+    moved, wide = (grid.ravel() for grid in np.meshgrid(np.concatenate([-_SHIFTS[:0:-1], _SHIFTS]), _WIDTHS))
     is_health = (moved == 0) & (wide == 1)
     moved, wide = np.append(0.0, moved[~is_health]), np.append(1.0, wide[~is_health])
-    score = (found.now[:, None] - usual[:, None] - moved) / wide
-    found_log: Floats = -0.5 * score**2 - np.log(wide)
-    return found_log
+    return _log_t(score - moved, wide)
+
+
+def _log_t(score: Floats, wide: Floats) -> Floats:
+    found: Floats = -(_TAILS + 1) / 2 * np.log1p((score / wide) ** 2 / _TAILS) - np.log(wide)
+    return found
 
 
 def _source_groups(sources: Dimension, rows: NDArray[np.bool_]) -> Groups:
