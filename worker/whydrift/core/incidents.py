@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from whydrift.core.diagnose import Finding, summary
+from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
+from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.settings import MINUTE_MS, Settings
 from whydrift_schemas import Detected, Diagnosis, Severity, Status, encode
 
@@ -36,6 +37,7 @@ _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
 _SEVERITIES = list(Severity)
+_MAX_OTHERS = 50
 _RANKED = 0.1
 """A cause less probable than this does not count as part of the ranking."""
 
@@ -72,6 +74,12 @@ class Incident:
     said: tuple[tuple[str, ...], str] | None = None
     said_ms: int = 0
     is_over: bool = False
+    others: tuple[str, ...] = ()
+    """Models in which the like began at the same time, as last seen."""
+
+    @property
+    def is_published(self) -> bool:
+        return self.said is not None and not self.is_over
 
     @property
     def fault(self) -> str:
@@ -79,13 +87,13 @@ class Incident:
 
     @property
     def meaning(self) -> tuple[tuple[str, ...], str]:
-        """What an update is about: the ranking of causes, with the inputs they name, and the severity."""
+        """What an update is about: the ranking of causes, with the inputs they name, the severity, and whether it is alone."""
         ranking = tuple(
             f"{cause.fault.value} {' '.join(sorted(cause.features))}"
             for cause in self.diagnosis.causes
             if cause.probability >= _RANKED
         )
-        return ranking, self.diagnosis.severity.value
+        return (*ranking, *(("others",) if self.others else ())), self.diagnosis.severity.value
 
 
 class Scene(Protocol):
@@ -131,6 +139,12 @@ class Incidents:
     ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
+    fleet: Fleet = field(default_factory=Fleet)
+
+    def join_fleet(self, fleet: Fleet) -> None:
+        """See, and be seen by, the other models of the partition."""
+        self.fleet = fleet
+        fleet.members[self.model_id] = self.open
 
     # -- the life of incidents --------------------------------------------------------------------------------------
 
@@ -194,9 +208,15 @@ class Incidents:
                 continue
             age = now.rows - incident.opened_rows
             incident.next_review_rows = now.rows + max(age, SETTLE_ROWS)
+            self._look_around(incident)
             own = sorted(incident.own & incident.signals)
             if age < _LAST_REVIEW_ROWS and scene.lasts(own):
                 self._apply(scene.judge(own), {}, now)
+
+    def _look_around(self, incident: Incident) -> None:
+        """Who coincided once is not forgotten when its incident ends sooner."""
+        seen = self.fleet.coinciding(self.model_id, incident)
+        incident.others = tuple(sorted({*incident.others, *seen})[:_MAX_OTHERS])
 
     def _apply(self, findings: Sequence[Finding], new: Mapping[str, int], now: Moment) -> None:
         """Give each finding to the incident it is about, or open one for it where it is about new alarms."""
@@ -322,11 +342,12 @@ class Incidents:
 
     def _say(self, incident: Incident, status: Status, now: Moment) -> Diagnosis:
         if status is Status.OPENED:
+            self._look_around(incident)
             self.opened[incident.fault] = self.opened.get(incident.fault, 0) + 1
         incident.said, incident.said_ms = incident.meaning, now.stream_ms
         update = {"status": status, "sequence": incident.diagnosis.sequence + 1}
         incident.diagnosis = incident.diagnosis.model_copy(update=update)
-        return incident.diagnosis
+        return with_others(incident.diagnosis, incident.others, MAX_SUMMARY)
 
     def snooze(self, keys: Sequence[str], until_ms: int) -> None:
         """Say nothing of these incidents or signals ("" = of the whole model) until then."""
@@ -430,6 +451,7 @@ def _incident_state(incident: Incident) -> dict[str, Any]:
         "said": None if incident.said is None else [list(incident.said[0]), incident.said[1]],
         "said_ms": incident.said_ms,
         "is_over": incident.is_over,
+        "others": list(incident.others),
     }
 
 
@@ -448,4 +470,5 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
         said=None if said is None else (tuple(said[0]), said[1]),
         said_ms=state["said_ms"],
         is_over=state["is_over"],
+        others=tuple(state["others"]),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from whydrift.core.commands import NoSuchTarget, apply
 from whydrift.core.decode import CommandEvent, Event, Refusal, decode
+from whydrift.core.fleet import Fleet
 from whydrift.core.model import ModelWatch
 from whydrift.core.profile import Profile
 from whydrift.core.records import Emit, Output, Record, Reject
@@ -41,6 +42,7 @@ class Pipeline:
         self._profiles = profiles
         self._time = StreamTime(settings.max_ahead_ms)
         self._models: dict[str, ModelWatch] = {}
+        self._fleet = Fleet()
         self._due: list[tuple[int, str]] = []
         """When each model wants to be told the time: a heap. An entry that is not in `_due_of` any more is an old one."""
         self._due_of: dict[str, int] = {}
@@ -111,8 +113,12 @@ class Pipeline:
 
     def _add_model(self, model_id: str) -> ModelWatch:
         model = ModelWatch(self._settings, self._partition, model_id, self._profiles.get(model_id))
-        self._models[model_id] = model
+        self._adopt(model)
         return model
+
+    def _adopt(self, model: ModelWatch) -> None:
+        self._models[model.model_id] = model
+        model.incidents.join_fleet(self._fleet)
 
     def _reject(self, record: Record, reason: RejectReason, message: str) -> Reject:
         self._rejects[reason.value] += 1
@@ -207,13 +213,9 @@ class Pipeline:
         self._records, self._next_offset = state["records"], state["next_offset"]
         self._rejects = Counter(state["rejects"])
         for model_id in state["models"]:
-            self._models[model_id] = ModelWatch.restore(
-                self._settings,
-                self._partition,
-                model_id,
-                unpack("model", sections[f"model/{model_id}"]),
-                unpack("references", sections[f"references/{model_id}"]),
-            )
+            mine = unpack("model", sections[f"model/{model_id}"])
+            references = unpack("references", sections[f"references/{model_id}"])
+            self._adopt(ModelWatch.restore(self._settings, self._partition, model_id, mine, references))
         self._due = [(due_ms, model_id) for due_ms, model_id in state["due"]]
         self._due_of = {model_id: due_ms for due_ms, model_id in self._due}
 
