@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 Row = dict[str, Any]
 Answers = Callable[[Sequence[Row]], Sequence[float]]
@@ -47,9 +57,9 @@ class Service:
     classes: tuple[str, str] | None
 
 
-def service(name: str, folder: Path) -> Service:
-    """adult, diamonds, bike, metro, car_loan or car_loan_dq."""
-    return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder)
+def service(name: str, folder: Path, family: str = "boosted") -> Service:
+    """adult, diamonds, bike, metro, car_loan or car_loan_dq; boosted, linear or forest."""
+    return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder, family)
 
 
 # --- tables
@@ -111,7 +121,7 @@ _MODELLED: Mapping[str, Callable[[Path], tuple[list[Row], list[float]]]] = {
 # --- models
 
 
-def _modelled(name: str, folder: Path) -> Service:
+def _modelled(name: str, folder: Path, family: str) -> Service:
     rows, truth = _MODELLED[name](folder)
     order = np.random.default_rng(SEED).permutation(len(rows))
     rows, truth = [rows[place] for place in order], [truth[place] for place in order]
@@ -124,13 +134,13 @@ def _modelled(name: str, folder: Path) -> Service:
         live=rows[live:],
         live_truth=truth[live:],
         breaks_at=int(BREAKS_AT * (len(rows) - live)),
-        answers=train(rows[:trained], truth[:trained], is_binary),
-        other_model=train(rows[: trained // 20], truth[: trained // 20], is_binary),
+        answers=train(rows[:trained], truth[:trained], is_binary, family),
+        other_model=train(rows[: trained // 20], truth[: trained // 20], is_binary, family),
         classes=(">50K", "<=50K") if is_binary else None,
     )
 
 
-def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool) -> Answers:
+def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool, family: str = "boosted") -> Answers:
     names = list(rows[0])
     categorical = [any(isinstance(row[name], str) for row in rows) for name in names]
     codes = {
@@ -142,11 +152,34 @@ def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool) -> Answe
     def matrix(rows: Sequence[Row]) -> np.ndarray:
         return np.array([[_number(row.get(name), codes.get(name)) for name in names] for row in rows])
 
-    kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
-    model = kind(random_state=SEED, categorical_features=categorical).fit(matrix(rows), truth)
+    model = _model(family, is_binary, categorical).fit(matrix(rows), truth)
     if is_binary:
         return lambda rows: model.predict_proba(matrix(rows))[:, 1].tolist()
     return lambda rows: model.predict(matrix(rows)).tolist()
+
+
+def _model(family: str, is_binary: bool, categorical: Sequence[bool]) -> Any:
+    if family == "boosted":
+        kind = HistGradientBoostingClassifier if is_binary else HistGradientBoostingRegressor
+        return kind(random_state=SEED, categorical_features=categorical)
+    if family == "forest":
+        kind = RandomForestClassifier if is_binary else RandomForestRegressor
+        return make_pipeline(_filled(categorical, False), kind(60, min_samples_leaf=5, random_state=SEED))
+    linear = LogisticRegression(max_iter=300) if is_binary else Ridge()
+    return make_pipeline(_filled(categorical, True), linear)
+
+
+def _filled(categorical: Sequence[bool], one_hot: bool) -> Any:
+    """Nulls are filled as a service would, quantities scaled, categories told apart."""
+    coded = [place for place, is_coded in enumerate(categorical) if is_coded]
+    numbers = [place for place, is_coded in enumerate(categorical) if not is_coded]
+    codes = SimpleImputer(strategy="constant", fill_value=-1)
+    return ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+            ("codes", make_pipeline(codes, OneHotEncoder(handle_unknown="ignore")) if one_hot else codes, coded),
+        ]
+    )
 
 
 def _number(value: Any, codes: Mapping[str, int] | None) -> float:
