@@ -181,7 +181,7 @@ def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
     # Next to a fallback the model answers as ever; broken weights spare no case.
     residual = case.outputs["residual"]
     is_as_ever = residual.log10_evidence(residual.current_values[others]) < _CLEAR_LOG10
-    return graded(_same_p(here, wanted[others])) * (1.0 if is_as_ever else _OTHERS_CHANGED)
+    return graded(same_p(here, wanted[others])) * (1.0 if is_as_ever else _OTHERS_CHANGED)
 
 
 def _latencies(case: Case, rows: Mask) -> tuple[float, float]:
@@ -194,7 +194,7 @@ def _latencies(case: Case, rows: Mask) -> tuple[float, float]:
     return (10**view.reference.median, float(10 ** np.median(here))) if len(here) else (0.0, 0.0)
 
 
-def _same_p(a: Floats, b: Floats) -> float:
+def same_p(a: Floats, b: Floats) -> float:
     """Chance that two samples of one distribution lie at least this far apart (Kolmogorov-Smirnov)."""
     grid = np.concatenate([a, b])
     shares = [np.searchsorted(np.sort(v), grid, "right") / len(v) for v in (a, b)]

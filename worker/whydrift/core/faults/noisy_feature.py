@@ -1,0 +1,137 @@
+"""Noise on an input: its spread grows while its centre stays, and what it says of the other inputs fades.
+
+Told apart: health with noise of the missing variance added looks like what is seen; a shift of the whole shape is drift. Where
+the input depends on others in health, the dependence weakens as noise makes it, while a world that scatters more keeps it.
+"""
+
+import numpy as np
+from scipy.special import ndtri
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import examined, explained, graded, number, rank_correlation
+from whydrift.core.faults.outputs import same_p
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import change, scatter
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("noisy_feature")
+_MIN_ROWS = 40
+_LEAST_FIT = 0.2
+_CENTRE = 0.25
+"""Standard deviations of health, beyond the sampling error, that the centre may have moved."""
+_WIDER = 1.02
+_DEPENDENT, _KEPT = 0.35, 0.8
+"""Rank correlation with another input that can tell; part of what noise should leave of it, above which the world scatters."""
+_FREE, _FADED, _HELD = 0.85, 0.93, 0.4
+"""Fit where no other input can tell, where the dependence faded as it should, where it held."""
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    found: list[Proposal | RuledOut] = []
+    for view in examined(case, "distribution", "out_of_range", "repeated"):
+        if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
+            continue
+        noise = _noise(view)
+        if noise is not None:
+            fit = noise[1] * _dependence(case, view, noise[0])
+            if fit >= _LEAST_FIT:
+                found.append(_proposal(case, view, noise[0], fit))
+    return found
+
+
+def _noise(view: ColumnView) -> tuple[float, float] | None:
+    """Standard deviation of the noise, and how well health with such noise looks like the later rows."""
+    values, healthy = view.current[len(view.current) // 3 :], view.healthy
+    spread = max(view.reference.spread, float(healthy.std()) * 0.3, 1e-12)
+    error = 1.5 * spread * np.sqrt(1 / len(values) + 1 / len(healthy))
+    if abs(float(np.median(values)) - view.reference.median) > _CENTRE * spread + 3 * error:
+        return None
+    variance = float(_trimmed_variance(values) - _trimmed_variance(healthy))
+    if _trimmed_variance(values) < _WIDER * _trimmed_variance(healthy):
+        return None
+    # A grid of the normal's quantiles in scattered order: the same for every run.
+    quantiles = ndtri((np.arange(len(healthy)) + 0.5) / len(healthy))
+    order = np.argsort([scatter(i, 23) for i in range(len(healthy))])
+    best = (0.0, 0.0)
+    for factor in (0.6, 0.8, 1.0, 1.25, 1.6):
+        sd = factor * np.sqrt(variance)
+        p = same_p(values, healthy + sd * quantiles[order])
+        best = max(best, (p, sd))
+    return best[1], graded(best[0])
+
+
+def _trimmed_variance(values: Floats) -> float:
+    """Of the middle 98 %: a few extremes are outliers, not noise."""
+    low, high = np.quantile(values, [0.01, 0.99])
+    return float(values[(values >= low) & (values <= high)].var())
+
+
+def _dependence(case: Case, view: ColumnView, sd: float) -> float:
+    """What the other inputs say: the strongest of those that depend on this one in health."""
+    expected_loss = float(np.std(view.healthy)) / max(float(np.hypot(np.std(view.healthy), sd)), 1e-12)
+    told = []
+    for other in case.features.values():
+        if other is view or other.reference.kind.is_coded or other.is_alarmed("distribution"):
+            continue
+        usual = rank_correlation(view.reference_values, other.reference_values)
+        if abs(usual) >= _DEPENDENT and len(other.current_values) == len(view.current_values):
+            now = rank_correlation(view.current_values, other.current_values)
+            told.append((abs(usual), now / usual))
+    if not told:
+        return _FREE
+    _, kept = max(told)
+    # Half-way between what noise leaves and all of it.
+    return _FADED if kept < max((1 + expected_loss) / 2, _KEPT * expected_loss) else _HELD
+
+
+def _proposal(case: Case, view: ColumnView, sd: float, fit: float) -> Proposal:
+    name, spread = view.name, max(view.reference.spread, 1e-12)
+    ratio = float(f"{sd / spread:.2g}")
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=explained(case, [view]),
+        headline=f"{name} is noisy: noise of {number(float(f'{sd:.2g}'))} ({number(ratio)} of its spread) came on top",
+        explanation=(
+            f"The centre of {name} stays at {number(view.reference.median)}, its spread grows as if noise with a standard "
+            f"deviation of {number(float(f'{sd:.3g}'))} were added to every value."
+        ),
+        action=f"Look at the device, the sampling or the estimate that {name} comes from.",
+        features=(name,),
+        decider=f"{name} measured twice for the same case: do the two agree as they used to?",
+    )
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.MARGINAL,
+    examine=examine,
+    examples=(
+        Example(
+            "noise on the temperature",
+            change(
+                lambda v, i: round(v + 24 * (scatter(i, 3) + scatter(i, 4) + scatter(i, 5) - 1.5), 1), "temperature"
+            ),
+        ),
+        Example(
+            "temperatures scatter twice as much",
+            change(lambda v, i: round(v + 12 * (scatter(i, 3) + scatter(i, 4) - 1) * 2, 1), "temperature"),
+        ),
+        Example(
+            "the temperature is 8 degrees higher", change(lambda v, i: round(v + 8, 1), "temperature"), named=False
+        ),
+        Example("temperature × 2.54", change(lambda v, i: v * 2.54, "temperature"), named=False),
+        Example(
+            "spikes of temperature in 5 % of the rows",
+            change(lambda v, i: v + 400 * (scatter(i, 5) - 0.5), "temperature", share=0.05),
+            named=False,
+        ),
+    ),
+    runbook=Runbook(
+        means="A feature is measured or estimated less exactly than it was: a worn sensor, too small a sample, jitter.",
+        confirm="Compare two measurements of the same case, before and after the onset.",
+        do="Mend the measurement; until then the model does better without the feature (its training mean in its place).",
+        if_wrong="If the world itself scatters more, related features scatter with it: then it is drift.",
+    ),
+)

@@ -1,0 +1,138 @@
+"""One replica answers otherwise than the others on the same kind of cases: it has loaded something else.
+
+Told apart: what the model answers given the inputs differs *between* replicas, and the replicas that agree answer as in health; a
+model that changed everywhere is `wrong_model` or `parameter_corruption`. The split follows the replica, not the inputs: each
+replica is asked the same kind of cases, or the difference is judged after the inputs (by the residual).
+"""
+
+import numpy as np
+from scipy.stats import fisher_exact
+
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
+from whydrift.core.faults.outputs import answer_signals, disturbance, same_p, score_has_moved
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import predict
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("replica_disagreement")
+_MIN_ROWS = 15
+_P = 1e-4
+"""Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees."""
+_HEALTHY_P = 1e-3
+_FIT, _LIKELY = 0.95, 0.75
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if not score_has_moved(case) or "replica" not in case.answered.current.dimensions:
+        return []
+    views = [case.outputs[name] for name in ("residual", "prediction") if name in case.outputs]
+    if because := disturbance(case):
+        # Replicas may be asked other cases: only what the inputs do not explain counts.
+        views = [view for view in views if view.name == "residual"]
+    found: list[Proposal | RuledOut] = []
+    for view in views:
+        found += _judge(case, view, case.answered.current.outputs[view.name])
+    named = [one for one in found if isinstance(one, Proposal)]
+    if named or because:
+        return [max(named, key=lambda one: one.fit)] if named else []
+    return found[:1]
+
+
+def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | RuledOut]:
+    """The replica that differs most from all others; more of them while what is left still disagrees."""
+    groups = case.answered.current.dimensions["replica"].groups()
+    groups = {name: rows & ~np.isnan(values) for name, rows in groups.items()}
+    groups = {name: rows for name, rows in groups.items() if rows.sum() >= _MIN_ROWS}
+    if len(groups) < 2:
+        return []
+    guilty: list[str] = []
+    chances: list[float] = []
+    left = dict(groups)
+    while len(left) >= 2:
+        odd = {name: _chance(view, name, left, values) for name in left}
+        worst = min(odd, key=lambda name: (odd[name], name))
+        if odd[worst] * len(left) > _P:
+            break
+        # Of two that differ, the one that is not as in health.
+        if len(left) == 2:
+            worst = min(left, key=lambda name: (match_p(values[left[name]], view.reference), name))
+        guilty.append(worst)
+        chances.append(odd[worst])
+        del left[worst]
+    if not guilty:
+        return [RuledOut(fault=FAULT, because=f"all {len(groups)} replicas answer alike")]
+    rest = np.logical_or.reduce(list(left.values()))
+    is_healthy = match_p(values[rest], view.reference) > _HEALTHY_P
+    return [_proposal(case, view, guilty, sorted(left), values, groups, _FIT if is_healthy else _LIKELY, max(chances))]
+
+
+def _chance(view: ColumnView, name: str, groups: dict[str, Mask], values: Floats) -> float:
+    """Of such a difference between one replica and the others: in the whole distribution, or in values beyond health's."""
+    mine, rest = values[groups[name]], values[np.logical_or.reduce([m for other, m in groups.items() if other != name])]
+    beyond = [int(((v < view.reference.low) | (v > view.reference.high)).sum()) for v in (mine, rest)]
+    table = [[beyond[0], len(mine) - beyond[0]], [beyond[1], len(rest) - beyond[1]]]
+    return min(1.0, 2 * min(same_p(mine, rest), float(fisher_exact(table).pvalue)))
+
+
+def _proposal(
+    case: Case,
+    view: ColumnView,
+    guilty: list[str],
+    others: list[str],
+    values: Floats,
+    groups: dict[str, Mask],
+    fit: float,
+    chance: float,
+) -> Proposal:
+    rows = np.logical_or.reduce([groups[name] for name in guilty])
+    rest = np.logical_or.reduce([groups[name] for name in others])
+    apart = float(np.median(values[rows]) - np.median(values[rest]))
+    way = "higher" if apart > 0 else "lower"
+    size = f"{number(float(f'{abs(apart):.2g}'))} {way} in the middle" if apart else "otherwise spread"
+    share = percent(float(rows.sum() / (rows | rest).sum()))
+    verb = "answers" if len(guilty) == 1 else "answer"
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=answer_signals(case),
+        headline=f"{listed(guilty)} {verb} otherwise than {listed(others)} on the same kind of cases"[:150],
+        explanation=(
+            f"Given the inputs, the answers of {listed(guilty)} ({share} of the traffic) are {size} than those of "
+            f"{listed(others)}; chance makes that once in {number(float(f'{1 / max(chance, 1e-12):.1g}'))}. "
+            f"Of the others can be said: they answer {'as' if fit == _FIT else 'otherwise than'} in health."
+        ),
+        action=f"Take {listed(guilty)} out of rotation, and compare the digest of its weights and its image with the others'.",
+        replica=guilty[0] if len(guilty) == 1 else None,
+        decider="score one logged case on each replica",
+    )
+
+
+def _on(replica: str, row: Row, i: int, share: float = 1.0) -> Row:
+    edit = predict(lambda s, f: s / (s + 0.3 * (1 - s)), share=share)
+    result = edit(row, i) if row["replica"] == replica else row
+    assert isinstance(result, dict)
+    return result
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.IDENTITY,
+    examine=examine,
+    examples=(
+        Example("pod-2 has loaded another model", lambda row, i: _on("pod-2", row, i)),
+        Example(
+            "pod-1 ranks cases the other way round",
+            lambda row, i: predict(lambda s, f: 1 - s)(row, i) if row["replica"] == "pod-1" else row,
+        ),
+        Example("all replicas answer otherwise", predict(lambda s, f: s / (s + 0.3 * (1 - s))), named=False),
+        Example("half of the answers of all replicas change", predict(lambda s, f: 1 - s, share=0.5), named=False),
+    ),
+    runbook=Runbook(
+        means="One replica runs another model, weights or preprocessing than its neighbours, as after half a roll-out.",
+        confirm="Send one logged case to each replica, and compare the answers.",
+        do="Take the odd one out of rotation, redeploy it, and decide again on what it answered since.",
+        if_wrong="If replicas get different cases by design (routing by customer), compare them within one kind of case.",
+    ),
+)
