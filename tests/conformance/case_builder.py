@@ -145,7 +145,22 @@ class Builder:
             errors=ErrorPicture(_error_shares(self._rows), _error_shares(predictions)),
             model_changes=model_changes,
             performance=self._performance(predictions, now_ms),
+            answered=Aligned(self._answered(self._rows, SAMPLE_ROWS), self._answered(predictions)),
             labelled=Aligned(self._labelled(self._rows, SAMPLE_ROWS), self._labelled(_known(predictions, now_ms))),
+        )
+
+    def _answered(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
+        """Rows with inputs, answers and who answered, as the pipeline keeps them side by side."""
+        rows = rows[:: max(len(rows) // most, 1)][:most]
+        given = [name for name in ("prediction", "decision", "residual", "latency", "errors") if name in self._columns]
+        columns = {n: encode_column(self._columns[n], self._values(n, rows))[0] for n in (*self._names, *given)}
+        replica = Column("replica", Kind.CATEGORICAL)
+        codes = encode_column(replica, [row.get("replica") for row in rows])[0]
+        return AlignedRows(
+            times_ms=np.array([row["timestamp"] for row in rows], np.int64),
+            inputs={name: columns[name] for name in self._names},
+            outputs={name: columns[name] for name in given},
+            dimensions={"replica": Dimension(codes, tuple(replica.categories()))},
         )
 
     def _labelled(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:

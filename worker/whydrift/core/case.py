@@ -206,8 +206,9 @@ class Case:
     """Everything there is to judge by.
 
     features: inputs in the model's order. outputs: `prediction` (score or value, numeric), `decision` (label),
-    `residual` (prediction minus what the inputs make expect), `latency` (log10 of milliseconds), `errors` (1 = failed), for the
-    version that most current rows have; a missing key means that the model has no such output.
+    `residual` (prediction minus what the inputs make expect), `latency` (log10 of milliseconds), `errors` (1 = failed),
+    `contradiction` (1 = decided otherwise than such a score was in health), for the version that most current rows have; a
+    missing key means that the model has no such output.
     labels: `actual`, `label_delay` (log10 of seconds), `loss`; each present once learnt.
     world: yes-or-no signals of the stream itself: `duplicates`, `schema`, `backwards` (event time runs backwards).
     segments: the mix of segments, a column `segment.<key>` each. answered: events with their inputs, answers and dimensions.

@@ -27,7 +27,7 @@ from whydrift_schemas import FeatureDescription
 
 FLAGS = ("duplicates", "schema", "backwards")
 """Yes or no of each event: its id or payload repeats; it has a key that the reference does not know; its time runs backwards."""
-OUTPUTS = ("prediction", "decision", "residual", "latency", "errors")
+OUTPUTS = ("prediction", "decision", "residual", "latency", "errors", "contradiction")
 LABELS = ("actual", "label_delay", "loss")
 RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, "parameters", "arrivals", "label_arrivals"))
 """Names of columns and signals of our own; a feature of this name is called `features.<name>`."""

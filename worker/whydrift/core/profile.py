@@ -19,7 +19,7 @@ from whydrift.core.surrogate import Surrogate
 KIND = "profile"
 _PARTS = ("inputs", "outputs", "losses", "labels", "delays", "segments", "who", "labelled")
 _COLUMNS: dict[str, list[tuple[str, ...]]] = {
-    "outputs": [("prediction", "decision", "residual", "latency", "errors")],
+    "outputs": [("prediction", "decision", "residual", "latency", "errors", "contradiction")],
     "losses": [("loss",)],
     "labels": [("actual",), ()],
     "delays": [("label_delay",)],

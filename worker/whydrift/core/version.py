@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whydrift.core.case import ErrorPicture, SignalEvidence
 from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame, widen
+from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.inputs import BinnedRows
@@ -29,7 +30,7 @@ from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
 from whydrift.core.surrogate import Surrogate, fit_surrogate
 
-_PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS = range(5)
+_PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION = range(6)
 _LEAST_LATENCY_MS = 1e-3
 _MAX_ERRORS = 100
 _GUARD_MARGIN = 0.1
@@ -40,11 +41,19 @@ _RANK_SD = 0.289
 _DERIVED = frozenset((Aspect.OUT_OF_RANGE,))
 _ERRORED = frozenset((Aspect.UNSEEN,))
 ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
-    {"residual": _DERIVED, "latency": _DERIVED, "loss": _DERIVED, "label_delay": _DERIVED, "errors": _ERRORED}
+    {
+        "residual": _DERIVED,
+        "latency": _DERIVED,
+        "loss": _DERIVED,
+        "label_delay": _DERIVED,
+        "errors": _ERRORED,
+        "contradiction": _ERRORED,
+    }
 )
 """What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing.
 
-Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on.
+Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on. So it is with a score
+that is decided otherwise than it was.
 """
 _RANKS = np.linspace(0, 1, QUANTILES)
 
@@ -67,7 +76,7 @@ class VersionWatch:
     ) -> None:
         self.version = version
         self.inputs = inputs
-        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_residual, aspects=ASPECTS)
+        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_derived, aspects=ASPECTS)
         self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS)
         if losses is not None:
             self.losses.install(losses)
@@ -83,6 +92,9 @@ class VersionWatch:
         """Error classes in the rows learnt from."""
         self._recent_errors: list[tuple[int, str]] = []
         """Where in the latest rows there were errors, and of which class: (offset, class)."""
+        self._cut: Cut | None = None
+        self._cut_sample: Rows | None = None
+        """The sample of health that the cut was learnt from."""
         self._surrogate: Surrogate | None = None
         self._binning: Binning | None = None
         self._compared: Binning | None = None
@@ -115,6 +127,7 @@ class VersionWatch:
         self.last_ms = max(self.last_ms, int(rows.times_ms.max()))
         if self._surrogate is not None:
             self._fill_residual(outputs, self._surrogate, inputs)
+        _fill_contradictions(outputs, self._known_cut())
         if self.outputs.is_collecting:
             self._features.append(rows)
         self._keep_errors(events, rows)
@@ -137,8 +150,8 @@ class VersionWatch:
                 presence[failed & missing[:, column] & has_answered, column] = Presence.NULL
         return Rows(values, presence, rows.times_ms, rows.offsets)
 
-    def _row(self, event: PredictionEvent) -> tuple[float, float, float, float, float]:
-        """Prediction, decision, residual (not yet), latency, errors; NaN where there is none."""
+    def _row(self, event: PredictionEvent) -> tuple[float, float, float, float, float, float]:
+        """Prediction, decision, residual (not yet), latency, errors, contradiction (not yet); NaN where there is none."""
         score, label, latency_ms = score_of(event), label_of(event), event.latency_ms
         if score is not None:
             self._answered[_PREDICTION] = True
@@ -152,6 +165,7 @@ class VersionWatch:
             nan,
             nan if latency_ms is None else log10(max(latency_ms, _LEAST_LATENCY_MS)),
             0.0 if event.error is None else 1.0,
+            nan,
         )
 
     def numbers(self, answer: Answer) -> tuple[float, float]:
@@ -185,8 +199,23 @@ class VersionWatch:
 
     # -- the residual ---------------------------------------------------------------------------------------------
 
+    def _with_derived(self, rows: Rows) -> Rows:
+        """Before outputs are learnt: what follows from them and from the inputs, as these very rows show it."""
+        rows = self._with_residual(rows)
+        rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
+        _fill_contradictions(rows, learn_cut(rows.values[:, _PREDICTION], rows.values[:, _DECISION]))
+        return rows
+
+    def _known_cut(self) -> Cut | None:
+        """As the sample of health shows it; looked for when that changes."""
+        sample = self.outputs.sample
+        if sample is not self._cut_sample:
+            self._cut_sample = sample
+            self._cut = learn_cut(sample.values[:, _PREDICTION], sample.values[:, _DECISION])
+        return self._cut
+
     def _with_residual(self, rows: Rows) -> Rows:
-        """Before outputs are learnt: fit the surrogate on the first half of the rows, take the residuals of the second."""
+        """The surrogate is fitted on the first half of the rows, the residuals are those of the second."""
         inputs = self._features_of(rows.offsets)
         if inputs is None or not len(self.inputs.known_columns):
             return rows
@@ -301,6 +330,8 @@ class VersionWatch:
         names = set(columns)
         if names & {"prediction", "residual"}:
             names |= {"prediction", "residual"}
+        if names & {"prediction", "decision"}:
+            names.add("contradiction")
         if not self.outputs.is_collecting:
             self._features = [self.inputs.recent()] if since_offset is not None else []
         self.outputs.relearn(names, since_offset)
@@ -347,7 +378,7 @@ class VersionWatch:
         cls, settings: Settings, inputs: Monitor, state: Mapping[str, Any], references: Mapping[str, Any]
     ) -> "VersionWatch":
         version = cls(settings, state["version"], inputs)
-        prepare = version._with_residual
+        prepare = version._with_derived
         version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare, ASPECTS)
         version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
         version.performance = Performance.restore(state["performance"])
@@ -394,9 +425,17 @@ def middle_ms(rows: Rows) -> int:
     return int(np.median(rows.times_ms))
 
 
+def _fill_contradictions(rows: Rows, cut: Cut | None) -> None:
+    """Which rows are decided otherwise than their scores were in health."""
+    scores, decisions = rows.values[:, _PREDICTION], rows.values[:, _DECISION]
+    found = np.full(len(rows), nan) if cut is None else cut.contradictions(scores, decisions)
+    rows.values[:, _CONTRADICTION] = found
+    rows.presence[:, _CONTRADICTION] = np.where(np.isnan(found), Presence.ABSENT, Presence.PRESENT)
+
+
 def _output_columns() -> list[Column]:
     kinds = {"prediction": Kind.NUMERIC, "decision": Kind.CATEGORICAL, "residual": Kind.NUMERIC}
-    kinds |= {"latency": Kind.NUMERIC, "errors": Kind.NUMERIC}
+    kinds |= {"latency": Kind.NUMERIC, "errors": Kind.NUMERIC, "contradiction": Kind.NUMERIC}
     return [Column(name, kind) for name, kind in kinds.items()]
 
 

@@ -32,7 +32,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     for view in examined(case, "distribution", "out_of_range", "repeated"):
         if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
             continue
-        noise = _noise(view)
+        noise = None if _repeats_more(view) else _noise(view)
         if noise is not None:
             fit = noise[1] * _dependence(case, view, noise[0])
             if fit >= _LEAST_FIT:
@@ -40,11 +40,19 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     return found
 
 
+def _repeats_more(view: ColumnView) -> bool:
+    """Noise makes values repeat less, never more."""
+    found = view.signals.get("repeated")
+    if found is None or not found.is_alarmed or found.current_share is None or found.reference_share is None:
+        return False
+    return found.current_share > found.reference_share
+
+
 def _noise(view: ColumnView) -> tuple[float, float] | None:
     """Standard deviation of the noise, and how well health with such noise looks like the later rows."""
     values, healthy = view.current[len(view.current) // 3 :], view.healthy
     spread = max(view.reference.spread, float(healthy.std()) * 0.3, 1e-12)
-    error = 1.5 * spread * np.sqrt(1 / len(values) + 1 / len(healthy))
+    error = 1.25 * (np.sqrt(_trimmed_variance(values) / len(values)) + spread / np.sqrt(len(healthy)))
     if abs(float(np.median(values)) - view.reference.median) > _CENTRE * spread + 3 * error:
         return None
     variance = float(_trimmed_variance(values) - _trimmed_variance(healthy))

@@ -18,7 +18,7 @@ from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("replica_disagreement")
 _MIN_ROWS = 15
-_P = 1e-4
+_P = 1e-3
 """Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees."""
 _HEALTHY_P = 1e-3
 _FIT, _LIKELY = 0.95, 0.75

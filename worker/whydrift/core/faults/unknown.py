@@ -6,7 +6,7 @@ It answers only where something is left: alarms that another rule proposes to ex
 from whydrift.core.case import Case, SignalEvidence
 from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import are, listed, number
-from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fail, scatter
 from whydrift_schemas import Fault, RuledOut
 
@@ -19,6 +19,7 @@ _NAMES = {
     "residual": "the score given the inputs",
     "latency": "the latency",
     "errors": "the share of failed calls",
+    "contradiction": "what is decided at the same score",
     "actual": "the outcome in the labels",
     "label_delay": "the delay of labels",
     "loss": "the loss",
@@ -70,17 +71,11 @@ def _shares(signal: SignalEvidence) -> str:
     return f", share {number(round(signal.reference_share, 4))} → {number(round(signal.current_share, 4))}"
 
 
-def _recut(row: Row, i: int) -> Row:
-    row["prediction"]["label"] = "bad" if row["prediction"]["score"] >= 0.1 else "good"
-    return row
-
-
 RULE = Rule(
     fault=FAULT,
     rung=Rung.UNKNOWN,
     examine=examine,
     examples=(
-        Example("decisions are cut at another score", _recut),
         Example(
             "some events are a minute late",
             lambda row, i: row | {"timestamp": row["timestamp"] - (60_000 if scatter(i, 5) < 0.2 else 0)},

@@ -1,0 +1,137 @@
+"""Scores are stretched or shifted on the logit scale, while cases keep their order: another calibration after the model.
+
+Told apart: logit(score) maps affinely onto that of health, undoing it returns the score, and the score given the inputs, to
+their nulls; the order of cases stays, so what it costs is calibration, not ranking. Another model (`wrong_model`) has an order of
+its own, which shows where the inputs explain the score well.
+"""
+
+import numpy as np
+
+from whydrift.core.case import Case
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import graded, match_p, number, undone
+from whydrift.core.faults.outputs import (
+    agreement,
+    announced_at,
+    answer_signals,
+    disturbance,
+    expected,
+    is_probability,
+    score_has_moved,
+    silent_change,
+)
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import predict
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("calibration_change")
+_MIN_ROWS = 40
+_EDGE = 1e-5
+_LEAST_FIT = 0.2
+_FIT = 0.9
+_RANK_LOSS = 0.15
+"""Rank correlation with what the inputs make expect that may be missing."""
+_SCALES, _SHIFTS = (0.05, 8.0), 6.0
+_USUAL_SCALE, _USUAL_SHIFT, _LIKE_ANOTHER_MODEL = 0.25, 1.0, 0.5
+"""Logarithm of a scale, and a shift, by which another model trained for the same end differs as well: then either it may be."""
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    view = case.outputs.get("prediction")
+    if view is None or not score_has_moved(case) or not is_probability(view) or not view.reference.n:
+        return []
+    if silent_change(case) is not None:
+        return [RuledOut(fault=FAULT, because="a model event shows other weights under the same version")]
+    if disturbance(case) or announced_at(case, case.onset_ms) is not None or len(view.current) < _MIN_ROWS:
+        return []
+    found = agreement(case)
+    if found is not None and found.now < found.usual - _RANK_LOSS:
+        return [RuledOut(fault=FAULT, because="cases do not keep their order, as they would under another calibration")]
+    later = view.current[len(view.current) // 3 :]
+    scale, shift = _fit_logits(later, view.healthy)
+    if not _SCALES[0] < scale < _SCALES[1] or abs(shift) > _SHIFTS:
+        return []
+    restored = _undo(later, scale, shift)
+    before, after = view.log10_evidence(later), view.log10_evidence(restored)
+    fit = _FIT * graded(match_p(restored, view.reference)) * undone(before, after) * _given_inputs(case, scale, shift)
+    if abs(np.log(scale)) < _USUAL_SCALE and abs(shift) < _USUAL_SHIFT:
+        fit *= _LIKE_ANOTHER_MODEL
+    return [_proposal(case, scale, shift, fit, before, after)] if fit >= _LEAST_FIT else []
+
+
+def _fit_logits(values: Floats, healthy: Floats) -> tuple[float, float]:
+    """Scale and shift with logit(now) = scale · logit(health) + shift, by quantiles that are not at the edges."""
+    grid = np.linspace(0.05, 0.95, 37)
+    now, was = _logit(np.quantile(values, grid)), _logit(np.quantile(healthy, grid))
+    inner = (np.abs(now) < -_logit(np.array([10 * _EDGE]))[0]) & (np.abs(was) < -_logit(np.array([10 * _EDGE]))[0])
+    if inner.sum() < 5 or np.ptp(was[inner]) <= 0:
+        return 0.0, 0.0
+    scale, shift = np.polyfit(was[inner], now[inner], 1)
+    return float(scale), float(shift)
+
+
+def _logit(values: Floats) -> Floats:
+    inside = np.clip(values, _EDGE, 1 - _EDGE)
+    found: Floats = np.log(inside / (1 - inside))
+    return found
+
+
+def _undo(values: Floats, scale: float, shift: float) -> Floats:
+    restored: Floats = 1 / (1 + np.exp(-(_logit(values) - shift) / scale))
+    return restored
+
+
+def _given_inputs(case: Case, scale: float, shift: float) -> float:
+    """Whether the undone scores are what the inputs make expect."""
+    wanted, residual = expected(case), case.outputs.get("residual")
+    if wanted is None or residual is None:
+        return 0.8
+    values = case.outputs["prediction"].current_values
+    usable = ~(np.isnan(values) | np.isnan(wanted))
+    later = slice(int(usable.sum()) // 3, None)
+    left = (_undo(values[usable], scale, shift) - wanted[usable])[later]
+    before = residual.log10_evidence((values - wanted)[usable][later])
+    return undone(before, residual.log10_evidence(left)) * (0.4 + 0.6 * graded(match_p(left, residual.reference)))
+
+
+def _proposal(case: Case, scale: float, shift: float, fit: float, before: float, after: float) -> Proposal:
+    a, b = number(float(f"{scale:.2g}")), number(float(f"{abs(shift):.2g}"))
+    sign = "+" if shift >= 0 else "−"
+    how = "sharper" if scale > 1.1 else "flatter" if scale < 0.9 else "higher" if shift > 0 else "lower"
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=answer_signals(case),
+        headline=f"scores are {how}, in the same order: logit × {a} {sign} {b}",
+        explanation=(
+            f"logit(score) is {a} times what it was, {sign} {b}; undone, the scores and what the inputs make expect agree "
+            "as in health. Cases keep their order: decisions at a fixed threshold move, and probabilities mislead."
+        ),
+        action="Look for a new calibration step, temperature or class weight after the model; restore it, or calibrate anew.",
+        undo=Undo(
+            transform=f"(logit(score) {'−' if shift >= 0 else '+'} {b}) ÷ {a}",
+            evidence_before=before,
+            evidence_after=after,
+        ),
+        decider="rank correlation of the registered model's scores with the served ones on logged cases: 1 = calibration only",
+    )
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.SCORE,
+    examine=examine,
+    examples=(
+        Example("scores are twice as sharp", predict(lambda s, f: s**2 / (s**2 + (1 - s) ** 2))),
+        Example("scores are half as sharp", predict(lambda s, f: s**0.5 / (s**0.5 + (1 - s) ** 0.5))),
+        Example("odds are six times what they were", predict(lambda s, f: 6 * s / (6 * s + 1 - s))),
+        Example("every score is 1 − score", predict(lambda s, f: 1 - s), named=False),
+        Example("all scores are one half", predict(lambda s, f: 0.5), named=False),
+    ),
+    runbook=Runbook(
+        means="A calibration step, temperature or class weight changed: cases keep their order, the odds are wrong.",
+        confirm="Plot the served scores against the registered model's on logged cases: one smooth rising line?",
+        do="Restore the calibration; review decisions near the threshold since the onset.",
+        if_wrong="If cases are ordered otherwise too, another model answers.",
+    ),
+)

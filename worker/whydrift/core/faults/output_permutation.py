@@ -1,0 +1,194 @@
+"""The classes of the answers are exchanged: the model is as sure and as sharp as ever, of the wrong class.
+
+Told apart: exchanged back, scores given the inputs look as in health; with labels, the confusion matrix is the healthy one with
+its columns permuted. Another model (`wrong_model`) ranks cases in a way of its own, which no exchange makes right.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from whydrift.core.case import AlignedRows, Case
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
+from whydrift.core.faults.outputs import (
+    alarms_of,
+    announced_at,
+    answer_signals,
+    disturbance,
+    expected,
+    has_alarm,
+    is_probability,
+    score_has_moved,
+)
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import predict
+from whydrift.core.faults.transforms import Density, onset, share_of
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("output_permutation")
+_GAIN = 12.0
+"""Log-likelihood that the exchange must gain over "as in health"."""
+_SURE, _SHARES_ONLY = 0.95, 0.55
+_MIN_LABELLED = 30
+_KEPT, _LOST = 0.1, 0.25
+"""Accuracy that may be missing when exchanged back, that must be missing as it is."""
+_ALL = 0.97
+_BEYOND = 0.12
+"""Share of what is left beyond what 5 % are in health, from which an exchange has not explained it."""
+_LEAST_FIT = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    share: float
+    fit: float
+    undo: Undo
+    says: str
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if not score_has_moved(case) and not has_alarm(case, "decision"):
+        return []
+    if because := disturbance(case):
+        return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
+    if announced_at(case, case.onset_ms) is not None:
+        return []
+    found = _scores_turned(case) or _classes_permuted(case)
+    return [] if found is None or found.fit < _LEAST_FIT else [_proposal(case, found)]
+
+
+# -- two classes: a score and its complement -------------------------------------------------------------------
+
+
+def _scores_turned(case: Case) -> _Exchange | None:
+    view, residual, wanted = case.outputs.get("prediction"), case.outputs.get("residual"), expected(case)
+    if view is None or residual is None or wanted is None or not is_probability(view) or not residual.reference.n:
+        return None
+    usable = ~(np.isnan(view.current_values) | np.isnan(wanted))
+    scores, wanted = view.current_values[usable], wanted[usable]
+    density = Density(residual.reference)
+    ratio = density(1 - scores - wanted) / density(scores - wanted)
+    share = share_of(ratio)
+    if float(np.log(1 - share + share * ratio).sum()) < _GAIN:
+        return None
+    first, since = onset(ratio, share)
+    turned = (np.arange(len(scores)) >= first) & (since * ratio > 1 - since)
+    restored: Floats = np.where(turned, 1 - scores, scores)
+    before, after = view.log10_evidence(scores), view.log10_evidence(restored)
+    before += max(residual.log10_evidence(scores - wanted), 0.0)
+    after += max(residual.log10_evidence(restored - wanted), 0.0)
+    left = (restored - wanted)[first:]
+    # Of a part of the rows, those in doubt go to the side that fits: what is left then looks better than health, and can only be
+    # asked whether it is worse.
+    p = match_p(left, residual.reference) if since > _ALL else 1.0
+    beyond = np.abs(left - residual.reference.median) > np.quantile(
+        np.abs(residual.healthy - residual.reference.median), 0.95
+    )
+    rows = "every answer" if since > _ALL else f"{percent(since)} of the answers"
+    return _Exchange(
+        since,
+        _SURE * undone(before, after) * graded(p) * (1.0 if beyond.mean() < _BEYOND else 0.2),
+        Undo(transform="score → 1 − score", evidence_before=before, evidence_after=after),
+        f"the two classes are exchanged in {rows}: 1 − score is what these inputs used to get",
+    )
+
+
+# -- many classes ----------------------------------------------------------------------------------------------
+
+
+def _classes_permuted(case: Case) -> _Exchange | None:
+    view = case.outputs.get("decision")
+    if view is None or not view.is_alarmed() or len(view.reference.shares) < 2 or not len(view.current):
+        return None
+    learnt = _from_labels(case)
+    if learnt is not None:
+        return learnt
+    now, was = view.categories(), view.reference.shares
+    names = sorted(was)
+    if len(names) < 3 or any(name not in was for name in now):
+        return None
+    cost = np.array([[abs(now.get(i, 0.0) - was[j]) for j in names] for i in names])
+    places = linear_sum_assignment(cost)[1]
+    back = {name: names[place] for name, place in zip(names, places, strict=True) if names[place] != name}
+    if not back:
+        return None
+    codes = {view.column.category(float(code)): float(code) for code in np.unique(view.current)}
+    if any(name in codes and back[name] not in view.column.codes for name in back):
+        return None
+    target = {codes[name]: float(view.column.codes[back[name]]) for name in back if name in codes}
+    restored = np.array([target.get(float(code), float(code)) for code in view.current])
+    p, as_is = shares_p(view, restored[len(restored) // 3 :]), shares_p(view, view.current)
+    if p < 1e-3 or as_is > 1e-6:
+        return None
+    return _exchange(view.log10_evidence(view.current), view.log10_evidence(restored), back, _SHARES_ONLY)
+
+
+def _from_labels(case: Case) -> _Exchange | None:
+    """The exchange after which decisions are as often right as in health."""
+    before, now = (_pairs(rows) for rows in (case.labelled.reference, case.labelled.current))
+    if min(len(before), len(now)) < _MIN_LABELLED:
+        return None
+    classes = np.unique(np.concatenate([before.ravel(), now.ravel()]))
+    if len(classes) > 50:
+        return None
+    later = now[len(now) // 3 :]
+    counts = np.array([[((later == (d, a)).all(axis=1)).sum() for a in classes] for d in classes])
+    places = linear_sum_assignment(-counts)[1]
+    usual, as_is = float((before[:, 0] == before[:, 1]).mean()), float((later[:, 0] == later[:, 1]).mean())
+    exchanged = float(counts[np.arange(len(classes)), places].sum() / max(counts.sum(), 1))
+    if exchanged < usual - _KEPT or as_is > usual - _LOST:
+        return None
+    column = case.outputs["decision"].column
+    named = [column.category(float(code)) for code in classes]
+    back = {named[i]: named[j] for i, j in enumerate(places.tolist()) if i != j}
+    return _exchange(10 * (usual - as_is), 10 * (usual - exchanged), back, _SURE) if back else None
+
+
+def _pairs(rows: AlignedRows) -> Floats:
+    """Decisions and what came true, where both are known: (rows, 2)."""
+    if "decision" not in rows.outputs or "actual" not in rows.outputs:
+        return np.empty((0, 2))
+    both = np.stack([rows.outputs["decision"], rows.outputs["actual"]], axis=1)
+    known: Floats = both[~np.isnan(both).any(axis=1)]
+    return known
+
+
+def _exchange(before: float, after: float, back: Mapping[str, str], fit: float) -> _Exchange:
+    pairs = ", ".join(f"{said} → {meant}" for said, meant in list(back.items())[:4])
+    undo = Undo(transform=f"decision: {pairs}", evidence_before=before, evidence_after=after)
+    return _Exchange(1.0, fit, undo, f"classes are exchanged: what is called {pairs.split(', ')[0]} is meant")
+
+
+def _proposal(case: Case, found: _Exchange) -> Proposal:
+    return Proposal(
+        fault=FAULT,
+        fit=found.fit,
+        explains=answer_signals(case) | alarms_of(case, "decision", "loss"),
+        headline=f"the model's classes are permuted: {found.says}"[:150],
+        explanation=f"The inputs look as in health; {found.says}. No retraining does that.",
+        action="Compare the order of classes in the model's head with the order that the serving code reads it in.",
+        undo=found.undo,
+        decider="ten cases whose outcome is beyond doubt: is the opposite class answered?",
+    )
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.SCORE,
+    examine=examine,
+    examples=(
+        Example("every score is 1 − score", predict(lambda s, f: 1 - s)),
+        Example("every third score is 1 − score", predict(lambda s, f: 1 - s, share=0.33)),
+        Example("scores are a little higher", predict(lambda s, f: s / (s + 0.4 * (1 - s))), named=False),
+        Example("all scores are one half", predict(lambda s, f: 0.5), named=False),
+    ),
+    runbook=Runbook(
+        means="The serving code reads the model's outputs in another order than it was trained with: answers are turned round.",
+        confirm="Take a case that is beyond doubt: is the opposite class answered, with high confidence?",
+        do="Restore the order of classes (label encoder, head, index), and decide again on what was answered since.",
+        if_wrong="If labels say that the answers are right, the world has turned round: that is concept drift.",
+    ),
+)
