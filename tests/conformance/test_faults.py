@@ -50,6 +50,7 @@ SETTLED_LATER = {
     "5 % of the answers are the base rate, and fast",
     "a third of the labels takes eight times as long",
     "balances of any size, both signs, in a tenth of the rows",
+    "calls take three times as long, and the answers are others",
 }
 """Their first word may be another one: the latest by then is right."""
 FIRST_OF_SEVERAL = {"a younger and poorer public comes in addition"}

@@ -106,23 +106,24 @@ def _worse_version(case: Case) -> Proposal | None:
 def _judge_event(silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
     if silent.is_broken:
         return [RuledOut(fault=FAULT, because=f"a model event shows broken weights: {silent.tensors[0]}")]
+    if silent.structure:
+        return [RuledOut(fault=FAULT, because="the structure changed too: it is another kind of model")]
     return [_from_event(silent, silent.change.after, shown)]
 
 
 def _from_event(silent: SilentChange, after: ModelDescription, shown: frozenset[str]) -> Proposal:
     version = after.model_version
     where = f" on replica {after.replica}" if after.replica else ""
-    what = "another structure" if silent.structure else "other weights"
-    seen = silent.tensors[0] if silent.tensors else "its structure"
+    seen = silent.tensors[0]
     return Proposal(
         fault=FAULT,
-        fit=0.9 if silent.structure else _CHANGED,
+        fit=_CHANGED,
         explains=shown,
-        headline=f"another model may run as version {shortened(version, _MAX_NAME)}: a model event shows {what}",
-        explanation=f"The model described itself anew{where} under the same version, with {what} ({seen}).",
+        headline=f"another model may run as version {shortened(version, _MAX_NAME)}: a model event shows other weights",
+        explanation=f"The model described itself anew{where} under the same version, with other weights ({seen}).",
         action=f"Look up in the registry which model these digests belong to, and load the one meant as {version}.",
         replica=after.replica,
-        decider="" if silent.structure else _DIGEST,
+        decider=_DIGEST,
     )
 
 
@@ -177,8 +178,6 @@ def _other(score: float, features: Row) -> float:
     return float(min(max(0.02 * (age - 18) * (1 - features["utilisation"]), 0.0), 1.0))
 
 
-_OTHER_STRUCTURE = {"framework": "numpy", "class_name": "Perceptron", "digest": "sha256:77aa"}
-
 RULE = Rule(
     fault=FAULT,
     rung=Rung.SCORE,
@@ -187,10 +186,6 @@ RULE = Rule(
         Example("another model answers, which looks at other inputs", predict(_other)),
         Example("an earlier version answers, which sees higher odds", predict(lambda s, f: s / (s + 0.5 * (1 - s)))),
         Example("half of the answers come from another model", predict(_other, share=0.5)),
-        Example(
-            "another structure is loaded under the same version",
-            both(predict(_other), describe(structure=_OTHER_STRUCTURE)),
-        ),
         Example(
             "the announced new version errs more",
             both(predict(lambda s, f: 1 - s), describe(model_version="2026.12.0")),
