@@ -207,9 +207,18 @@ def _repeated(events: list[Served], draw: Draw, severity: int, scene: Scene) -> 
 
 
 def _oversampled(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    assert scene.category is not None
+    return _more_of_one(scene.category, events, draw, severity, scene)
+
+
+def _segment(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    assert scene.segment is not None
+    _more_of_one(scene.segment, events, draw, severity, scene)
+    return ()
+
+
+def _more_of_one(name: str, events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """One value of a category takes the place of a part of the others."""
-    name = scene.category
-    assert name is not None
     values = [row[name] for row in scene.healthy if row[name] is not None]
     names, counts = np.unique(values, return_counts=True)
     rare = names[np.argsort(counts)[len(names) // 2]]
@@ -387,6 +396,7 @@ TROUBLES: dict[str, Trouble] = {
     "oversampled": Trouble(
         _oversampled, ("segment_mix_shift", "covariate_drift"), answers_anew=False, needs="category"
     ),
+    "segment": Trouble(_segment, ("segment_mix_shift",), answers_anew=False, needs="segment"),
     "label shift": Trouble(_label_shift, ("label_shift",), answers_anew=False),
     "flips": Trouble(_flipped, ("label_quality",), answers_anew=False, binary=True),
     "concept": Trouble(_concept, ("concept_drift", "local_concept_drift"), answers_anew=False),

@@ -46,6 +46,7 @@ REFERENCE_ROWS = 2_000
 RETAINED_ROWS = 600
 SAMPLE_ROWS = 500
 _SIGNALS = 100
+SEGMENT = "segment.market"
 _MARGIN = 0.2
 
 
@@ -77,7 +78,7 @@ class Builder:
         return self._rows[len(self._rows) // 2 :] if name == "residual" else self._rows
 
     def _derived(self) -> list[str]:
-        found = ["prediction", "decision", "residual", "latency", "errors", "actual", "label_delay", "loss"]
+        found = ["prediction", "decision", "residual", "latency", "errors", "actual", "label_delay", "loss", SEGMENT]
         for name in found:
             values = [v for v in self._values(name, self._rows) if v is not ABSENT and v is not None]
             if values:
@@ -138,6 +139,7 @@ class Builder:
             features={name: views[name] for name in self._names},
             outputs={n: views[n] for n in ("prediction", "decision", "residual", "latency", "errors") if n in views},
             labels={n: views[n] for n in ("actual", "label_delay", "loss") if n in views},
+            segments={SEGMENT: views[SEGMENT]},
             world=world_signals,
             schema=self._schema(predictions),
             arrivals=self._arrivals(rows, "arrivals", now_ms),
@@ -154,13 +156,17 @@ class Builder:
         rows = rows[:: max(len(rows) // most, 1)][:most]
         given = [name for name in ("prediction", "decision", "residual", "latency", "errors") if name in self._columns]
         columns = {n: encode_column(self._columns[n], self._values(n, rows))[0] for n in (*self._names, *given)}
-        replica = Column("replica", Kind.CATEGORICAL)
+        replica, market = Column("replica", Kind.CATEGORICAL), self._columns[SEGMENT]
         codes = encode_column(replica, [row.get("replica") for row in rows])[0]
+        segments = encode_column(market, self._values(SEGMENT, rows))[0]
         return AlignedRows(
             times_ms=np.array([row["timestamp"] for row in rows], np.int64),
             inputs={name: columns[name] for name in self._names},
             outputs={name: columns[name] for name in given},
-            dimensions={"replica": Dimension(codes, tuple(replica.categories()))},
+            dimensions={
+                "replica": Dimension(codes, tuple(replica.categories())),
+                SEGMENT: Dimension(segments, tuple(market.categories())),
+            },
         )
 
     def _labelled(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
@@ -433,6 +439,7 @@ _DERIVED: dict[str, Callable[[Row], Any]] = {
     "actual": _actual,
     "label_delay": _label_delay,
     "loss": _loss,
+    SEGMENT: lambda row: row["segment"]["market"],
 }
 _LABELS = ("actual", "label_delay", "loss")
 

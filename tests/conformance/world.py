@@ -46,6 +46,8 @@ FEATURES = {
 
 REGIONS = {"eu": 0.5, "us": 0.3, "apac": 0.15, "latam": 0.05}
 CHANNELS = {"web": 0.55, "app": 0.33, "branch": 0.1, "phone": 0.02}
+MARKETS = {"eu": "europe", "us": "america", "latam": "america", "apac": "asia"}
+"""The segment of a row, by the region the customer really comes from."""
 _REGION_RISK = {"eu": 0.0, "us": 0.2, "apac": 0.5, "latam": 0.9}
 _TYPICAL = {
     "income": 48_000.0,
@@ -220,6 +222,7 @@ def _new_row(seed: int, i: int, last_ms: int) -> Row:
         "latency_ms": round(float(np.exp(draw.normal(1.2, 0.3))), 3),
         "error": None,
         "replica": REPLICAS[int(draw.integers(3))],
+        "segment": {"market": MARKETS[features["region"]]},
         "label": {
             "kind": "label",
             "event_id": event_id,
