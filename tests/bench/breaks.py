@@ -157,7 +157,7 @@ def _lagged(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Se
     lag = (1, 5, 50)[severity]
     values = [one.row[scene.numeric] for one in events]
     for place, one in enumerate(events):
-        one.row[scene.numeric] = values[max(0, place - lag)]
+        one.row[scene.numeric] = values[place - lag]
     return (scene.numeric,)
 
 

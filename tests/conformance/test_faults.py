@@ -55,6 +55,8 @@ SETTLED_LATER = {
 """Their first word may be another one: the latest by then is right."""
 FIRST_OF_SEVERAL = {"a younger and poorer public comes in addition"}
 """Examples that break several inputs of which one shows first."""
+ONE_OF_TWO = {"balance is that of the row before"}
+"""Examples after which only the relation of two inputs is lost: which one is to blame, the data cannot tell for sure."""
 LOOK_ALIKE_ROWS = 600
 
 NAMED = [(rule, example) for rule in rules() for example in rule.examples if example.named]
@@ -85,7 +87,7 @@ def test_each_example_opens_an_incident_that_names_the_fault_and_the_inputs_in_t
     assert one is not None, f"nothing was said within {limit_of(example)} rows"
     assert one.fault == rule.fault, one.diagnosis.summary
     inputs = broken_inputs(example)
-    assert one.features <= inputs
+    assert one.features <= inputs or example.says in ONE_OF_TWO
     if example.says not in FIRST_OF_SEVERAL:
         assert one.features >= inputs & world.FEATURES.keys()
 

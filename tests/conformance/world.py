@@ -41,8 +41,10 @@ FEATURES = {
     "region": "categorical",
     "channel": "categorical",
     "is_new": "boolean",
+    "assets": "numeric",
 }
-"""In the model's input order. `utilisation` and `debt_ratio` have equal marginals; `limit` is constant, `defaults` nearly so."""
+"""In the model's input order. `assets` are mostly told by `balance`; `utilisation` and `debt_ratio` have equal marginals; `limit`
+is constant, `defaults` nearly so."""
 
 REGIONS = {"eu": 0.5, "us": 0.3, "apac": 0.15, "latam": 0.05}
 CHANNELS = {"web": 0.55, "app": 0.33, "branch": 0.1, "phone": 0.02}
@@ -70,12 +72,12 @@ MODEL_EVENT: Row = {
         "framework": "numpy",
         "class_name": "LogisticRegression",
         "digest": "sha256:5f1d",
-        "layers": [{"name": "linear", "kind": "Dense", "shape": [12, 1]}],
+        "layers": [{"name": "linear", "kind": "Dense", "shape": [13, 1]}],
     },
     "parameters": [
         {
             "name": "linear/kernel",
-            "count": 12,
+            "count": 13,
             "mean": 0.04,
             "std": 0.9,
             "min": -1.1,
@@ -239,7 +241,7 @@ def _features(draw: np.random.Generator) -> dict[str, Any]:
     wealth, use = draw.normal(size=2)
     age = 18 + 60 * _sigmoid(-0.35 + 0.45 * wealth + 0.6 * draw.normal())
     utilisation = draw.beta(2, 5) if draw.random() < 0.3 else _beta_quantile(0.9 * -wealth + 0.44 * use)
-    return {
+    features = {
         "income": round(48_000 * exp(0.35 * wealth + 0.35 * draw.normal()), 2),
         "age": round(age),
         "tenure_days": int(draw.exponential(300.0 + 14 * (age - 18))),
@@ -253,6 +255,7 @@ def _features(draw: np.random.Generator) -> dict[str, Any]:
         "channel": _choice(CHANNELS, draw),
         "is_new": bool(draw.random() < 0.25),
     }
+    return features | {"assets": round(9_000 + 3 * features["balance"] + 3_000 * draw.normal())}
 
 
 _BETA = np.sort(np.random.default_rng(25).beta(2, 5, 4_001))

@@ -107,7 +107,8 @@ def test_the_first_examples_of_each_rule_are_diagnosed_by_their_name_and_look_al
     rule, example = EXAMPLES[index]
     case = example_case(index)
     if case is None:
-        assert not example.named, "its rule never spoke"
+        # Cases made of rows have no dependence signals: that rule is held by the pipeline's tests.
+        assert not example.named or rule.rung is Rung.DEPENDENCE, "its rule never spoke"
         return
     found = diagnose(case)
     told = [(str(c.fault), c.probability) for f in found for c in f.causes]

@@ -49,7 +49,7 @@ MODULES = (
 )
 RULES: tuple[Rule, ...] = tuple(module.RULE for module in MODULES)
 EXAMPLES = [(rule, example) for rule in RULES for example in rule.examples]
-KERNEL = {"name": "linear/kernel", "count": 12, "zeros": 4, "non_finite": 0}
+KERNEL = {"name": "linear/kernel", "count": 13, "zeros": 4, "non_finite": 0}
 
 
 def arrivals_alarmed(case: Case) -> bool:
@@ -174,10 +174,10 @@ def test_saturated_scores_turn_the_order_of_the_two_round() -> None:
 def test_numbers_that_are_not_finite_are_said_and_leave_no_doubt() -> None:
     case = case_with(describe(parameters=[KERNEL | {"non_finite": 3, "digest": "sha256:ffff"}]))
     best = proposals(case)[0]
-    assert best.headline == "weights are broken under the same version: linear/kernel: 3 of 12 numbers are not finite"
+    assert best.headline == "weights are broken under the same version: linear/kernel: 3 of 13 numbers are not finite"
     assert best.decider == ""
     assert ruled_out(case, wrong_model.RULE) == [
-        "a model event shows broken weights: linear/kernel: 3 of 12 numbers are not finite"
+        "a model event shows broken weights: linear/kernel: 3 of 13 numbers are not finite"
     ]
 
 

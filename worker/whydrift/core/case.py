@@ -211,7 +211,8 @@ class Case:
     missing key means that the model has no such output.
     labels: `actual`, `label_delay` (log10 of seconds), `loss`; each present once learnt.
     world: yes-or-no signals of the stream itself: `duplicates`, `schema`, `backwards` (event time runs backwards).
-    segments: the mix of segments, a column `segment.<key>` each. answered: events with their inputs, answers and dimensions.
+    segments: the mix of segments, a column `segment.<key>` each. dependence: what is left of each quantity given the other
+    inputs, a column `dependence.<input>` each. answered: events with their inputs, answers and dimensions.
     labelled: predictions whose labels have come, with the inputs they were made from (the first 24).
     reference_kind: "profile" (training data) or "baseline" (the stream's own first events).
     """
@@ -233,6 +234,7 @@ class Case:
     model_changes: tuple[ModelChange, ...]
     performance: PerformancePicture | None
     segments: Mapping[str, ColumnView] = field(default_factory=dict)
+    dependence: Mapping[str, ColumnView] = field(default_factory=dict)
     answered: Aligned = NOT_ALIGNED
     labelled: Aligned = NOT_ALIGNED
     guards: tuple[SignalEvidence, ...] = ()
@@ -243,7 +245,7 @@ class Case:
         """Every signal, most evidence first; ties by name."""
         found = [
             s
-            for views in (self.features, self.segments, self.outputs, self.labels)
+            for views in (self.features, self.segments, self.dependence, self.outputs, self.labels)
             for v in views.values()
             for s in v.signals.values()
         ]

@@ -91,7 +91,7 @@ def _targets(model: ModelWatch, command: Command) -> set[str]:
 
 def _all_signals(model: ModelWatch) -> set[str]:
     found = {*model.inputs.monitor.levels(), *FLAGS, *_RATES, "parameters"}
-    for monitor in (model.dimensions.segments, *model.label_monitors()):
+    for monitor in (model.dimensions.segments, model.dependence.monitor, *model.label_monitors()):
         found |= monitor.levels().keys()
     for version in model.versions.values():
         found |= {*version_signals(version), *(plain(name) for name in version_alarms(version))}
@@ -106,7 +106,7 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         model.inputs.accept_schema(since)
     inputs.forget_flags(name for name in FLAGS if name in signals)
     inputs.relearn(inputs.columns_of(signals), since)
-    for monitor in (model.dimensions.segments, *model.label_monitors()):
+    for monitor in (model.dimensions.segments, model.dependence.monitor, *model.label_monitors()):
         monitor.relearn(monitor.columns_of(signals), since)
     for version in model.versions.values():
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]

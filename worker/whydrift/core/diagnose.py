@@ -18,6 +18,7 @@ from functools import cache
 from math import isfinite
 
 from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.exhibits import exhibit, since
 from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import MAX_EXAMINED, listed
@@ -64,6 +65,8 @@ _MODEL_FAMILIES = (Family.MODEL_PARAMETERS, Family.MODEL_STRUCTURE)
 _CRITICAL = (Fault.ERROR_SURGE, Fault.FALLBACK_ANSWERS, Fault.PARAMETER_CORRUPTION, Fault.WRONG_MODEL)
 _HARMLESS = (Fault.COVARIATE_DRIFT, Fault.NEW_CATEGORY)
 """Nothing to do about at night while the model's answers have not moved."""
+_BY_COLUMN: Mapping[Fault, str] = {Fault.MISALIGNED_FEATURE: DEPENDENCE}
+"""Beginning of the columns whose alarms identify a fault, where they merely follow from others."""
 _IDENTIFYING: Mapping[Fault, tuple[str, ...]] = {
     Fault.MISSING_VALUES: ("missing",),
     Fault.DUPLICATE_EVENTS: ("duplicates", "backwards"),
@@ -281,6 +284,8 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
     names = frozenset(signal.signal for signal in signals)
     marks = _IDENTIFYING.get(proposal.fault, ())
     own = frozenset(s.signal for s in signals if s.aspect in marks or s.signal in marks)
+    if (prefix := _BY_COLUMN.get(proposal.fault)) is not None:
+        own = frozenset(s.signal for s in signals if s.column.startswith(prefix))
     if not own and FAMILY_OF[proposal.fault] in (*_INPUT_FAMILIES, Family.LABEL_SHIFT):
         own = frozenset(s.signal for s in signals if not _is_consequence(s, proposal))
     if not own and FAMILY_OF[proposal.fault] in _MODEL_FAMILIES:
@@ -292,7 +297,8 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
 
 def _is_consequence(signal: SignalEvidence, proposal: Proposal) -> bool:
     """Whether a signal follows from a broken input. (An input may be called `loss`: then its alarm is its own.)"""
-    return signal.column in (*_ANSWERS, "loss", "actual") and signal.column not in proposal.features
+    is_answer = signal.column in (*_ANSWERS, "loss", "actual") and signal.column not in proposal.features
+    return is_answer or signal.column.startswith(DEPENDENCE)
 
 
 def _reduced(case: Case, left: frozenset[str]) -> Case:
@@ -314,6 +320,7 @@ def _reduced(case: Case, left: frozenset[str]) -> Case:
         case,
         features=views(case.features),
         segments=views(case.segments),
+        dependence=views(case.dependence),
         outputs=views(case.outputs),
         labels=views(case.labels),
         world={name: quiet(signal) for name, signal in case.world.items()},

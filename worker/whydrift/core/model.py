@@ -15,6 +15,7 @@ import numpy as np
 from whydrift.core.case import ModelChange, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridged, encode_column
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
+from whydrift.core.dependence import DependenceWatch
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
 from whydrift.core.dimensions import DimensionWatch
@@ -66,6 +67,7 @@ class ModelWatch:
         self.partition = partition
         self.model_id = model_id
         self.inputs = InputWatch(settings, profile)
+        self.dependence = DependenceWatch(settings, self.inputs.monitor)
         self.dimensions = DimensionWatch(settings)
         self.labelled = LabelledWatch()
         self.labels: Monitor | None = None
@@ -248,6 +250,7 @@ class ModelWatch:
 
     def _attach(self, events: Sequence[PredictionEvent], rows: BinnedRows, *, is_healthy: bool) -> None:
         """Let predictions carry their rows to their labels."""
+        self.dependence.update(rows.rows)
         codes = self.dimensions.update(events, rows.rows, is_healthy=is_healthy)
         packed, ids = pack(codes, rows.rows.values), [event.event_id for event in events]
         self.join.attach(ids, packed)
@@ -382,7 +385,7 @@ class ModelWatch:
 
     def monitors(self) -> list[Monitor]:
         """Every monitor of this model."""
-        found = [self.inputs.monitor, self.dimensions.segments, *self.label_monitors()]
+        found = [self.inputs.monitor, self.dimensions.segments, self.dependence.monitor, *self.label_monitors()]
         return found + [m for version in self.versions.values() for m in (version.outputs, version.losses)]
 
     def _log10_threshold(self) -> float:
@@ -408,7 +411,7 @@ class ModelWatch:
 
     def alarms(self) -> dict[str, Onset]:
         """Every alarm that lasts, by its name (a version's signals under `scoped` names), with its onset."""
-        ordered = self.inputs.monitor.alarms | self.dimensions.segments.alarms
+        ordered = self.inputs.monitor.alarms | self.dimensions.segments.alarms | self.dependence.monitor.alarms
         found = {name: Onset(a.onset_ms, a.onset_offset) for name, a in ordered.items()}
         labels = [] if self.labels is None else [self.labels]
         found |= {name: Onset(a.onset_ms, None) for monitor in labels for name, a in monitor.alarms.items()}
@@ -462,7 +465,7 @@ class ModelWatch:
 
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal that has bets, by its name as in `alarms`."""
-        found = self.inputs.monitor.levels() | self.dimensions.segments.levels()
+        found = self.inputs.monitor.levels() | self.dimensions.segments.levels() | self.dependence.monitor.levels()
         for monitor in self.label_monitors():
             found |= monitor.levels()
         for version in self.versions.values():
@@ -521,6 +524,7 @@ class ModelWatch:
         """What changes with every chunk, as plain values."""
         return {
             "inputs": self.inputs.snapshot(),
+            "dependence": self.dependence.snapshot(),
             "dimensions": self.dimensions.snapshot(),
             "labelled": self.labelled.snapshot(),
             "labels": None if self.labels is None else self.labels.snapshot(),
@@ -554,6 +558,7 @@ class ModelWatch:
         """What changes only when something is learnt."""
         return {
             "inputs": self.inputs.monitor.snapshot_references(),
+            "dependence": self.dependence.monitor.snapshot_references(),
             "segments": self.dimensions.segments.snapshot_references(),
             "labels": None if self.labels is None else self.labels.snapshot_references(),
             "delays": self.delays.snapshot_references(),
@@ -566,6 +571,8 @@ class ModelWatch:
     ) -> "ModelWatch":
         model = cls(settings, partition, model_id)
         model.inputs = InputWatch.restore(settings, state["inputs"], references["inputs"])
+        watched, learnt = state["dependence"], references["dependence"]
+        model.dependence = DependenceWatch.restore(settings, model.inputs.monitor, watched, learnt)
         model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:

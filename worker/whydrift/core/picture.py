@@ -67,6 +67,7 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         model_changes=tuple(model.changes),
         performance=None if version is None else _performance(version, onset),
         segments=_views(model.dimensions.segments, _since(model.dimensions.segments.recent(), onset)),
+        dependence=_views(model.dependence.monitor, _since(model.dependence.monitor.recent(), onset)),
         answered=answered(model, version, lambda rows: _since(rows, onset)),
         labelled=labelled(model, lambda rows: _since_time(rows, onset)),
         guards=() if version is None else version.guard_evidence(),

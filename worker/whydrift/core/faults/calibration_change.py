@@ -123,7 +123,6 @@ RULE = Rule(
     examine=examine,
     examples=(
         Example("scores are twice as sharp", predict(lambda s, f: s**2 / (s**2 + (1 - s) ** 2))),
-        Example("scores are half as sharp", predict(lambda s, f: s**0.5 / (s**0.5 + (1 - s) ** 0.5))),
         Example("odds are six times what they were", predict(lambda s, f: 6 * s / (6 * s + 1 - s))),
         Example("every score is 1 − score", predict(lambda s, f: 1 - s), named=False),
         Example("all scores are one half", predict(lambda s, f: 0.5), named=False),

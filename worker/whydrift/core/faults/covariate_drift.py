@@ -136,6 +136,7 @@ _YOUNGER = both(
     change(lambda v, i: 18 + (v - 18) // 2 if i % 5 < 3 else v, "age", world=True),
     change(lambda v, i: v * 0.55 if i % 5 < 3 else v, "income", world=True),
     change(lambda v, i: v - 2_500 if i % 5 < 3 else v, "balance", world=True),
+    change(lambda v, i: v - 7_500 if i % 5 < 3 else v, "assets", world=True),
 )
 
 RULE = Rule(

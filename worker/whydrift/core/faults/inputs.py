@@ -55,9 +55,10 @@ def explained(case: Case, views: Iterable[ColumnView], *aspects: str) -> frozens
 
 
 def dragged(case: Case) -> set[str]:
-    """Alarms that follow from broken inputs: the model answers otherwise, and errs."""
+    """Alarms that follow from broken inputs: the model answers otherwise, and errs; other inputs do not go with them any more."""
     outputs = [view for name, view in case.outputs.items() if name in ("prediction", "decision", "residual")]
     outputs += [view for name, view in case.labels.items() if name == "loss"]
+    outputs += case.dependence.values()
     signals: list[SignalEvidence] = [s for view in outputs for s in view.signals.values()]
     return {s.signal for s in [*signals, *case.guards] if s.is_alarmed}
 

@@ -103,7 +103,7 @@ def _from_answers(case: Case, sign: Sign | None, fit: float) -> Proposal:
     )
 
 
-_KERNEL = {"name": "linear/kernel", "count": 12, "zeros": 4, "non_finite": 0}
+_KERNEL = {"name": "linear/kernel", "count": 13, "zeros": 4, "non_finite": 0}
 
 RULE = Rule(
     fault=FAULT,

@@ -146,6 +146,7 @@ RULE = Rule(
             both(
                 change(lambda v, i: v * 0.5 if i % 5 < 3 else v, "income", world=True),
                 change(lambda v, i: v - 3_000 if i % 5 < 3 else v, "balance", world=True),
+                change(lambda v, i: v - 9_000 if i % 5 < 3 else v, "assets", world=True),
             ),
             named=False,
         ),

@@ -11,6 +11,7 @@ the world unless it is a known one (kelvin), or larger than three standard devia
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults.inputs import (
     ALL,
     MAX_EXAMINED,
@@ -43,9 +44,10 @@ _FOLLOWS_P = 1e-3
 def examine(case: Case) -> list[Proposal | RuledOut]:
     groups: dict[tuple[float, float], list[tuple[ColumnView, Mapped, float]]] = {}
     no: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "out_of_range", "unseen"):
+    moved = examined(case, "distribution", "out_of_range", "unseen")
+    for view in [*moved, *_only_unrelated(case, moved)]:
         found = best_map(view)
-        if found is None:
+        if found is None or (view not in moved and found.map.scale != -1):
             continue
         fit = found.fit * _plausible(case, view, found)
         if fit >= _LEAST_FIT:
@@ -57,6 +59,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
             )
     rest = examined(case, "distribution", "out_of_range", "unseen", most=ALL)[MAX_EXAMINED:]
     return [*(_proposal(case, group, _followers(group[0][1], rest)) for group in groups.values()), *no]
+
+
+def _only_unrelated(case: Case, moved: list[ColumnView]) -> list[ColumnView]:
+    """Inputs of which only the relation to the others shows a change yet: a sign that turned shows there first."""
+    names = [name.removeprefix(DEPENDENCE) for name, view in case.dependence.items() if view.is_alarmed()]
+    return [] if moved else [case.features[name] for name in names if name in case.features]
 
 
 def _followers(found: Mapped, views: list[ColumnView]) -> list[ColumnView]:
@@ -174,6 +182,7 @@ def _times(factor: float, *names: str, share: float = 1.0) -> Break:
 _POORER = (
     change(lambda v, i: v * 0.5 if i % 5 < 3 else v, "income", world=True),
     change(lambda v, i: v - 3_000 if i % 5 < 3 else v, "balance", world=True),
+    change(lambda v, i: v - 9_000 if i % 5 < 3 else v, "assets", world=True),
     change(lambda v, i: 18 + (v - 18) // 2 if i % 5 < 3 else v, "age", world=True),
 )
 

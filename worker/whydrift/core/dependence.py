@@ -1,0 +1,160 @@
+"""What each quantity among the inputs is expected to be, given the others: its residual is watched as a column of its own.
+
+An input that is joined to the wrong rows keeps its distribution; only what it has to do with the others is gone. Each quantity is
+predicted from the others by ridge regression on the sample of health; those that can be predicted are watched, as columns
+`dependence.<input>`. Residuals of health are taken crosswise (each half by the other half's coefficients), so that they are no
+smaller than those to come.
+
+Belongs here: the fit, and the series. Not here: which input is to blame (`faults.misaligned_feature`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
+from whydrift.core.learning import MonitorProfile
+from whydrift.core.monitor import Monitor
+from whydrift.core.reference import ColumnReference, learn_column
+from whydrift.core.settings import Settings
+from whydrift.core.signals import Aspect
+
+PREFIX = "dependence."
+"""Begins the names of these columns; no feature's column begins so."""
+MAX_INPUTS = 40
+"""Quantities that take part, the first ones."""
+_MIN_ROWS = 200
+_MIN_DISTINCT = 10
+_LEAST_R2 = 0.3
+"""Part of an input's variance that the others must explain for its residual to tell anything."""
+_RIDGE = 0.02
+_FAR = 4.0
+"""Standard deviations at which values are cut: one extreme must not bend the fit, nor drag all other residuals along."""
+
+
+class DependenceWatch:
+    """Residuals of inputs given the others. `inputs`: the monitor whose sample of health it learns from."""
+
+    def __init__(self, settings: Settings, inputs: Monitor) -> None:
+        self._settings = settings
+        self._inputs = inputs
+        self._aspects: dict[str, frozenset[Aspect]] = {}
+        self.monitor = Monitor(settings, [], aspects=self._aspects)
+        self._fitted_on: Rows | None = None
+        self._places = np.empty(0, np.intp)
+        """Columns of the inputs that take part."""
+        self._watched = np.empty(0, np.intp)
+        """Places among those of the ones that are predicted."""
+        self._centre, self._spread = np.empty(0), np.empty(0)
+        self._weights = np.empty((0, 0))
+
+    def update(self, rows: Rows) -> None:
+        """Take a chunk of inputs."""
+        if self._inputs.is_collecting:
+            return
+        if self._inputs.sample is not self._fitted_on:
+            self._learn()
+        if len(self._watched):
+            self.monitor.update(self._residuals(rows, self._weights))
+
+    def _learn(self) -> None:
+        """From the sample of health as it is now; what was watched before begins anew."""
+        sample = self._inputs.sample
+        values = self._fit(sample)
+        self.monitor.alarms.clear()
+        columns, references = [], {}
+        if len(self._watched):
+            residuals = self._crosswise(sample, values)
+            for place, index in enumerate(self._watched.tolist()):
+                name = PREFIX + self._inputs.columns[int(self._places[index])].name
+                column = Column(name, Kind.NUMERIC)
+                columns.append(column)
+                references[name] = learn_column(column, residuals.values[:, place], residuals.presence[:, place])
+        self._aspects.update((column.name, frozenset()) for column in columns)
+        self.monitor.install(MonitorProfile(tuple(columns), references, Rows.concat([], len(columns))))
+
+    def _fit(self, sample: Rows) -> Floats:
+        """Standardised values of the sample: (rows, taking part)."""
+        self._fitted_on = sample
+        known: list[tuple[int, ColumnReference]] = [
+            (place, reference)
+            for place, reference in enumerate(self._inputs.references)
+            if reference is not None
+            and not reference.kind.is_coded
+            and reference.spread > 0
+            and reference.distinct >= _MIN_DISTINCT
+            and place < sample.values.shape[1]
+        ][:MAX_INPUTS]
+        self._places = np.array([place for place, _ in known], np.intp)
+        self._centre = np.array([reference.median for _, reference in known])
+        self._spread = np.array([reference.spread for _, reference in known])
+        values = self._standard(sample)
+        self._watched = np.empty(0, np.intp)
+        if len(known) > 1 and len(sample) >= _MIN_ROWS:
+            self._weights = _regressions(values)
+            left = values - _cross_predicted(values)
+            r2 = 1 - left.var(axis=0) / np.maximum(values.var(axis=0), 1e-12)
+            self._watched = np.flatnonzero(r2 >= _LEAST_R2)
+        return values
+
+    def _crosswise(self, sample: Rows, values: Floats) -> Rows:
+        left = (values - _cross_predicted(values))[:, self._watched]
+        return self._rows(sample, left)
+
+    def _residuals(self, rows: Rows, weights: Floats) -> Rows:
+        values = self._standard(rows)
+        return self._rows(rows, values[:, self._watched] - values @ weights[:, self._watched])
+
+    def _rows(self, rows: Rows, left: Floats) -> Rows:
+        presence = rows.presence[:, self._places[self._watched]]
+        is_there = presence == Presence.PRESENT
+        return Rows(
+            np.where(is_there, left, np.nan),
+            np.where(is_there, Presence.PRESENT, Presence.ABSENT).astype(np.int8),
+            rows.times_ms,
+            rows.offsets,
+        )
+
+    def _standard(self, rows: Rows) -> Floats:
+        """Values in standard deviations from the middle; 0 where there is none: (rows, taking part)."""
+        values = (rows.values[:, self._places] - self._centre) / self._spread
+        usable = (rows.presence[:, self._places] == Presence.PRESENT) & np.isfinite(values)
+        found: Floats = np.where(usable, np.clip(values, -_FAR, _FAR), 0.0)
+        return found
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"monitor": self.monitor.snapshot(), "is_fitted": self._fitted_on is not None}
+
+    @classmethod
+    def restore(
+        cls, settings: Settings, inputs: Monitor, state: Mapping[str, Any], references: Mapping[str, Any]
+    ) -> "DependenceWatch":
+        watch = cls(settings, inputs)
+        watch._aspects.update((column[0], frozenset()) for column in state["monitor"]["columns"])
+        watch.monitor = Monitor.restore(settings, (), state["monitor"], references, aspects=watch._aspects)
+        if state["is_fitted"] and len(inputs.sample):
+            watch._fit(inputs.sample)
+        return watch
+
+
+def _regressions(values: Floats) -> Floats:
+    """Column j: coefficients by which the others predict input j, from the inverse of the ridged covariance: (inputs, inputs)."""
+    centred = values - values.mean(axis=0)
+    covariance = centred.T @ centred / len(values) + _RIDGE * np.eye(values.shape[1])
+    precision = np.linalg.inv(covariance)
+    weights: Floats = -precision / np.diag(precision)[None, :]
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def _cross_predicted(values: Floats) -> Floats:
+    """Each half of the rows (every other one) predicted by the other half."""
+    even: NDArray[np.bool_] = np.arange(len(values)) % 2 == 0
+    found = np.empty_like(values)
+    found[even] = values[even] @ _regressions(values[~even])
+    found[~even] = values[~even] @ _regressions(values[even])
+    return found

@@ -1,0 +1,167 @@
+"""An input comes from the wrong rows: its distribution is as ever, but it no longer has to do with the others.
+
+Told apart: the correlations of one input with the others are gone, while those among the others are as in health; where a shift
+by some rows brings them back, the join lags. Several inputs that lose each other are `dependence_drift`; where a distribution
+moved, the other inputs' expectations moved with it, and the reason is there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whydrift.core.case import Case, correlations
+from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import Break, change, swap
+from whydrift_schemas import Fault, RuledOut, Undo
+
+FAULT = Fault("misaligned_feature")
+_MIN_ROWS = 40
+_LOST_Z = 4.0
+"""Standard errors by which a correlation must have fallen to count as lost."""
+_FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
+_AS_GUILTY = 0.75
+_MAX_LAG = 60
+_BACK = 0.8
+"""Part of a correlation that a shift must bring back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """names: the inputs to blame, most guilty first; partner: the one it had most to do with; was, now: their correlation."""
+
+    names: tuple[str, ...]
+    partner: str
+    was: float
+    now: float
+    fit: float
+    lag: int
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    alarmed = [view for view in case.dependence.values() if view.is_alarmed()]
+    if not alarmed:
+        return []
+    moved = [view.name for view in case.alarmed_features("distribution", "out_of_range", "missing", "type")]
+    if moved:
+        because = f"{listed(moved)} moved by themselves, and what depends on them with them"
+        return [RuledOut(fault=FAULT, because=because)]
+    found = _lost(case)
+    if found is None:
+        return [RuledOut(fault=FAULT, because="no input has lost its correlation with the others")]
+    return [_proposal(case, found)]
+
+
+def _lost(case: Case) -> _Loss | None:
+    views = [
+        view
+        for view in case.features.values()
+        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values)
+    ]
+    if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
+        return None
+    later = slice(len(views[0].current_values) // 3, None)
+    was = correlations([view.reference_values for view in views])
+    now = correlations([view.current_values[later] for view in views])
+    n = len(views[0].current_values[later])
+    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
+    error = 1.06 * np.sqrt(1 / len(views[0].reference_values) + 1 / n)
+    # A correlation that has only turned round is not lost: that is a change of sign.
+    z = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
+    np.fill_diagonal(z, 0.0)
+    guilt = (np.maximum(z, 0.0) ** 2).sum(axis=1)
+    order = np.argsort(-guilt, kind="stable").tolist()
+    first = order[0]
+    if z[first].max() < _LOST_Z:
+        return None
+    rest = [place for place in range(len(views)) if place != first]
+    partner = int(np.argmax(z[first]))
+    names: tuple[str, ...] = (views[first].name,)
+    fit = _FIT
+    if z[np.ix_(rest, rest)].max(initial=0.0) > _LOST_Z:
+        names = tuple(views[place].name for place in order if z[place].max() > _LOST_Z)
+        fit = _SEVERAL
+    elif guilt[order[1]] > _AS_GUILTY * guilt[first]:
+        names, fit = (views[first].name, views[order[1]].name), _EITHER
+    lag = _lag(views[first].current_values[later], views[partner].current_values[later], float(was[first, partner]))
+    return _Loss(names, views[partner].name, float(was[first, partner]), float(now[first, partner]), fit, lag)
+
+
+def _fisher(correlation: Floats) -> Floats:
+    found: Floats = np.arctanh(np.clip(np.nan_to_num(correlation), -0.99, 0.99))
+    return found
+
+
+def _lag(values: Floats, others: Floats, was: float) -> int:
+    """Rows by which the values come late (positive) or early; 0 where no shift brings the correlation back."""
+    best = max(
+        (k for k in range(-_MAX_LAG, _MAX_LAG + 1) if k and len(values) - abs(k) >= _MIN_ROWS // 2),
+        key=lambda k: _shifted(values, others, k) * np.sign(was),
+        default=0,
+    )
+    return best if best and _shifted(values, others, best) * np.sign(was) >= _BACK * abs(was) else 0
+
+
+def _shifted(values: Floats, others: Floats, lag: int) -> float:
+    if lag > 0:
+        return rank_correlation(values[lag:], others[:-lag])
+    return rank_correlation(values[:lag], others[-lag:])
+
+
+def _proposal(case: Case, found: _Loss) -> Proposal:
+    who = " or ".join(found.names) if found.fit == _EITHER else listed(found.names)
+    was, now = number(round(found.was, 2)), number(round(found.now, 2))
+    rows = "row" if abs(found.lag) == 1 else "rows"
+    lag = f", {abs(found.lag)} {rows} too {'late' if found.lag > 0 else 'early'}" if found.lag else ""
+    before = sum(
+        max(s.log10_e for s in view.signals.values()) for view in case.dependence.values() if view.is_alarmed()
+    )
+    return Proposal(
+        fault=FAULT,
+        fit=found.fit,
+        explains=frozenset(dragged(case)),
+        headline=f"{who} comes from the wrong rows{lag}: correlation with {found.partner} {was} → {now}"[:150],
+        explanation=(
+            f"The distribution of {who} is as ever, but its correlation with {found.partner} fell from {was} to {now}, "
+            "while those among the other inputs hold."
+        ),
+        action=f"Look at the join that brings {who}: its key, its time window, its cache.",
+        features=found.names,
+        undo=Undo(transform=f"shift by {-found.lag} rows", evidence_before=before, evidence_after=0.0)
+        if found.lag
+        else None,
+        decider=f"the key and time that {found.names[0]} was looked up with, for one event",
+    )
+
+
+def _late(name: str, rows: int) -> Break:
+    """The feature is that of the row so many rows before."""
+    held: list[object] = []
+
+    def breaks(row: Row, i: int) -> Row:
+        if i == 0:
+            held.clear()
+        held.append(row["features"][name])
+        row["features"][name] = held[max(i - rows, 0)]
+        return row
+
+    return breaks
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.DEPENDENCE,
+    examine=examine,
+    examples=(
+        Example("balance is that of the row before", _late("balance", 1)),
+        Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
+        Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
+    ),
+    runbook=Runbook(
+        means="A feature is looked up for another case or time than the one that is scored: a wrong key, a lag, a stale cache.",
+        confirm="Take one event: look the feature up by hand for its key and time, and compare.",
+        do="Mend the join; score again what was decided since the onset.",
+        if_wrong="If the feature is right for each event, the world itself has loosened the relation: dependence drift.",
+    ),
+)
