@@ -14,7 +14,7 @@ from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, swap
-from whydrift_schemas import Fault, RuledOut, Undo
+from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("misaligned_feature")
 _MIN_ROWS = 40
@@ -114,9 +114,6 @@ def _proposal(case: Case, found: _Loss) -> Proposal:
     was, now = number(round(found.was, 2)), number(round(found.now, 2))
     rows = "row" if abs(found.lag) == 1 else "rows"
     lag = f", {abs(found.lag)} {rows} too {'late' if found.lag > 0 else 'early'}" if found.lag else ""
-    before = sum(
-        max(s.log10_e for s in view.signals.values()) for view in case.dependence.values() if view.is_alarmed()
-    )
     return Proposal(
         fault=FAULT,
         fit=found.fit,
@@ -128,9 +125,6 @@ def _proposal(case: Case, found: _Loss) -> Proposal:
         ),
         action=f"Look at the join that brings {who}: its key, its time window, its cache.",
         features=found.names,
-        undo=Undo(transform=f"shift by {-found.lag} rows", evidence_before=before, evidence_after=0.0)
-        if found.lag
-        else None,
         decider=f"the key and time that {found.names[0]} was looked up with, for one event",
     )
 

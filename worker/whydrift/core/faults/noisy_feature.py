@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import examined, explained, graded, number, rank_correlation
+from whydrift.core.faults.inputs import examined, explained, graded, number, rank_correlation, unrelated
 from whydrift.core.faults.outputs import same_p
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
@@ -20,24 +20,52 @@ _MIN_ROWS = 40
 _LEAST_FIT = 0.2
 _CENTRE = 0.25
 """Standard deviations of health, beyond the sampling error, that the centre may have moved."""
-_WIDER = 1.02
+_WIDER, _BEYOND_CHANCE = 1.02, 3.0
 _DEPENDENT, _KEPT = 0.35, 0.8
 """Rank correlation with another input that can tell; part of what noise should leave of it, above which the world scatters."""
+_FINER = 0.65
 _FREE, _FADED, _HELD = 0.85, 0.93, 0.4
 """Fit where no other input can tell, where the dependence faded as it should, where it held."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "out_of_range", "repeated"):
+    for view in examined(case, "distribution", "out_of_range", "repeated") or unrelated(case):
         if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
             continue
         noise = None if _repeats_more(view) else _noise(view)
+        if noise is None and _repeats_less(view):
+            found.append(_finer(case, view))
         if noise is not None:
             fit = noise[1] * _dependence(case, view, noise[0])
             if fit >= _LEAST_FIT:
                 found.append(_proposal(case, view, noise[0], fit))
     return found
+
+
+def _repeats_less(view: ColumnView) -> bool:
+    """Whether all that is seen is that values, which used to, do not repeat any more."""
+    found = view.signals.get("repeated")
+    if found is None or not found.is_alarmed or found.current_share is None or found.reference_share is None:
+        return False
+    return found.current_share < found.reference_share and not view.is_alarmed("distribution", "out_of_range")
+
+
+def _finer(case: Case, view: ColumnView) -> Proposal:
+    name = view.name
+    return Proposal(
+        fault=FAULT,
+        fit=_FINER,
+        explains=explained(case, [view]),
+        headline=f"{name} may be noisy: its values, which used to repeat, all differ now",
+        explanation=(
+            f"{name} had {view.reference.distinct} different values in {view.reference.n} rows of health; now hardly any comes "
+            "twice. Noise does that, and so does a source that no longer rounds; how wide it scatters is not seen yet."
+        ),
+        action=f"Look at raw values of {name}: do they have more digits than before?",
+        features=(name,),
+        decider=f"{name} measured twice for the same case: do the two agree as they used to?",
+    )
 
 
 def _repeats_more(view: ColumnView) -> bool:
@@ -56,7 +84,9 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
     if abs(float(np.median(values)) - view.reference.median) > _CENTRE * spread + 3 * error:
         return None
     variance = float(_trimmed_variance(values) - _trimmed_variance(healthy))
-    if _trimmed_variance(values) < _WIDER * _trimmed_variance(healthy):
+    # Where the input itself is quiet, by more than chance.
+    chance = 0.0 if view.is_alarmed() else _BEYOND_CHANCE * np.sqrt(2 / len(values))
+    if _trimmed_variance(values) < (_WIDER + chance) * _trimmed_variance(healthy):
         return None
     # A grid of the normal's quantiles in scattered order: the same for every run.
     quantiles = ndtri((np.arange(len(healthy)) + 0.5) / len(healthy))

@@ -11,7 +11,17 @@ import numpy as np
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import examined, explained, graded, is_bound, match_p, new_atoms, number, percent
+from whydrift.core.faults.inputs import (
+    examined,
+    explained,
+    graded,
+    is_bound,
+    match_p,
+    new_atoms,
+    number,
+    percent,
+    unrelated,
+)
 from whydrift.core.faults.outputs import same_p
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
@@ -39,7 +49,7 @@ class _Loss:
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "repeated", "out_of_range"):
+    for view in examined(case, "distribution", "repeated", "out_of_range") or unrelated(case):
         if view.reference.kind.is_coded or not view.reference.n or len(view.current) < _MIN_ROWS:
             continue
         loss = _clipped(view) or _rounded(view)

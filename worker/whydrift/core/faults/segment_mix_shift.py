@@ -13,7 +13,7 @@ from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import dragged, examined, graded, listed, percent
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
-from whydrift_schemas import Fault, RuledOut, Undo
+from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("segment_mix_shift")
 _FIT = 0.93
@@ -95,7 +95,6 @@ def _proposal(case: Case, view: ColumnView, inputs: list[ColumnView], fits: Mapp
     labels = (
         {s.signal for s in case.labels["actual"].signals.values() if s.is_alarmed} if "actual" in case.labels else set()
     )
-    before = sum(max((s.log10_e for s in one.signals.values() if s.is_alarmed), default=0.0) for one in inputs)
     return Proposal(
         fault=FAULT,
         fit=_FIT * min([1.0, *(fits[name] for name in names)]),
@@ -108,7 +107,6 @@ def _proposal(case: Case, view: ColumnView, inputs: list[ColumnView], fits: Mapp
         action=f"Ask what brought more of {key} {grown[:40]!r} (a campaign, a market, a routing); the pipeline is not broken.",
         features=tuple(names),
         segment={key: grown},
-        undo=Undo(transform=f"weights by {key}", evidence_before=before, evidence_after=0.0) if names else None,
         decider="" if not names else f"the distribution of {names[0]} within one segment, before and since",
     )
 

@@ -11,11 +11,13 @@ the world unless it is a known one (kelvin), or larger than three standard devia
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Floats
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults.inputs import (
     ALL,
     MAX_EXAMINED,
     are,
+    dragged,
     examined,
     explained,
     has_moved_partner,
@@ -23,6 +25,7 @@ from whydrift.core.faults.inputs import (
     match_p,
     number,
     percent,
+    unrelated,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
@@ -41,13 +44,19 @@ _LEAST_FIT = 0.2
 _FOLLOWS_P = 1e-3
 
 
+_APART = 0.88
+"""Plausibility where the inputs that depend on it have not moved with it."""
+_MIN_SHIFTED, _CLEARLY = 25, 5.0
+"""Rows, and standard errors, by which an input must be off what the others make expect."""
+
+
 def examine(case: Case) -> list[Proposal | RuledOut]:
     groups: dict[tuple[float, float], list[tuple[ColumnView, Mapped, float]]] = {}
     no: list[Proposal | RuledOut] = []
     moved = examined(case, "distribution", "out_of_range", "unseen")
-    for view in [*moved, *_only_unrelated(case, moved)]:
+    for view in moved or unrelated(case):
         found = best_map(view)
-        if found is None or (view not in moved and found.map.scale != -1):
+        if found is None or (not moved and found.map.scale != -1):
             continue
         fit = found.fit * _plausible(case, view, found)
         if fit >= _LEAST_FIT:
@@ -58,13 +67,73 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
                 RuledOut(fault=FAULT, because=f"{_undo(view.name, found.map)} does not return it to its reference")
             )
     rest = examined(case, "distribution", "out_of_range", "unseen", most=ALL)[MAX_EXAMINED:]
+    if not moved and not groups:
+        no += _by_the_others(case)
     return [*(_proposal(case, group, _followers(group[0][1], rest)) for group in groups.values()), *no]
 
 
-def _only_unrelated(case: Case, moved: list[ColumnView]) -> list[ColumnView]:
-    """Inputs of which only the relation to the others shows a change yet: a sign that turned shows there first."""
-    names = [name.removeprefix(DEPENDENCE) for name, view in case.dependence.items() if view.is_alarmed()]
-    return [] if moved else [case.features[name] for name in names if name in case.features]
+def _by_the_others(case: Case) -> list[Proposal]:
+    """An input that is off by a constant, or a factor, from what the others make expect, before its distribution shows it."""
+    best: tuple[float, float, ColumnView, ColumnView, Map] | None = None
+    for view, left in ((case.features.get(n.removeprefix(DEPENDENCE)), v) for n, v in case.dependence.items()):
+        if view is not None and left.is_alarmed() and len(left.current_values) == len(view.current_values):
+            found = _shift(view, left)
+            if found is not None and (best is None or abs(found[1]) > best[0]):
+                best = abs(found[1]), found[0], view, left, found[2]
+    if best is None:
+        return []
+    _, off, view, left, one = best
+    how = (
+        f"shifted by {number(float(f'{one.offset:.2g}'))}"
+        if one.offset
+        else f"{number(float(f'{one.scale:.3g}'))} times as large"
+    )
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=_APART,
+            explains=frozenset(dragged(case)),
+            headline=f"{view.name} arrives {how}, given the other inputs"[:150],
+            explanation=(
+                f"The other inputs are as ever, and make other values of {view.name} expect: it is {how}. Its own distribution "
+                "has hardly moved yet."
+            ),
+            action=f"Ask whoever feeds {view.name} what unit or zero point it has now ({_undo(view.name, one)}).",
+            features=(view.name,),
+            undo=Undo(
+                transform=_undo(view.name, one),
+                evidence_before=left.log10_evidence(left.current),
+                evidence_after=left.log10_evidence(left.current - off),
+            ),
+            decider=f"the source's change log: was the unit of {view.name} changed?",
+        )
+    ]
+
+
+def _shift(view: ColumnView, left: ColumnView) -> tuple[float, float, Map] | None:
+    """How far an input is from what the others make expect, in its standard deviations, in standard errors of that, and by which
+    map; None where it is not clearly."""
+    later = slice(len(left.current_values) // 3, None)
+    values, residuals = view.current_values[later], left.current_values[later]
+    usable = ~(np.isnan(values) | np.isnan(residuals))
+    values, residuals = values[usable], residuals[usable]
+    if len(values) < _MIN_SHIFTED or left.reference.spread <= 0:
+        return None
+    off = float(np.median(residuals)) - left.reference.median
+    error = 1.25 * left.reference.spread * np.sqrt(1 / len(values) + 1 / max(left.reference.n, 1))
+    if abs(off) < _CLEARLY * error:
+        return None
+    spread = view.reference.spread
+    wanted = values - residuals * spread
+    shifted = values - off * spread - wanted
+    scale = float(np.median(values / np.where(wanted == 0, np.nan, wanted))) if view.reference.low > 0 else 0.0
+    if scale > 0 and _scatter(values / scale - wanted) < _scatter(shifted):
+        return off, off / error, Map(scale, 0.0, "", False, 0.0)
+    return off, off / error, Map(1.0, off * spread, "", False, 0.0)
+
+
+def _scatter(values: Floats) -> float:
+    return float(np.median(np.abs(values - np.median(values))))
 
 
 def _followers(found: Mapped, views: list[ColumnView]) -> list[ColumnView]:
@@ -101,6 +170,10 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         plausible = 0.35
     if found.share < _PARTIAL:
         plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
+    left = case.dependence.get(DEPENDENCE + view.name)
+    if left is not None and left.is_alarmed() and not has_moved_partner(case, view):
+        # The inputs that go with it stayed where they were: the world would have moved them, too.
+        plausible = max(plausible, _APART)
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
