@@ -48,6 +48,8 @@ _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
 """Rows, and standard errors, by which an input must be off what the others make expect."""
+_AS_CLOSE, _MAD = 2.0, 0.6745
+"""Multiple of health's scatter that may be left; median absolute deviation of a normal, in standard deviations."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -127,9 +129,13 @@ def _shift(view: ColumnView, left: ColumnView) -> tuple[float, float, Map] | Non
     wanted = values - residuals * spread
     shifted = values - off * spread - wanted
     scale = float(np.median(values / np.where(wanted == 0, np.nan, wanted))) if view.reference.low > 0 else 0.0
-    if scale > 0 and _scatter(values / scale - wanted) < _scatter(shifted):
-        return off, off / error, Map(scale, 0.0, "", False, 0.0)
-    return off, off / error, Map(1.0, off * spread, "", False, 0.0)
+    scattered = {Map(1.0, off * spread, "", False, 0.0): _scatter(shifted)}
+    if scale > 0:
+        scattered[Map(scale, 0.0, "", False, 0.0)] = _scatter(values / scale - wanted)
+    one = min(scattered, key=lambda found: scattered[found])
+    # Undone, it must go with the others about as closely as in health: a join to other rows does not.
+    is_close = scattered[one] <= _AS_CLOSE * _MAD * left.reference.spread * spread
+    return (off, off / error, one) if is_close else None
 
 
 def _scatter(values: Floats) -> float:
