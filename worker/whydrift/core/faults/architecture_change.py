@@ -8,8 +8,8 @@ import numpy as np
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import number
+from whydrift.core.faults.model_events import SilentChange, shown_by, silent_change
 from whydrift.core.faults.outputs import (
-    SilentChange,
     alarms_of,
     announced_at,
     answer_signals,
@@ -17,8 +17,6 @@ from whydrift.core.faults.outputs import (
     disturbance,
     has_alarm,
     score_has_moved,
-    shown_by,
-    silent_change,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, describe, predict

@@ -10,6 +10,7 @@ import numpy as np
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import graded, match_p, number, undone
+from whydrift.core.faults.model_events import silent_change
 from whydrift.core.faults.outputs import (
     agreement,
     announced_at,
@@ -18,7 +19,6 @@ from whydrift.core.faults.outputs import (
     expected,
     is_probability,
     score_has_moved,
-    silent_change,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import predict

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from whydrift.core.case import AlignedRows, Case
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
+from whydrift.core.faults.model_events import permuted_outputs, shown_by, silent_change
 from whydrift.core.faults.outputs import (
     alarms_of,
     announced_at,
@@ -22,6 +23,7 @@ from whydrift.core.faults.outputs import (
     has_alarm,
     is_probability,
     score_has_moved,
+    shortened,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import predict
@@ -31,7 +33,7 @@ from whydrift_schemas import Fault, RuledOut, Undo
 FAULT = Fault("output_permutation")
 _GAIN = 12.0
 """Log-likelihood that the exchange must gain over "as in health"."""
-_SURE, _SHARES_ONLY = 0.95, 0.55
+_EVENT, _SURE, _SHARES_ONLY = 0.98, 0.95, 0.55
 _MIN_LABELLED = 30
 _KEPT, _LOST = 0.1, 0.25
 """Accuracy that may be missing when exchanged back, that must be missing as it is."""
@@ -50,6 +52,8 @@ class _Exchange:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
+    if (seen := _from_event(case)) is not None:
+        return [seen]
     if not score_has_moved(case) and not has_alarm(case, "decision"):
         return []
     if because := disturbance(case):
@@ -58,6 +62,26 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return []
     found = _scores_turned(case) or _classes_permuted(case)
     return [] if found is None or found.fit < _LEAST_FIT else [_proposal(case, found)]
+
+
+def _from_event(case: Case) -> Proposal | None:
+    """A model event shows the weights of the outputs in another order."""
+    silent = silent_change(case)
+    moved = {} if silent is None else permuted_outputs(silent)
+    shown = frozenset() if silent is None else shown_by(case, silent)
+    if silent is None or not moved or not shown:
+        return None
+    version = silent.change.after.model_version
+    pairs = ", ".join(f"{was} → {now}" for now, was in list(moved.items())[:4])
+    return Proposal(
+        fault=FAULT,
+        fit=_EVENT,
+        explains=shown,
+        headline=f"the outputs of version {shortened(version, 30)} changed places: {pairs}",
+        explanation=f"The weights of the last layer's outputs are those of before, in another order ({pairs}).",
+        action=f"Reload the registered weights of version {version}, and compare the order of classes in training and serving.",
+        replica=silent.change.after.replica,
+    )
 
 
 # -- two classes: a score and its complement -------------------------------------------------------------------

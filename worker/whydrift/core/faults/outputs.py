@@ -1,4 +1,4 @@
-"""What the rules about answers share: whether the inputs explain them, constant answers, signs of broken weights, model events.
+"""What the rules about answers share: what the inputs explain, constant answers, broken weights, announced versions.
 
 Belongs here: pure helpers of more than one rule about outputs and labels. Not here: rules (this file has none, and is passed
 over as one), helpers about inputs (`inputs`).
@@ -24,7 +24,6 @@ from whydrift.core.faults.inputs import (
     percent,
     rank_correlation,
 )
-from whydrift_schemas import ModelDescription, Parameter
 
 ANSWERS = ("prediction", "decision", "residual")
 _CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
@@ -345,110 +344,24 @@ def loss_onset_ms(case: Case) -> int:
     return min(found, default=case.onset_ms)
 
 
-# -- model events ----------------------------------------------------------------------------------------------
+# -- announced versions ----------------------------------------------------------------------------------------------
 
 
 def announced_at(case: Case, onset_ms: int) -> ModelChange | None:
     """The announcement of the version that the case is about, where a change began with it; None where none did."""
     for change in reversed(case.model_changes):
         is_it = change.is_announced and change.after.model_version == case.model_version
-        if is_it and change.before is not None and abs(onset_ms - change.at_ms) <= _slack_ms(case):
+        if is_it and change.before is not None and abs(onset_ms - change.at_ms) <= slack_ms(case):
             return change
     return None
 
 
-def _slack_ms(case: Case) -> float:
+def slack_ms(case: Case) -> float:
     """How far an onset may be from what it began with: it is estimated to within some hundred events."""
     per_hour = case.arrivals.expected_per_hour or 0.0
     return max(_ONSET_ROWS * 3_600_000 / per_hour, _MIN_SLACK_MS) if per_hour > 0 else _MIN_SLACK_MS
 
 
-@dataclass(frozen=True, slots=True)
-class SilentChange:
-    """What a model event shows to have changed under an unchanged version.
-
-    structure: its digest or class, the inputs' order, or the tensors' number or size changed.
-    tensors: what changed in each of them, in words, worst first.
-    is_broken: numbers that no training leaves (not finite, all zero, a norm grown or shrunk tenfold).
-    """
-
-    change: ModelChange
-    structure: bool
-    tensors: tuple[str, ...]
-    is_broken: bool
-
-
-def silent_change(case: Case) -> SilentChange | None:
-    """The latest model event whose weights or structure differ from the one before without a new version; None without one."""
-    for change in reversed(case.model_changes):
-        if change.is_announced or change.before is None:
-            continue
-        structure = _structure_differs(change.before, change.after)
-        found = _tensors(change.before, change.after)
-        if structure or found:
-            ranked = sorted(found, key=lambda one: not one[1])
-            return SilentChange(change, structure, tuple(one[0] for one in ranked), any(one[1] for one in found))
-    return None
-
-
-def shown_by(case: Case, silent: SilentChange) -> frozenset[str]:
-    """The alarms that a silent change explains: its own, and the answers' where they changed with it.
-
-    The event may come any time after the change it shows (models describe themselves now and then), but not before.
-    """
-    answers = answer_signals(case)
-    onset_ms = min((s.onset_ms for s in case.alarmed if s.signal in answers), default=case.onset_ms)
-    return parameter_alarm(case) | (answers if silent.change.at_ms >= onset_ms - _slack_ms(case) else frozenset())
-
-
-def _structure_differs(before: ModelDescription, after: ModelDescription) -> bool:
-    if before.parameters and after.parameters and _shapes(before.parameters) != _shapes(after.parameters):
-        return True
-    if before.features and after.features and [f.name for f in before.features] != [f.name for f in after.features]:
-        return True
-    old, new = before.structure, after.structure
-    if old is None or new is None:
-        return False
-    if old.digest is not None and new.digest is not None:
-        return old.digest != new.digest
-    return old.class_name != new.class_name or old.layers != new.layers
-
-
-def _shapes(parameters: list[Parameter]) -> dict[str, int]:
-    return {one.name: one.count for one in parameters}
-
-
-def _tensors(before: ModelDescription, after: ModelDescription) -> list[tuple[str, bool]]:
-    """For each tensor that changed: what changed, in words, and whether it can be no training's work."""
-    old = {one.name: one for one in before.parameters or ()}
-    found = []
-    for new in after.parameters or ():
-        if new.name in old:
-            says, is_broken = _difference(old[new.name], new)
-            if says:
-                found.append((f"{shortened(new.name, 40)}: {says}", is_broken))
-    return found
-
-
-def _difference(old: Parameter, new: Parameter) -> tuple[str, bool]:
-    if (new.non_finite or 0) > (old.non_finite or 0):
-        return f"{new.non_finite} of {new.count} numbers are not finite", True
-    if old.zeros is not None and old.zeros < old.count and new.zeros == new.count:
-        return "all numbers are 0", True
-    if old.l2_norm is not None and new.l2_norm is not None and abs(new.l2_norm - old.l2_norm) > 1e-6 * old.l2_norm:
-        is_broken = not 0.1 * old.l2_norm <= new.l2_norm <= 10 * old.l2_norm
-        return f"norm {number(old.l2_norm)} → {number(new.l2_norm)}", is_broken
-    if old.digest is not None and new.digest is not None and old.digest != new.digest:
-        return f"digest {shortened(old.digest, 16)} → {shortened(new.digest, 16)}", False
-    return "", False
-
-
 def shortened(text: str, most: int) -> str:
     """Names come from outside and may be long; their ends tell tensors and versions apart."""
     return text if len(text) <= most else "…" + text[1 - most :]
-
-
-def parameter_alarm(case: Case) -> frozenset[str]:
-    """The signal of a changed model under an unchanged version, where it is alarmed."""
-    found = case.world.get("parameters")
-    return frozenset({found.signal}) if found is not None and found.is_alarmed else frozenset()

@@ -8,19 +8,26 @@ differ are rather another model's: both are proposed, and the digest decides.
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import listed
+from whydrift.core.faults.model_events import (
+    SilentChange,
+    moved_threshold,
+    odd_replicas,
+    parameter_alarm,
+    permuted_outputs,
+    resembled_version,
+    shown_by,
+    silent_change,
+)
 from whydrift.core.faults.outputs import (
     Sign,
-    SilentChange,
     announced_at,
     answer_is_lost,
     answer_signals,
     constant_answer,
     disturbance,
-    parameter_alarm,
     score_has_moved,
-    shown_by,
+    shortened,
     sign_of_broken_weights,
-    silent_change,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict
@@ -36,14 +43,26 @@ that, too); of answers that merely differ."""
 def examine(case: Case) -> list[Proposal | RuledOut]:
     silent = silent_change(case)
     shown = frozenset() if silent is None else shown_by(case, silent)
-    found = _judge_event(silent, shown) if silent is not None and shown else []
+    found = _judge_event(case, silent, shown) if silent is not None and shown else []
     if silent is None and parameter_alarm(case):
-        found = [RuledOut(fault=FAULT, because="the model described itself anew, with the same weights and structure")]
+        found = [
+            RuledOut(fault=FAULT, because=f"the model described itself anew, with the same weights{_threshold(case)}")
+        ]
     has_changed = score_has_moved(case) or answer_is_lost(case)
     return found + _judge_answers(case) if has_changed and not shown & answer_signals(case) else found
 
 
-def _judge_event(silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
+def _threshold(case: Case) -> str:
+    return " and structure" if moved_threshold(case) is None else ", and another decision threshold"
+
+
+def _judge_event(case: Case, silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
+    if earlier := resembled_version(case, silent):
+        return [RuledOut(fault=FAULT, because=f"the weights are those of version {shortened(earlier, 40)}")]
+    if (pair := odd_replicas(silent)) is not None and not silent.is_broken:
+        return [RuledOut(fault=FAULT, because=f"replicas {shortened(pair[0], 40)} and {shortened(pair[1], 40)} differ")]
+    if permuted_outputs(silent):
+        return [RuledOut(fault=FAULT, because="the outputs have the same weights as before, in another order")]
     if silent.structure and not silent.is_broken:
         return [RuledOut(fault=FAULT, because="the structure changed along with the weights: another model was loaded")]
     return [_from_event(silent, shown)]

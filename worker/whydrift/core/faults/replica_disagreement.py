@@ -11,7 +11,8 @@ from scipy.stats import fisher_exact
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
-from whydrift.core.faults.outputs import answer_signals, disturbance, same_p, score_has_moved
+from whydrift.core.faults.model_events import odd_replicas, shown_by, silent_change
+from whydrift.core.faults.outputs import answer_signals, disturbance, same_p, score_has_moved, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import predict
 from whydrift_schemas import Fault, RuledOut
@@ -25,6 +26,32 @@ _FIT, _LIKELY = 0.95, 0.75
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
+    told = _from_events(case)
+    return [told] if told is not None else _from_answers(case)
+
+
+def _from_events(case: Case) -> Proposal | None:
+    """Two replicas describe themselves, under one version, with other weights."""
+    silent = silent_change(case)
+    pair = None if silent is None else odd_replicas(silent)
+    shown = frozenset() if silent is None else shown_by(case, silent)
+    if silent is None or pair is None or not shown:
+        return None
+    one, other = (shortened(name, 30) for name in pair)
+    seen = silent.tensors[0] if silent.tensors else "another structure"
+    return Proposal(
+        fault=FAULT,
+        fit=_FIT,
+        explains=shown,
+        headline=f"{other} runs other weights than {one} under the same version",
+        explanation=f"{one} and {other} describe themselves as one version, and differ: {seen}.",
+        action="Compare both with the registered digests, and take the one out of rotation that differs from them.",
+        replica=pair[1],
+        decider=f"the registered digest of version {silent.change.after.model_version}: {one} or {other} has it",
+    )
+
+
+def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if not score_has_moved(case) or "replica" not in case.answered.current.dimensions:
         return []
     views = [case.outputs[name] for name in ("residual", "prediction") if name in case.outputs]

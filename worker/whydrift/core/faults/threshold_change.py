@@ -10,9 +10,10 @@ from whydrift.core.case import AlignedRows, Case
 from whydrift.core.columns import Floats
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.faults.inputs import number, percent
+from whydrift.core.faults.model_events import moved_threshold, parameter_alarm
 from whydrift.core.faults.outputs import alarms_of, has_alarm
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import predict
+from whydrift.core.faults.sketches import both, describe, predict
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("threshold_change")
@@ -23,6 +24,28 @@ _FIT = 0.95
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
+    found = _from_answers(case)
+    told = moved_threshold(case)
+    if told is None or not parameter_alarm(case) or any(isinstance(one, Proposal) for one in found):
+        return found
+    return [_told(case, *told)]
+
+
+def _told(case: Case, was: float, now: float) -> Proposal:
+    """A model event shows another threshold; whether decisions have followed it, few answers may not tell yet."""
+    return Proposal(
+        fault=FAULT,
+        fit=_FIT,
+        explains=alarms_of(case, "decision", "contradiction", "loss") | parameter_alarm(case),
+        headline=f"the model is served with a decision threshold of {number(now)}, no longer of {number(was)}",
+        explanation=(
+            f"The model described itself anew under the same version: its decision threshold is {number(now)}, was {number(was)}."
+        ),
+        action=f"Ask who changed the decision threshold ({number(was)} → {number(now)}), and whether it was meant.",
+    )
+
+
+def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if "decision" not in case.outputs or not (has_alarm(case, "decision") or has_alarm(case, "contradiction")):
         return []
     healthy, now = _scored(case.answered.reference), _scored(case.answered.current)
@@ -37,6 +60,10 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if new is None or new.above != old.above:
         return [RuledOut(fault=FAULT, because="decisions do not follow the score at any one cut")]
     return [_proposal(case, old, new, later)]
+
+
+def _described(case: Case) -> frozenset[str]:
+    return frozenset() if moved_threshold(case) is None else parameter_alarm(case)
 
 
 def _scored(rows: AlignedRows) -> Floats:
@@ -58,7 +85,7 @@ def _proposal(case: Case, old: Cut, new: Cut, later: Floats) -> Proposal:
     return Proposal(
         fault=FAULT,
         fit=_FIT * new.clean,
-        explains=alarms_of(case, "decision", "contradiction", "loss"),
+        explains=alarms_of(case, "decision", "contradiction", "loss") | _described(case),
         headline=f'"{name}"'[:40] + f" is decided from a score of {now} on, no longer from {was}",
         explanation=(
             f"In health a score of about {was} divided the decisions; now it is {now}. {percent(share)} of the cases are "
@@ -85,6 +112,11 @@ RULE = Rule(
     examples=(
         Example("decisions are cut at a quarter", lambda row, i: _recut(row, 0.25)),
         Example("decisions are cut at 0.7", lambda row, i: _recut(row, 0.7)),
+        Example("the model says that it is served with another threshold", describe(decision_threshold=0.3)),
+        Example(
+            "a model event shows another threshold, and decisions follow it",
+            both(lambda row, i: _recut(row, 0.3), describe(decision_threshold=0.3)),
+        ),
         Example("scores are higher", predict(lambda s, f: s / (s + 0.3 * (1 - s))), named=False),
         Example("every score is 1 − score", predict(lambda s, f: 1 - s), named=False),
     ),

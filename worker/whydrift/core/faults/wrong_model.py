@@ -7,10 +7,10 @@ a model event both are proposed, and the digest decides. A decision that moves w
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import number
+from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
     Agreement,
     Sign,
-    SilentChange,
     agreement,
     alarms_of,
     announced_at,
@@ -25,9 +25,7 @@ from whydrift.core.faults.outputs import (
     loss_words,
     score_has_moved,
     shortened,
-    shown_by,
     sign_of_broken_weights,
-    silent_change,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, turn
@@ -35,9 +33,10 @@ from whydrift_schemas import Fault, ModelDescription, RuledOut
 
 FAULT = Fault("wrong_model")
 _DIGEST = "compare the digest of the weights served with those registered for this version and for earlier ones"
-_WORSE, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.82, 0.8, 0.7, 0.5, 0.3, 0.4
-"""Fit of a new version with more loss; of answers that rank cases otherwise; that are shifted or stretched (recalibration and
-changed preprocessing do that, too); of a change too small for all but the mean; of answers that look broken; of weights."""
+_SAME, _WORSE, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.97, 0.82, 0.8, 0.7, 0.5, 0.3, 0.4
+"""Fit of another version's weights; of a new version with more loss; of answers that rank cases otherwise; that are shifted or
+stretched (recalibration and changed preprocessing do that, too); of a change too small for all but the mean; of answers that look
+broken; of weights."""
 _MAX_NAME = 30
 """Letters of a version in a headline: some are digests."""
 
@@ -47,7 +46,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [worse]
     silent = silent_change(case)
     shown = frozenset() if silent is None else shown_by(case, silent)
-    found = _judge_event(silent, shown) if silent is not None and shown else []
+    found = _judge_event(case, silent, shown) if silent is not None and shown else []
     return found if shown & answer_signals(case) else found + _judge_answers(case)
 
 
@@ -103,7 +102,11 @@ def _worse_version(case: Case) -> Proposal | None:
 # -- the same version ------------------------------------------------------------------------------------------
 
 
-def _judge_event(silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
+def _judge_event(case: Case, silent: SilentChange, shown: frozenset[str]) -> list[Proposal | RuledOut]:
+    if earlier := resembled_version(case, silent):
+        return [_of_version(silent, earlier, shown)]
+    if permuted_outputs(silent):
+        return [RuledOut(fault=FAULT, because="the outputs have the same weights as before, in another order")]
     if silent.is_broken:
         return [RuledOut(fault=FAULT, because=f"a model event shows broken weights: {silent.tensors[0]}")]
     if silent.structure:
@@ -124,6 +127,21 @@ def _from_event(silent: SilentChange, after: ModelDescription, shown: frozenset[
         action=f"Look up in the registry which model these digests belong to, and load the one meant as {version}.",
         replica=after.replica,
         decider=_DIGEST,
+    )
+
+
+def _of_version(silent: SilentChange, earlier: str, shown: frozenset[str]) -> Proposal:
+    after = silent.change.after
+    where = f" on replica {after.replica}" if after.replica else ""
+    meant, runs = shortened(after.model_version, _MAX_NAME), shortened(earlier, _MAX_NAME)
+    return Proposal(
+        fault=FAULT,
+        fit=_SAME,
+        explains=shown,
+        headline=f"version {runs} runs{where[:40]} under the name of {meant}",
+        explanation=f"The weights served{where} as version {meant} are, digest for digest, those of version {runs}.",
+        action=f"Load the weights of version {meant}{where}, and see how those of {runs} came in their place.",
+        replica=after.replica,
     )
 
 
