@@ -57,16 +57,16 @@ class DependenceWatch:
         if self._inputs.sample is not self._fitted_on:
             self._learn()
         if len(self._watched):
-            self.monitor.update(self._residuals(rows, self._weights))
+            self.monitor.update(self._residuals(rows))
 
     def _learn(self) -> None:
         """From the sample of health as it is now; what was watched before begins anew."""
         sample = self._inputs.sample
-        values = self._fit(sample)
+        left = self._fit(sample)
         self.monitor.alarms.clear()
         columns, references = [], {}
         if len(self._watched):
-            residuals = self._crosswise(sample, values)
+            residuals = self._rows(sample, left[:, self._watched])
             for place, index in enumerate(self._watched.tolist()):
                 name = PREFIX + self._inputs.columns[int(self._places[index])].name
                 column = Column(name, Kind.NUMERIC)
@@ -76,7 +76,7 @@ class DependenceWatch:
         self.monitor.install(MonitorProfile(tuple(columns), references, Rows.concat([], len(columns))))
 
     def _fit(self, sample: Rows) -> Floats:
-        """Standardised values of the sample: (rows, taking part)."""
+        """Residuals of the sample, each half by the other half's coefficients: (rows, taking part)."""
         self._fitted_on = sample
         known: list[tuple[int, ColumnReference]] = [
             (place, reference)
@@ -92,20 +92,17 @@ class DependenceWatch:
         self._spread = np.array([reference.spread for _, reference in known])
         values = self._standard(sample)
         self._watched = np.empty(0, np.intp)
+        left = values
         if len(known) > 1 and len(sample) >= _MIN_ROWS:
             self._weights = _regressions(values)
             left = values - _cross_predicted(values)
             r2 = 1 - left.var(axis=0) / np.maximum(values.var(axis=0), 1e-12)
             self._watched = np.flatnonzero(r2 >= _LEAST_R2)
-        return values
+        return left
 
-    def _crosswise(self, sample: Rows, values: Floats) -> Rows:
-        left = (values - _cross_predicted(values))[:, self._watched]
-        return self._rows(sample, left)
-
-    def _residuals(self, rows: Rows, weights: Floats) -> Rows:
+    def _residuals(self, rows: Rows) -> Rows:
         values = self._standard(rows)
-        return self._rows(rows, values[:, self._watched] - values @ weights[:, self._watched])
+        return self._rows(rows, values[:, self._watched] - values @ self._weights[:, self._watched])
 
     def _rows(self, rows: Rows, left: Floats) -> Rows:
         presence = rows.presence[:, self._places[self._watched]]

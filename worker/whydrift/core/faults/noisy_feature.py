@@ -33,22 +33,16 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     for view in examined(case, "distribution", "out_of_range", "repeated") or unrelated(case):
         if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
             continue
-        noise = None if _repeats_more(view) else _noise(view)
-        if noise is None and _repeats_less(view):
+        repetition = _repetition(view)
+        # Noise makes values repeat less, never more.
+        noise = None if repetition > 0 else _noise(view)
+        if noise is None and repetition < 0 and not view.is_alarmed("distribution", "out_of_range"):
             found.append(_finer(case, view))
         if noise is not None:
             fit = noise[1] * _dependence(case, view, noise[0])
             if fit >= _LEAST_FIT:
                 found.append(_proposal(case, view, noise[0], fit))
     return found
-
-
-def _repeats_less(view: ColumnView) -> bool:
-    """Whether all that is seen is that values, which used to, do not repeat any more."""
-    found = view.signals.get("repeated")
-    if found is None or not found.is_alarmed or found.current_share is None or found.reference_share is None:
-        return False
-    return found.current_share < found.reference_share and not view.is_alarmed("distribution", "out_of_range")
 
 
 def _finer(case: Case, view: ColumnView) -> Proposal:
@@ -68,12 +62,12 @@ def _finer(case: Case, view: ColumnView) -> Proposal:
     )
 
 
-def _repeats_more(view: ColumnView) -> bool:
-    """Noise makes values repeat less, never more."""
+def _repetition(view: ColumnView) -> float:
+    """By how much the share of repeated values has risen, where that is alarmed; below 0 where it fell, 0.0 where it is quiet."""
     found = view.signals.get("repeated")
     if found is None or not found.is_alarmed or found.current_share is None or found.reference_share is None:
-        return False
-    return found.current_share > found.reference_share
+        return 0.0
+    return found.current_share - found.reference_share
 
 
 def _noise(view: ColumnView) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from whydrift.core.case import AlignedRows, Case
+from whydrift.core.case import Case
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
 from whydrift.core.faults.model_events import permuted_outputs, shown_by, silent_change
@@ -22,6 +22,7 @@ from whydrift.core.faults.outputs import (
     expected,
     has_alarm,
     is_probability,
+    pairs,
     score_has_moved,
     shortened,
 )
@@ -45,7 +46,6 @@ _LEAST_FIT = 0.2
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    share: float
     fit: float
     undo: Undo
     says: str
@@ -113,7 +113,6 @@ def _scores_turned(case: Case) -> _Exchange | None:
     )
     rows = "every answer" if since > _ALL else f"{percent(since)} of the answers"
     return _Exchange(
-        since,
         _SURE * undone(before, after) * graded(p) * (1.0 if beyond.mean() < _BEYOND else 0.2),
         Undo(transform="score → 1 − score", evidence_before=before, evidence_after=after),
         f"the two classes are exchanged in {rows}: 1 − score is what these inputs used to get",
@@ -152,7 +151,7 @@ def _classes_permuted(case: Case) -> _Exchange | None:
 
 def _from_labels(case: Case) -> _Exchange | None:
     """The exchange after which decisions are as often right as in health."""
-    before, now = (_pairs(rows) for rows in (case.labelled.reference, case.labelled.current))
+    before, now = (pairs(rows, "decision", "actual") for rows in (case.labelled.reference, case.labelled.current))
     if min(len(before), len(now)) < _MIN_LABELLED:
         return None
     classes = np.unique(np.concatenate([before.ravel(), now.ravel()]))
@@ -171,19 +170,10 @@ def _from_labels(case: Case) -> _Exchange | None:
     return _exchange(10 * (usual - as_is), 10 * (usual - exchanged), back, _SURE) if back else None
 
 
-def _pairs(rows: AlignedRows) -> Floats:
-    """Decisions and what came true, where both are known: (rows, 2)."""
-    if "decision" not in rows.outputs or "actual" not in rows.outputs:
-        return np.empty((0, 2))
-    both = np.stack([rows.outputs["decision"], rows.outputs["actual"]], axis=1)
-    known: Floats = both[~np.isnan(both).any(axis=1)]
-    return known
-
-
 def _exchange(before: float, after: float, back: Mapping[str, str], fit: float) -> _Exchange:
-    pairs = ", ".join(f"{said} → {meant}" for said, meant in list(back.items())[:4])
-    undo = Undo(transform=f"decision: {pairs}", evidence_before=before, evidence_after=after)
-    return _Exchange(1.0, fit, undo, f"classes are exchanged: what is called {pairs.split(', ')[0]} is meant")
+    exchanged = [f"{said} → {meant}" for said, meant in list(back.items())[:4]]
+    undo = Undo(transform=f"decision: {', '.join(exchanged)}", evidence_before=before, evidence_after=after)
+    return _Exchange(fit, undo, f"classes are exchanged: what is called {exchanged[0]} is meant")
 
 
 def _proposal(case: Case, found: _Exchange) -> Proposal:

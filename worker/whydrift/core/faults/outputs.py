@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import kolmogorov
 
-from whydrift.core.case import Case, ColumnView, ModelChange, SignalEvidence
+from whydrift.core.case import AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import (
     Atom,
@@ -109,6 +109,15 @@ def _alarms(case: Case, name: str, *aspects: str) -> list[SignalEvidence]:
     view = case.outputs.get(name) or case.labels.get(name)
     found = [] if view is None else [s for a, s in view.signals.items() if not aspects or a in aspects]
     return [s for s in found if s.is_alarmed]
+
+
+def pairs(rows: AlignedRows, first: str, second: str) -> Floats:
+    """Two outputs of the rows that have both: (rows, 2)."""
+    if first not in rows.outputs or second not in rows.outputs:
+        return np.empty((0, 2))
+    both = np.stack([rows.outputs[first], rows.outputs[second]], axis=1)
+    known: Floats = both[~np.isnan(both).any(axis=1)]
+    return known
 
 
 # -- answers ---------------------------------------------------------------------------------------------------

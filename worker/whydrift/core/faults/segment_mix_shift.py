@@ -10,6 +10,7 @@ import numpy as np
 
 from whydrift.core.case import Case, ColumnView, Dimension
 from whydrift.core.columns import Floats
+from whydrift.core.dimensions import SEGMENT
 from whydrift.core.faults.inputs import dragged, examined, graded, listed, percent
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
@@ -80,7 +81,7 @@ def _explained(case: Case, view: ColumnView, weights: Floats, later: int) -> flo
 
 
 def _key(view: ColumnView) -> str:
-    return view.name.removeprefix("segment.")
+    return view.name.removeprefix(SEGMENT)
 
 
 def _proposal(case: Case, view: ColumnView, inputs: list[ColumnView], fits: Mapping[str, float]) -> Proposal:

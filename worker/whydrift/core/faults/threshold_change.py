@@ -6,12 +6,12 @@ ever. Where the scores themselves moved, decisions follow them, and the model is
 
 import numpy as np
 
-from whydrift.core.case import AlignedRows, Case
+from whydrift.core.case import Case
 from whydrift.core.columns import Floats
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.model_events import moved_threshold, parameter_alarm
-from whydrift.core.faults.outputs import alarms_of, has_alarm
+from whydrift.core.faults.outputs import alarms_of, has_alarm, pairs
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, describe, predict
 from whydrift_schemas import Fault, RuledOut, Undo
@@ -48,7 +48,7 @@ def _told(case: Case, was: float, now: float) -> Proposal:
 def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if "decision" not in case.outputs or not (has_alarm(case, "decision") or has_alarm(case, "contradiction")):
         return []
-    healthy, now = _scored(case.answered.reference), _scored(case.answered.current)
+    healthy, now = (pairs(rows, "prediction", "decision") for rows in (case.answered.reference, case.answered.current))
     old = learn_cut(healthy[:, 0], healthy[:, 1])
     if old is None:
         return [RuledOut(fault=FAULT, because="decisions are not made by cutting the score")]
@@ -64,15 +64,6 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
 
 def _described(case: Case) -> frozenset[str]:
     return frozenset() if moved_threshold(case) is None else parameter_alarm(case)
-
-
-def _scored(rows: AlignedRows) -> Floats:
-    """Score and decision of the rows that have both: (rows, 2)."""
-    if "prediction" not in rows.outputs or "decision" not in rows.outputs:
-        return np.empty((0, 2))
-    both = np.stack([rows.outputs["prediction"], rows.outputs["decision"]], axis=1)
-    known: Floats = both[~np.isnan(both).any(axis=1)]
-    return known
 
 
 def _proposal(case: Case, old: Cut, new: Cut, later: Floats) -> Proposal:

@@ -5,7 +5,8 @@ moves quantiles, but by no known ratio, and together with the features that depe
 
 Not every map that fits is a change of unit. Known ratios are. An unnamed factor of 3 or more is likely one; a smaller one is
 proposed below or beside `covariate_drift` with what would decide; a mere offset (half a standard deviation, say) is drift of
-the world unless it is a known one (kelvin), or larger than three standard deviations.
+the world unless it is a known one (kelvin), or larger than three standard deviations. Where the inputs that depend on it in
+health stayed where they were, even a small one is: the world would have moved them, too (`dependence`).
 """
 
 import numpy as np
@@ -42,8 +43,6 @@ _SIGN_LEAD = 5.0
 _PARTIAL = 0.93
 _LEAST_FIT = 0.2
 _FOLLOWS_P = 1e-3
-
-
 _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
