@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from whydrift.core.status import IncidentStatus, ModelStatus, PartitionStatus, PerformanceStatus, SignalStatus
+from whydrift.core.status import ModelStatus, PartitionStatus, PerformanceStatus, SignalStatus
 from whydrift.shell.worker_status import PartitionProgress, Phase, WorkerStatus
+from whydrift_schemas import Cause, Detected, Diagnosis, Family, Fault, Severity, Status
 
 RUNNING = WorkerStatus(
     "events", running=True, joined=True, partitions=(PartitionProgress(0, Phase.RUNNING, 10, 3, 1.0),)
@@ -51,8 +52,30 @@ def model(model_id: str = "credit", **changes: Any) -> ModelStatus:
     return replace(HEALTHY, model_id=model_id, **changes)
 
 
-def incident(fault: str = "unit_change", severity: str = "critical", probability: float = 0.97) -> IncidentStatus:
-    return IncidentStatus("id", fault, severity, probability, "income arrives in thousands", 1_700_000_000_000)
+def incident(fault: str = "unit_change", severity: str = "critical", probability: float = 0.97) -> Diagnosis:
+    cause = Cause(
+        fault=Fault(fault),
+        family=Family.DATA_QUALITY,
+        probability=probability,
+        features=("income",),
+        explanation="income arrives in thousands",
+        action="ask the producer",
+    )
+    return Diagnosis(
+        incident_id="id",
+        sequence=1,
+        status=Status.OPENED,
+        model_id="credit",
+        model_versions=("2026.1",),
+        severity=Severity(severity),
+        onset_at=1_700_000_000_000,
+        detected_at=1_700_000_000_000,
+        detected=Detected(partition=0, offset=12),
+        summary="income arrives in thousands",
+        causes=(cause,),
+        ruled_out=(),
+        evidence=(),
+    )
 
 
 def signals(*log10_e: float) -> tuple[SignalStatus, ...]:

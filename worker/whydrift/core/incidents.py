@@ -349,6 +349,11 @@ class Incidents:
         incident.diagnosis = incident.diagnosis.model_copy(update=update)
         return with_others(incident.diagnosis, incident.others, MAX_SUMMARY)
 
+    def current(self) -> tuple[Diagnosis, ...]:
+        """The incidents that were published and are not over, each as it would be published now."""
+        told = (one for one in self.open.values() if one.said and not one.is_over)
+        return tuple(with_others(one.diagnosis, one.others, MAX_SUMMARY) for one in told)
+
     def snooze(self, keys: Sequence[str], until_ms: int) -> None:
         """Say nothing of these incidents or signals ("" = of the whole model) until then."""
         self.snoozes |= dict.fromkeys(keys, until_ms)

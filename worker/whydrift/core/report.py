@@ -5,10 +5,10 @@ Belongs here: gathering it. Not here: metric names (`whydrift.shell.metrics`), t
 
 from math import isfinite
 
-from whydrift.core.incidents import Incident, column_of_signal, plain
+from whydrift.core.incidents import column_of_signal, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.performance import NotReady, Window
-from whydrift.core.status import IncidentStatus, ModelStatus, PerformanceStatus, SignalStatus
+from whydrift.core.status import ModelStatus, PerformanceStatus, SignalStatus
 from whydrift.core.version import VersionWatch
 
 _WINDOWS: tuple[Window, ...] = ("recent", "deployment")
@@ -29,22 +29,10 @@ def model_status(model: ModelWatch) -> ModelStatus:
         waiting_for_label=model.join.waiting_for_label,
         baseline_seen=min(inputs.baseline_seen, model.settings.baseline_events),
         baseline_needed=model.settings.baseline_events,
-        incidents=tuple(_incident(one) for one in model.incidents.open.values() if one.said and not one.is_over),
+        incidents=model.incidents.current(),
         incidents_opened=dict(model.incidents.opened),
         signals=_signals(model),
         performance=tuple(one for version in model.versions.values() for one in _performance(version)),
-    )
-
-
-def _incident(incident: Incident) -> IncidentStatus:
-    diagnosis = incident.diagnosis
-    return IncidentStatus(
-        incident_id=incident.incident_id,
-        fault=incident.fault,
-        severity=diagnosis.severity.value,
-        probability=diagnosis.causes[0].probability,
-        summary=diagnosis.summary,
-        since_ms=incident.onset_ms,
     )
 
 

@@ -6,6 +6,8 @@ Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) o
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from whydrift_schemas import Diagnosis
+
 
 @dataclass(frozen=True, slots=True)
 class SignalStatus:
@@ -31,18 +33,6 @@ class PerformanceStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentStatus:
-    """One open incident; `fault` is the leading cause's, `probability` its probability."""
-
-    incident_id: str
-    fault: str
-    severity: str
-    probability: float
-    summary: str
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class ModelStatus:
     """One model in one partition. Counters only grow; they start at zero when the model is first seen."""
 
@@ -56,7 +46,8 @@ class ModelStatus:
     waiting_for_label: int
     baseline_seen: int
     baseline_needed: int
-    incidents: tuple[IncidentStatus, ...]
+    incidents: tuple[Diagnosis, ...]
+    """The open incidents, each as it would be published now."""
     incidents_opened: Mapping[str, int]
     """Incidents opened so far, by fault."""
     signals: tuple[SignalStatus, ...]

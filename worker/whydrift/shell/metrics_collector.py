@@ -17,11 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from whydrift.core.status import IncidentStatus, ModelStatus, PartitionStatus, SignalStatus
+from whydrift.core.status import ModelStatus, PartitionStatus, SignalStatus
 from whydrift.shell.metrics import OTHERS, Kind, Metric
 from whydrift.shell.telemetry_settings import MetricsSettings
 from whydrift.shell.worker_status import ReportsStatus, WorkerStatus
-from whydrift_schemas import Fault, RejectReason, Severity
+from whydrift_schemas import Diagnosis, Fault, RejectReason, Severity
 
 LONGEST_LABEL = 200
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -161,21 +161,21 @@ def _add_incidents(samples: _Samples, model: str, parts: Sequence[ModelStatus]) 
         opened.update(part.incidents_opened)
     for fault, count in _from_zero(Fault, opened).items():
         samples.add(Metric.INCIDENTS_OPENED, count, model, fault)
-    by_fault: dict[str, list[IncidentStatus]] = {fault: [] for fault, count in sorted(opened.items()) if count}
+    by_fault: dict[str, list[Diagnosis]] = {fault: [] for fault, count in sorted(opened.items()) if count}
     for incident in incidents:
-        by_fault.setdefault(incident.fault, []).append(incident)
+        by_fault.setdefault(incident.causes[0].fault.value, []).append(incident)
     for fault, open_ones in by_fault.items():
         _add_fault(samples, model, fault, open_ones)
 
 
-def _add_fault(samples: _Samples, model: str, fault: str, incidents: Sequence[IncidentStatus]) -> None:
+def _add_fault(samples: _Samples, model: str, fault: str, incidents: Sequence[Diagnosis]) -> None:
     """A fault that was ever seen keeps its series at zero: one that vanished would leave alerts guessing."""
-    severities = Counter(incident.severity for incident in incidents)
+    severities = Counter(incident.severity.value for incident in incidents)
     for severity, count in _from_zero(Severity, severities).items():
         samples.add(Metric.INCIDENTS_OPEN, count, model, fault, severity)
     if incidents:
-        samples.add(Metric.INCIDENT_PROBABILITY, max(one.probability for one in incidents), model, fault)
-        samples.add(Metric.INCIDENT_ONSET, min(one.since_ms for one in incidents) / 1000, model, fault)
+        samples.add(Metric.INCIDENT_PROBABILITY, max(one.causes[0].probability for one in incidents), model, fault)
+        samples.add(Metric.INCIDENT_ONSET, min(one.onset_at for one in incidents) / 1000, model, fault)
 
 
 def _add_signals(samples: _Samples, model: str, parts: Sequence[ModelStatus], budget: int) -> None:
