@@ -32,7 +32,7 @@ from whydrift.core.settings import Settings
 from whydrift_schemas import Diagnosis, Status
 
 HALVES = {"tune": ("adult", "diamonds"), "look": ("bike", "metro", "car_loan")}
-FAMILIES = ("boosted", "linear", "forest")
+FAMILIES = ("boosted", "linear", "forest", "neural")
 WARMED_UP = 1_500
 """Healthy rows before the break."""
 BROKEN = 3_000
@@ -235,11 +235,18 @@ def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, with_base
     if trouble.answers_anew and scene.other_model is not None:
         for one, answer in zip(events, scene.answers([one.row for one in events]), strict=True):
             one.answer = answer
+    found = follow(it, events, Trial(it.table, name, severity, trouble.names, features))
+    tried = baselines.delays(it.before, events) if with_baselines else ()
+    return replace(found, baselines=tuple(tried))
+
+
+def follow(it: Stage, events: Sequence[Served], found: Trial) -> Trial:
+    """What the pipeline says of these events after the stage's healthy ones."""
     pipeline = Pipeline.restore(it.settings, "events", 0, {}, it.state)
-    found = Trial(it.table, name, severity, trouble.names, features)
+    segment = segment_of(it.served.healthy)
     breaks_ms = it.after[0].at_ms
-    late = [pair for pair in wire(it.before, it.served.classes, scene.segment) if pair[0] >= breaks_ms]
-    values = sorted([*late, *wire(events, it.served.classes, scene.segment)], key=lambda pair: pair[0])
+    late = [pair for pair in wire(it.before, it.served.classes, segment) if pair[0] >= breaks_ms]
+    values = sorted([*late, *wire(events, it.served.classes, segment)], key=lambda pair: pair[0])
     # Predictions before each offset: a delay counts events of the model, not labels.
     predictions = np.cumsum([b'"kind": "prediction"' in value[:30] for _, value in values])
     first: tuple[int, str] | None = None
@@ -255,8 +262,7 @@ def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, with_base
             found = replace(found, delay=place, causes=causes, named_features=named, later=later)
         elif first is not None and one.incident_id == first[1] and place <= first[0] + LATER_ROWS:
             found = replace(found, later=tuple(cause.fault.value for cause in one.causes))
-    tried = baselines.delays(it.before, events) if with_baselines else ()
-    return replace(found, incidents=opened, baselines=tuple(tried))
+    return replace(found, incidents=opened)
 
 
 # -- counting

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -23,6 +23,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -58,7 +59,7 @@ class Service:
 
 
 def service(name: str, folder: Path, family: str = "boosted") -> Service:
-    """adult, diamonds, bike, metro, car_loan or car_loan_dq; boosted, linear or forest."""
+    """adult, diamonds, bike, metro, car_loan or car_loan_dq; boosted, linear, forest or neural."""
     return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder, family)
 
 
@@ -140,7 +141,26 @@ def _modelled(name: str, folder: Path, family: str) -> Service:
     )
 
 
-def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool, family: str = "boosted") -> Answers:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A fitted estimator as `Answers`. names: its inputs in order; codes: of each category's values."""
+
+    names: Sequence[str]
+    codes: Mapping[str, Mapping[str, int]]
+    model: Any
+    is_binary: bool
+
+    def __call__(self, rows: Sequence[Row]) -> Sequence[float]:
+        inputs = self.matrix(rows)
+        if self.is_binary:
+            return list(map(float, self.model.predict_proba(inputs)[:, 1]))
+        return list(map(float, self.model.predict(inputs)))
+
+    def matrix(self, rows: Sequence[Row]) -> np.ndarray:
+        return np.array([[_number(row.get(name), self.codes.get(name)) for name in self.names] for row in rows])
+
+
+def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool, family: str = "boosted") -> Trained:
     names = list(rows[0])
     categorical = [any(isinstance(row[name], str) for row in rows) for name in names]
     codes = {
@@ -148,14 +168,9 @@ def train(rows: Sequence[Row], truth: Sequence[float], is_binary: bool, family: 
         for name, is_text in zip(names, categorical, strict=True)
         if is_text
     }
-
-    def matrix(rows: Sequence[Row]) -> np.ndarray:
-        return np.array([[_number(row.get(name), codes.get(name)) for name in names] for row in rows])
-
-    model = _model(family, is_binary, categorical).fit(matrix(rows), truth)
-    if is_binary:
-        return lambda rows: model.predict_proba(matrix(rows))[:, 1].tolist()
-    return lambda rows: model.predict(matrix(rows)).tolist()
+    trained = Trained(names, codes, _model(family, is_binary, categorical), is_binary)
+    trained.model.fit(trained.matrix(rows), truth)
+    return trained
 
 
 def _model(family: str, is_binary: bool, categorical: Sequence[bool]) -> Any:
@@ -165,6 +180,11 @@ def _model(family: str, is_binary: bool, categorical: Sequence[bool]) -> Any:
     if family == "forest":
         kind = RandomForestClassifier if is_binary else RandomForestRegressor
         return make_pipeline(_filled(categorical, False), kind(60, min_samples_leaf=5, random_state=SEED))
+    if family == "neural":
+        kind = MLPClassifier if is_binary else MLPRegressor
+        network = kind(hidden_layer_sizes=(32, 16), early_stopping=True, random_state=SEED)
+        served = make_pipeline(_filled(categorical, True), network)
+        return served if is_binary else TransformedTargetRegressor(served, transformer=StandardScaler())
     linear = LogisticRegression(max_iter=300) if is_binary else Ridge()
     return make_pipeline(_filled(categorical, True), linear)
 

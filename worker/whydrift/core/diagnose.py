@@ -46,6 +46,11 @@ _CLOSE = 0.33
 _UNKNOWN_LEADS = 0.65
 """Probability that none of the proposals is right from which `unknown` comes first."""
 _MAX_FIT = 0.99
+_NONE_OF_THEM = 0.7
+"""Odds that no proposal is right. Less than 1, which would take a fit at its word: where a rule proposes anything it is
+right more often than it says (tests/bench/README.md, calibration)."""
+_SUREST = 0.97
+"""Greatest probability that is stated: of names given without any doubt, so many were right on the open bench."""
 _MAX_LOOKS = 6
 """Rules asked again about what other findings left, per case: each look costs as much as the first."""
 MAX_HEADLINE = 150
@@ -477,15 +482,15 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
 def _causes(suspects: Sequence[_Suspect]) -> tuple[tuple[Cause, ...], list[Proposal], list[RuledOut]]:
     """The causes, most probable first, their proposals, and who is too improbable to be one.
 
-    A fit is read as the probability that a proposal has alone; its odds are shared with its rivals and with "none of them".
-    Rules lower their own fits for the look-alikes they know of, so no further prior is laid on rungs here.
+    The odds of each fit are shared with its rivals and with "none of them". Rules lower their own fits for the look-alikes they
+    know of, so no further prior is laid on rungs here.
     """
     proposals = [suspect.proposal for suspect in suspects]
     fits = [min(max(proposal.fit, 0.0), _MAX_FIT) for proposal in proposals]
-    total = 1 + sum(fit / (1 - fit) for fit in fits)
-    likely = [(fit / (1 - fit) / total, proposal) for fit, proposal in zip(fits, proposals, strict=True)]
-    if 1 / total >= _UNKNOWN_LEADS and proposals[0].fault is not Fault.UNKNOWN:
-        likely = [(1 / total, _none_of(proposals[0])), *likely]
+    total = _NONE_OF_THEM + sum(fit / (1 - fit) for fit in fits)
+    likely = [(min(fit / (1 - fit) / total, _SUREST), proposal) for fit, proposal in zip(fits, proposals, strict=True)]
+    if _NONE_OF_THEM / total >= _UNKNOWN_LEADS and proposals[0].fault is not Fault.UNKNOWN:
+        likely = [(_NONE_OF_THEM / total, _none_of(proposals[0])), *likely]
     shown = [pair for pair in likely[:MAX_CAUSES] if pair[0] >= _LEAST_PROBABILITY or pair is likely[0]]
     no = [
         RuledOut(fault=proposal.fault, because=f"fits far less well ({proposal.fit:.2f}): {proposal.headline}")

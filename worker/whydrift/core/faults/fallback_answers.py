@@ -17,6 +17,9 @@ FAULT = Fault("fallback_answers")
 _DEPENDS = 0.5
 """Freedom (see `Constant`) below which the constant answer belongs to cases of one kind."""
 
+_LIKE_THE_MODEL = 0.6
+"""Factor for a constant that broken weights give as well."""
+
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found = constant_answer(case)
@@ -38,6 +41,8 @@ def _fit(found: Constant, is_disturbed: bool) -> float:
     # Broken weights answer a bound everywhere just as well.
     fit -= 0.2 if found.is_everywhere and found.is_at_bound else 0.0
     fit += (0.2 if found.is_everywhere else 0.05) if found.is_faster else 0.0
+    if found.may_be_the_model:
+        fit *= _LIKE_THE_MODEL
     return 0.5 * fit if is_disturbed else fit
 
 

@@ -34,6 +34,8 @@ _VARIED = 0.3
 """Part of the answers' spread in health that the inputs must make expect, to count as different cases."""
 _MIN_OTHERS = 8
 """Rows with other answers that are needed to ask whether the constant one depends on the inputs."""
+_FREE = 0.9
+"""Freedom from which no weights can be behind a constant that others do not share."""
 _OTHERS_CHANGED = 0.3
 """Freedom of a constant answer where the other answers have changed as well."""
 _CLEAR_LOG10 = 3.0
@@ -44,6 +46,8 @@ _CAPPED = 0.05
 """Share of the answers at a value beyond which there is none any more, from which it is a sign."""
 _FASTER = 0.5
 """Part of the usual latency below which an answer did not come from the model."""
+_LIKE_TYPICAL = 0.03
+"""Part of the spread within which an answer counts as the mean or median of health, estimated on other rows."""
 _EDGE = 1e-3
 """A probability this close to 0 or 1 is saturated."""
 _SATURATED, _FEW, _NARROW, _WIDE = 0.25, 3, 0.1, 3.0
@@ -140,6 +144,7 @@ def expected(case: Case) -> Floats | None:
 class Constant:
     """One answer given again and again. rows: which current rows have it.
 
+    is_default: the mean or median of health, or a short number that is neither.
     freedom: 1 = given to cases of all kinds while the other answers are as ever, 0 = only to cases that the inputs set apart;
     None = not known.
     usual_ms, fast_ms: median latency of the other rows (or of health) and of these, 0.0 where not known.
@@ -148,6 +153,7 @@ class Constant:
     atom: Atom
     rows: Mask
     is_at_bound: bool
+    is_default: bool
     freedom: float | None
     usual_ms: float
     fast_ms: float
@@ -161,6 +167,16 @@ class Constant:
         """Whether it comes too fast to be the model's."""
         return 0 < self.fast_ms < _FASTER * self.usual_ms
 
+    @property
+    def may_be_the_model(self) -> bool:
+        """Whether it took the model's time, and is a bound or everybody's answer: weights of zero or too large do that.
+
+        Not where it is what people choose for a default.
+        """
+        took_its_time = self.fast_ms > 0 and not self.is_faster
+        may_depend = self.freedom is None or self.freedom < _FREE
+        return took_its_time and (not self.is_default if self.is_everywhere else self.is_at_bound and may_depend)
+
 
 def constant_answer(case: Case) -> Constant | None:
     """The score that comes far more often than in health; None where there is none."""
@@ -170,8 +186,19 @@ def constant_answer(case: Case) -> Constant | None:
     for atom in new_atoms(view)[:1]:
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         at_bound = is_bound(view, atom) or (is_probability(view) and atom.value in (0.0, 1.0))
-        return Constant(atom, rows, at_bound, _freedom(case, view, rows), *_latencies(case, rows))
+        return Constant(
+            atom, rows, at_bound, _is_default(view, atom.value), _freedom(case, view, rows), *_latencies(case, rows)
+        )
     return None
+
+
+def _is_default(view: ColumnView, value: float) -> bool:
+    """Whether people choose such a value: mean or median of health, or few digits; 0, 1 and their middle come of themselves."""
+    q = view.reference.quantiles
+    typical = (float(q[1:].mean() + q[:-1].mean()) / 2, view.reference.median)
+    if any(abs(value - one) <= _LIKE_TYPICAL * view.reference.spread for one in typical):
+        return True
+    return value not in (0.0, 0.5, 1.0) and round(value, 2) == value
 
 
 def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:

@@ -83,7 +83,12 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
             )
         ]
     constant = constant_answer(case)
-    if constant is not None and not constant.is_everywhere and (constant.freedom or 0.0) > 0.5:
+    if (
+        constant is not None
+        and not constant.may_be_the_model
+        and not constant.is_everywhere
+        and (constant.freedom or 0.0) > 0.5
+    ):
         return [RuledOut(fault=FAULT, because="the changed answers are one constant, given to cases of all kinds")]
     sign = sign_of_broken_weights(case)
     fit = _UNSIGNED if sign is None else sign.fit
