@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from whydrift.core.records import Emit, Output, Record, Reject
 from whydrift.core.state import StateError, pack, unpack
-from whydrift.core.status import PartitionStatus
+from whydrift.core.status import OpenIncident, PartitionStatus
 from whydrift_schemas import Diagnosis, RejectReason, encode
 
 REASON = next(iter(RejectReason))
@@ -35,6 +35,9 @@ class CountingPipeline:
     def snapshot(self) -> dict[str, bytes]:
         sums = pack("sums", {"seen": self.seen, "total": self.total})
         return {"partition": sums, "constant": pack("constant", {"every": self.every}), "ballast": self.ballast}
+
+    def open_incidents(self) -> tuple[OpenIncident, ...]:
+        return ()
 
     def status(self) -> PartitionStatus:
         return PartitionStatus("events", self.partition, None, None, self.seen)

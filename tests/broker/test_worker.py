@@ -402,7 +402,7 @@ def test_lag_is_known_and_falls_to_nothing_once_all_is_processed(cluster: Cluste
     assert partition.lag in (0, 1)
     assert (partition.phase, partition.restored_fraction, status.ready) == (Phase.RUNNING, 1.0, True)
     assert pipeline.partition == 0
-    assert status.commit_duration_s is not None
+    assert sum(status.commit_durations.counts) == status.commits
     assert status.record_age_s is not None
     assert one.worker.status().record_age_s is None, "a worker that does not run waits for nothing"
 

@@ -110,7 +110,7 @@ def test_another_open_incident_is_not_accepted_along_with_one() -> None:
     (said,) = diagnoses(feed([command("accept", BROKEN, incident_id=by_fault["missing_values"])]))
     assert said.incident_id == by_fault["missing_values"]
     (model,) = feed.pipeline.status().models
-    assert [one.causes[0].fault.value for one in model.incidents] == ["latency_degradation"]
+    assert [one.opened_as.value for one in model.incidents] == ["latency_degradation"]
 
 
 def test_a_second_accept_of_the_same_incident_is_told_that_it_is_over() -> None:

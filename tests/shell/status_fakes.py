@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from whydrift.core.status import ModelStatus, PartitionStatus, PerformanceStatus, SignalStatus
+from whydrift.core.status import ModelStatus, OpenIncident, PartitionStatus, PerformanceStatus, SignalStatus
 from whydrift.shell.worker_status import PartitionProgress, Phase, WorkerStatus
 from whydrift_schemas import Cause, Detected, Diagnosis, Family, Fault, Severity, Status
 
@@ -39,6 +39,7 @@ HEALTHY = ModelStatus(
     labels_conflicting=0,
     duplicates=0,
     waiting_for_label=0,
+    label_delay_s=None,
     baseline_seen=0,
     baseline_needed=2_000,
     incidents=(),
@@ -52,7 +53,7 @@ def model(model_id: str = "credit", **changes: Any) -> ModelStatus:
     return replace(HEALTHY, model_id=model_id, **changes)
 
 
-def incident(fault: str = "unit_change", severity: str = "critical", probability: float = 0.97) -> Diagnosis:
+def incident(fault: str = "unit_change", severity: str = "critical", probability: float = 0.97) -> OpenIncident:
     cause = Cause(
         fault=Fault(fault),
         family=Family.DATA_QUALITY,
@@ -61,7 +62,7 @@ def incident(fault: str = "unit_change", severity: str = "critical", probability
         explanation="income arrives in thousands",
         action="ask the producer",
     )
-    return Diagnosis(
+    diagnosis = Diagnosis(
         incident_id="id",
         sequence=1,
         status=Status.OPENED,
@@ -76,6 +77,7 @@ def incident(fault: str = "unit_change", severity: str = "critical", probability
         ruled_out=(),
         evidence=(),
     )
+    return OpenIncident(diagnosis, Fault(fault), Severity(severity))
 
 
 def signals(*log10_e: float) -> tuple[SignalStatus, ...]:

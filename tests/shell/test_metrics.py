@@ -12,10 +12,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from whydrift.core.status import ModelStatus
+from whydrift.shell.labels import LONGEST_LABEL, label_value
 from whydrift.shell.metrics import OTHERS, Kind, Metric
-from whydrift.shell.metrics_collector import LONGEST_LABEL, label_value, registry
+from whydrift.shell.metrics_collector import registry
+from whydrift.shell.push.delivery import Delivery
 from whydrift.shell.telemetry_settings import MetricsSettings
-from whydrift.shell.worker_status import PartitionProgress, Phase
+from whydrift.shell.worker_status import Durations, PartitionProgress, Phase
 from whydrift_schemas import Fault, RejectReason, Severity
 
 from .status_fakes import RUNNING, FakeWorker, incident, model, performance, signals
@@ -23,9 +25,16 @@ from .status_fakes import RUNNING, FakeWorker, incident, model, performance, sig
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
+class Pushed:
+    """A sink with one receiver that failed twice."""
+
+    def deliveries(self) -> list[Delivery]:
+        return [Delivery("alertmanager", "am:9093", 7, {"timeout": 2}, 3, 1.5, 0)]
+
+
 def scraped(worker: FakeWorker, settings: MetricsSettings | None = None) -> Series:
     """Parsed as Prometheus would; no series is there twice."""
-    text = generate_latest(registry(worker, settings or MetricsSettings(), "1.2.3")).decode()
+    text = generate_latest(registry(worker, settings or MetricsSettings(), "1.2.3", (Pushed(),))).decode()
     found: Series = {}
     for family in parse_text(text):
         for sample in family.samples:
@@ -54,24 +63,27 @@ FULL = models(
             incidents_opened={"unit_change": 1},
             signals=signals(1.0, 2.0),
             performance=(performance("auc", 0.8),),
+            labels_joined=3,
+            labels_expired=1,
+            label_delay_s=60.0,
         )
     ]
 )
-FULL.shown = replace(RUNNING, commit_duration_s=0.1, commit_age_s=0.2, record_age_s=0.3)
+FULL.shown = replace(RUNNING, commit_age_s=0.2, record_age_s=0.3)
 
 # --- the catalogue
 
 
 def test_what_is_scraped_is_the_catalogue_and_nothing_else() -> None:
     names = {name for name, _ in scraped(FULL) if name.startswith("whydrift_")}
-    assert names == {metric.value.name for metric in Metric}
+    assert names == {name for metric in Metric for name in metric.value.series}
 
 
 def test_every_series_has_exactly_the_labels_of_the_catalogue() -> None:
-    by_name = {metric.value.name: set(metric.value.labels) for metric in Metric}
+    by_name = {name: set(metric.value.labels) for metric in Metric for name in metric.value.series}
     for name, labels in scraped(FULL):
         if name in by_name:
-            assert {label for label, _ in labels} == by_name[name], name
+            assert {label for label, _ in labels} - {"le"} == by_name[name], name
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -92,6 +104,14 @@ def test_openmetrics_is_valid_too() -> None:
     families = {family.name: family for family in parse_openmetrics(text)}
     assert families["whydrift_records"].type == "counter"
     assert families["whydrift_commit_age_seconds"].unit == "seconds"
+    assert families["whydrift_commit_duration_seconds"].type == "histogram"
+
+
+def test_openmetrics_has_the_incident_as_exemplar_of_what_counted_it() -> None:
+    text = generate_openmetrics(registry(FULL, MetricsSettings(), "1")).decode()
+    (family,) = [one for one in parse_openmetrics(text) if one.name == "whydrift_incidents_opened"]
+    exemplars = {sample.labels["fault"]: sample.exemplar for sample in family.samples if sample.exemplar}
+    assert {fault: exemplar.labels for fault, exemplar in exemplars.items()} == {"unit_change": {"incident_id": "id"}}
 
 
 def test_the_process_is_measured_too() -> None:
@@ -126,11 +146,48 @@ def test_the_worker_s_numbers_are_shown() -> None:
     assert (one(found, Metric.UP), one(found, Metric.READY)) == (1, 0)
     assert (one(found, Metric.RECORDS), one(found, Metric.REJECTS, reason="non_finite")) == (5, 2)
     assert (one(found, Metric.COMMIT_AGE), one(found, Metric.RECORD_AGE)) == (1.5, 2.5)
-    assert of(found, Metric.COMMIT_DURATION) == [], "before the first commit it has none"
     assert one(found, Metric.PARTITION_LAG, partition="0") == 7
     assert of(found, Metric.PARTITION_LAG) == [{"partition": "0"}], "what is not known is not zero"
     assert one(found, Metric.PARTITION_RESTORED, partition="4") == 0.4
     assert one(found, Metric.BUILD, version="1.2.3") == 1
+
+
+def test_durations_are_counted_in_cumulative_buckets() -> None:
+    durations = Durations().with_one(0.03).with_one(0.05).with_one(100.0)
+    found = scraped(FakeWorker(replace(RUNNING, commit_durations=durations)))
+    buckets = {
+        dict(labels)["le"]: n
+        for (name, labels), n in found.items()
+        if name == "whydrift_commit_duration_seconds_bucket"
+    }
+    assert (buckets["0.02"], buckets["0.05"], buckets["10.0"], buckets["+Inf"]) == (0, 2, 2, 3)
+    assert found["whydrift_commit_duration_seconds_sum", frozenset()] == pytest.approx(100.08)
+
+
+def test_how_pushing_goes_is_shown_by_receiver_and_every_reason_starts_at_zero() -> None:
+    found = scraped(FakeWorker())
+    where = {"sink": "alertmanager", "target": "am:9093"}
+    assert one(found, Metric.SINK_SENT, **where) == 7
+    assert one(found, Metric.SINK_WAITING, **where) == 3
+    assert one(found, Metric.SINK_AGE, **where) == 1.5
+    assert one(found, Metric.SINK_FAILED, **where, reason="timeout") == 2
+    assert one(found, Metric.SINK_FAILED, **where, reason="unreachable") == 0
+
+
+def test_labels_are_shown_by_coverage_and_delay() -> None:
+    found = scraped(FULL)
+    assert one(found, Metric.LABEL_COVERAGE, model_id="credit") == 0.75
+    assert one(found, Metric.LABEL_DELAY, model_id="credit") == 60
+
+
+def test_a_thousand_models_of_fifty_features_stay_within_the_budget_and_say_so() -> None:
+    many = [model(f"m{n}", signals=signals(*[1.0] * 120), incidents_opened={"outliers": 1}) for n in range(1_000)]
+    found = scraped(models(many))
+    ours = sum(name.startswith("whydrift_") for name, _ in found)
+    assert one(found, Metric.SERIES) == ours
+    assert one(found, Metric.MODELS_LEFT_OUT) == 500
+    per_model = 2 * 21 + len(Fault) + 20
+    assert ours < 500 * per_model + 200
 
 
 def test_stream_time_is_in_seconds() -> None:

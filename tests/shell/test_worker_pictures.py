@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from whydrift.core.records import Output, Record
-from whydrift.core.status import PartitionStatus
+from whydrift.core.status import OpenIncident, PartitionStatus
 from whydrift.shell.clients import Client, Message
 from whydrift.shell.http_server import why_unhealthy
 from whydrift.shell.kafka_settings import KafkaSettings
@@ -43,6 +43,9 @@ class OnePipeline:
 
     def snapshot(self) -> dict[str, bytes]:
         return {}
+
+    def open_incidents(self) -> tuple[OpenIncident, ...]:
+        return ()
 
     def status(self) -> PartitionStatus:
         return PartitionStatus("events", 0, None, None, 0)

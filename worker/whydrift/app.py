@@ -6,6 +6,7 @@ Belongs here: composition, signals, exit codes. Not here: command lines (`__main
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -25,6 +26,9 @@ from whydrift.shell.http_server import HttpServer, HttpServerError
 from whydrift.shell.logs import configure_logs
 from whydrift.shell.metrics_collector import registry
 from whydrift.shell.pipelines import CorePipelines
+from whydrift.shell.push.alertmanager import AlertmanagerSink
+from whydrift.shell.push.delivery import PushError
+from whydrift.shell.push.webhook import WebhookSink
 from whydrift.shell.references import (
     ReferenceFileError,
     check_writable,
@@ -57,6 +61,7 @@ OPERATOR_ERRORS = (
     *WORKER_ERRORS,
     KafkaClientError,  # only at start: later the worker deals with it
     HttpServerError,
+    PushError,
     ReferenceFileError,
     ProfileError,
     SourceError,
@@ -88,14 +93,21 @@ def run(config: Config) -> None:
     configure_logs(config.log)
     log.info("configuration", version=__version__, **printable(config))
     pipelines = CorePipelines(config.core, config.kafka.topics.events, read_references(config.references))
-    worker = Worker(config.kafka, pipelines, connect)
-    server = HttpServer(config.http, worker, registry(worker, config.metrics, __version__))
+    alertmanager = AlertmanagerSink(config.alertmanager, config.links, time.time)
+    webhook = WebhookSink(config.webhook, time.time)
+    sinks = (alertmanager, webhook)
+    worker = Worker(config.kafka, pipelines, connect, listeners=sinks)
+    server = HttpServer(config.http, worker, registry(worker, config.metrics, __version__, sinks))
     server.start()
     log.info("listening", address=server.address)
     try:
+        for sink in sinks:
+            sink.start()
         with stopped_by_signals(worker.stop):
             worker.run()
     finally:
+        for sink in sinks:
+            sink.stop()
         server.stop()
 
 

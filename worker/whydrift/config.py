@@ -21,13 +21,14 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from whydrift.core.settings import DAY_MS, Settings
 from whydrift.shell.kafka_settings import KafkaSettings, RejectLimits, Security, Topics
+from whydrift.shell.push.settings import Access, AlertmanagerSettings, Links, WebhookSettings
 from whydrift.shell.telemetry_settings import HttpSettings, LogSettings, MetricsSettings
 
 PREFIX: Final = "WHYDRIFT_"
 NESTED: Final = "__"
 FILE_VARIABLE: Final = "WHYDRIFT_CONFIG"
 """Path of the file, where `--config` is not given."""
-SECRETS: Final = frozenset({"password"})
+SECRETS: Final = frozenset({"password", "bearer_token", "secret"})
 REDACTED: Final = "(secret)"
 LONGEST_SHOWN: Final = 60
 
@@ -61,6 +62,12 @@ BOUNDS: Final[Mapping[type, Mapping[str, tuple[float, float]]]] = {
         "session_timeout_ms": (1_000, 1_800_000),
     },
     HttpSettings: {"port": (0, 65_535), "unhealthy_after_s": (1, 86_400)},
+    AlertmanagerSettings: {
+        "timeout_s": (0.1, 60),
+        "repeat_interval_s": (1, 3_600),
+        "ends_after_s": (2, 86_400),
+    },
+    WebhookSettings: {"timeout_s": (0.1, 60), "queue_limit": (1, 1_000_000)},
     MetricsSettings: {"signals_per_model": (0, 10_000), "max_models": (0, 1_000_000)},
 }
 """Smallest and greatest value of every number. Wide: they refuse mistakes of unit and typing, not taste."""
@@ -79,6 +86,9 @@ class Config:
     http: HttpSettings = dataclasses.field(default_factory=HttpSettings)
     log: LogSettings = dataclasses.field(default_factory=LogSettings)
     metrics: MetricsSettings = dataclasses.field(default_factory=MetricsSettings)
+    alertmanager: AlertmanagerSettings = dataclasses.field(default_factory=AlertmanagerSettings)
+    webhook: WebhookSettings = dataclasses.field(default_factory=WebhookSettings)
+    links: Links = dataclasses.field(default_factory=Links)
     references: tuple[Path, ...] = ()
 
 
@@ -147,10 +157,40 @@ def _timeouts_and_servers_fit(kafka: Any) -> str | None:
     return None
 
 
+def _access_is_one(access: Any) -> str | None:
+    basic = access.username or access.password or access.password_file
+    if basic and (access.bearer_token or access.bearer_token_file):
+        return "username and bearer_token are both given: leave one of them out"
+    if bool(access.username) != bool(access.password or access.password_file):
+        return "username and password (or password_file) belong together"
+    if access.key_file and not access.certificate_file:
+        return f"key_file is {access.key_file}: it needs certificate_file"
+    return None
+
+
+def _urls_are_http(section: Any) -> str | None:
+    for url in section.urls:
+        if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+            return f"urls has {url!r}: must be http://HOST:PORT or https://…, without credentials (access has them)"
+    return None
+
+
+def _alerts_outlast_repetitions(alertmanager: Any) -> str | None:
+    if alertmanager.ends_after_s < 2 * alertmanager.repeat_interval_s:
+        return (
+            f"ends_after_s is {alertmanager.ends_after_s:g}: must be at least twice repeat_interval_s "
+            f"({alertmanager.repeat_interval_s:g}), or one lost repetition ends every alert"
+        )
+    return _urls_are_http(alertmanager)
+
+
 RULES: Final[Mapping[type, Callable[[Any], str | None]]] = {
     Topics: _topics_differ,
     Security: _security_is_whole,
     KafkaSettings: _timeouts_and_servers_fit,
+    Access: _access_is_one,
+    AlertmanagerSettings: _alerts_outlast_repetitions,
+    WebhookSettings: _urls_are_http,
 }
 """What is wrong with a section's fields taken together, or None."""
 

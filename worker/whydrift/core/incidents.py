@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.settings import MINUTE_MS, Settings
-from whydrift_schemas import Detected, Diagnosis, Severity, Status, encode
+from whydrift.core.status import OpenIncident
+from whydrift_schemas import Detected, Diagnosis, Fault, Severity, Status, encode
 
 SETTLE_ROWS = 60
 """Rows since the onset that are enough to judge by …"""
@@ -73,6 +74,10 @@ class Incident:
     onset_ms: int
     said: tuple[tuple[str, ...], str] | None = None
     said_ms: int = 0
+    opened_as: Fault | None = None
+    """The leading fault when it was first published."""
+    worst: Severity = Severity.INFO
+    """The greatest severity it was published with."""
     is_over: bool = False
     others: tuple[str, ...] = ()
     """Models in which the like began at the same time, as last seen."""
@@ -344,15 +349,20 @@ class Incidents:
         if status is Status.OPENED:
             self._look_around(incident)
             self.opened[incident.fault] = self.opened.get(incident.fault, 0) + 1
+            incident.opened_as = incident.diagnosis.causes[0].fault
+        incident.worst = max(incident.worst, incident.diagnosis.severity, key=_SEVERITIES.index)
         incident.said, incident.said_ms = incident.meaning, now.stream_ms
         update = {"status": status, "sequence": incident.diagnosis.sequence + 1}
         incident.diagnosis = incident.diagnosis.model_copy(update=update)
         return with_others(incident.diagnosis, incident.others, MAX_SUMMARY)
 
-    def current(self) -> tuple[Diagnosis, ...]:
-        """The incidents that were published and are not over, each as it would be published now."""
-        told = (one for one in self.open.values() if one.said and not one.is_over)
-        return tuple(with_others(one.diagnosis, one.others, MAX_SUMMARY) for one in told)
+    def published(self) -> tuple[OpenIncident, ...]:
+        """The incidents that were published and are not over."""
+        return tuple(
+            OpenIncident(with_others(one.diagnosis, one.others, MAX_SUMMARY), one.opened_as, one.worst)
+            for one in self.open.values()
+            if one.is_published and one.opened_as is not None
+        )
 
     def snooze(self, keys: Sequence[str], until_ms: int) -> None:
         """Say nothing of these incidents or signals ("" = of the whole model) until then."""
@@ -455,6 +465,8 @@ def _incident_state(incident: Incident) -> dict[str, Any]:
         "onset_ms": incident.onset_ms,
         "said": None if incident.said is None else [list(incident.said[0]), incident.said[1]],
         "said_ms": incident.said_ms,
+        "opened_as": incident.opened_as,
+        "worst": incident.worst,
         "is_over": incident.is_over,
         "others": list(incident.others),
     }
@@ -464,6 +476,8 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
     diagnosis = Diagnosis.model_validate_json(state["diagnosis"])
     said = state["said"]
     opened_rows, next_review_rows = state["rows"]
+    # States of 0.1.0 and before have neither.
+    opened_as = state.get("opened_as", None if said is None else diagnosis.causes[0].fault)
     return Incident(
         incident_id=diagnosis.incident_id,
         signals=set(state["signals"]),
@@ -474,6 +488,8 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
         onset_ms=state["onset_ms"],
         said=None if said is None else (tuple(said[0]), said[1]),
         said_ms=state["said_ms"],
+        opened_as=None if opened_as is None else Fault(opened_as),
+        worst=Severity(state.get("worst", diagnosis.severity)),
         is_over=state["is_over"],
         others=tuple(state["others"]),
     )

@@ -21,7 +21,7 @@ from whydrift.core.records import Emit, Output, Record, Reject
 from whydrift.core.report import model_status
 from whydrift.core.settings import Settings
 from whydrift.core.state import StateError, pack, unpack
-from whydrift.core.status import PartitionStatus
+from whydrift.core.status import OpenIncident, PartitionStatus
 from whydrift.core.stream_time import StreamTime
 from whydrift_schemas import Diagnosis, RejectReason
 
@@ -168,6 +168,10 @@ class Pipeline:
             rejects=dict(self._rejects),
             models=tuple(model_status(model) for model in self._models.values()),
         )
+
+    def open_incidents(self) -> tuple[OpenIncident, ...]:
+        """Of all models; changes nothing, and costs nothing where all is well."""
+        return tuple(one for model in self._models.values() for one in model.incidents.published())
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state in named sections; equal states give equal bytes."""

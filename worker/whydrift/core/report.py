@@ -5,12 +5,17 @@ Belongs here: gathering it. Not here: metric names (`whydrift.shell.metrics`), t
 
 from math import isfinite
 
+import numpy as np
+
 from whydrift.core.incidents import column_of_signal, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.performance import NotReady, Window
 from whydrift.core.status import ModelStatus, PerformanceStatus, SignalStatus
 from whydrift.core.version import VersionWatch
 
+_LEAST_LOSSES = 20
+"""Losses that make a mean worth telling."""
+_NORMAL_95 = 1.96
 _WINDOWS: tuple[Window, ...] = ("recent", "deployment")
 
 
@@ -27,9 +32,10 @@ def model_status(model: ModelWatch) -> ModelStatus:
         labels_conflicting=counts.labels_conflicting,
         duplicates=counts.predictions_duplicate,
         waiting_for_label=model.join.waiting_for_label,
+        label_delay_s=_label_delay_s(model),
         baseline_seen=min(inputs.baseline_seen, model.settings.baseline_events),
         baseline_needed=model.settings.baseline_events,
-        incidents=model.incidents.current(),
+        incidents=model.incidents.published(),
         incidents_opened=dict(model.incidents.opened),
         signals=_signals(model),
         performance=tuple(one for version in model.versions.values() for one in _performance(version)),
@@ -51,12 +57,28 @@ def _signals(model: ModelWatch) -> tuple[SignalStatus, ...]:
     return tuple(sorted(found, key=lambda signal: (-signal.log10_e, signal.signal)))
 
 
+def _label_delay_s(model: ModelWatch) -> float | None:
+    delays = model.delays.recent().values[:, 0]  # log10 of seconds
+    return float(10 ** np.median(delays)) if len(delays) else None
+
+
+def _mean_loss(version: VersionWatch) -> list[PerformanceStatus]:
+    losses = version.losses.recent().values[:, 0]
+    losses = losses[np.isfinite(losses)]
+    if len(losses) < _LEAST_LOSSES:
+        return []
+    mean, margin = float(losses.mean()), float(_NORMAL_95 * losses.std(ddof=1) / np.sqrt(len(losses)))
+    ends = {"": mean, "_low": mean - margin, "_high": mean + margin}
+    return [PerformanceStatus(version.version, f"loss{end}", "recent", value) for end, value in ends.items()]
+
+
 def _performance(version: VersionWatch) -> list[PerformanceStatus]:
     found = [
         PerformanceStatus(version.version, metric, window, value)
         for window in _WINDOWS
         for metric, value in version.performance.metrics(window).items()
     ]
+    found += _mean_loss(version)
     trend = version.performance.trend()
     if isinstance(trend, NotReady):
         return found

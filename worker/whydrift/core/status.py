@@ -6,7 +6,7 @@ Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) o
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from whydrift_schemas import Diagnosis
+from whydrift_schemas import Diagnosis, Fault, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,27 @@ class SignalStatus:
 class PerformanceStatus:
     """One performance metric of one model version; `window` is "recent" or "deployment".
 
-    Metrics are those of `performance`, and loss_per_day, loss_per_day_low, loss_per_day_high: the loss's trend with its interval.
+    Metrics are those of `performance`; loss, loss_low, loss_high: the mean loss of recent labels with its interval of 95 %;
+    loss_per_day, loss_per_day_low, loss_per_day_high: the loss's trend with its interval.
     """
 
     model_version: str
     metric: str
     window: str
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """An incident that was published and is not over.
+
+    diagnosis: as it would be published now. opened_as: the leading fault when it was first published. worst: the greatest
+    severity it was published with. These two never change back: an alert may be known by them.
+    """
+
+    diagnosis: Diagnosis
+    opened_as: Fault
+    worst: Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +58,11 @@ class ModelStatus:
     labels_conflicting: int
     duplicates: int
     waiting_for_label: int
+    label_delay_s: float | None
+    """Median of the latest labels, from the prediction to its label; None before there are some."""
     baseline_seen: int
     baseline_needed: int
-    incidents: tuple[Diagnosis, ...]
-    """The open incidents, each as it would be published now."""
+    incidents: tuple[OpenIncident, ...]
     incidents_opened: Mapping[str, int]
     """Incidents opened so far, by fault."""
     signals: tuple[SignalStatus, ...]

@@ -12,6 +12,7 @@ from typing import Final
 class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
+    HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,13 @@ class Described:
     labels: tuple[str, ...] = ()
     unit: str = ""
 
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of its series."""
+        if self.kind is Kind.HISTOGRAM:
+            return tuple(f"{self.name}_{part}" for part in ("bucket", "count", "sum"))
+        return (self.name,)
+
 
 def _counter(name: str, help_: str, *labels: str) -> Described:
     return Described(f"whydrift_{name}_total", Kind.COUNTER, help_, labels)
@@ -31,6 +39,10 @@ def _counter(name: str, help_: str, *labels: str) -> Described:
 
 def _gauge(name: str, help_: str, *labels: str, unit: str = "") -> Described:
     return Described(f"whydrift_{name}" + (unit and f"_{unit}"), Kind.GAUGE, help_, labels, unit)
+
+
+def _durations(name: str, help_: str) -> Described:
+    return Described(f"whydrift_{name}_seconds", Kind.HISTOGRAM, help_, (), "seconds")
 
 
 OTHERS: Final = "(others)"
@@ -55,7 +67,8 @@ class Metric(Enum):
         "failed_transactions", "Times that everything since the last commit was thrown away and done again."
     )
     REBALANCES = _counter("rebalances", "Changes of the partitions assigned to this worker.")
-    COMMIT_DURATION = _gauge("commit_duration", "How long the last commit took.", unit="seconds")
+    COMMIT_DURATION = _durations("commit_duration", "How long transactions took to commit.")
+    TURN_DURATION = _durations("turn_duration", "How long the loop worked on what one poll gave, commits included.")
     COMMIT_AGE = _gauge("commit_age", "Since all that was read was last known to be committed.", unit="seconds")
     RECORD_AGE = _gauge("record_age", "Since a record was last read from any partition.", unit="seconds")
     PARTITION_LAG = _gauge("partition_lag_records", "Offsets of the events topic not yet processed.", "partition")
@@ -73,6 +86,16 @@ class Metric(Enum):
     )
     MODELS = _gauge("models", "Models followed by this worker.")
     MODELS_LEFT_OUT = _gauge("models_left_out", "Models followed but without series of their own (metrics.max_models).")
+    SERIES = _gauge("series", "Series on this page, without those of the process.")
+
+    # what it pushes to
+    SINK_SENT = _counter("sink_sent", "Requests to a receiver of incidents that it took.", "sink", "target")
+    SINK_FAILED = _counter("sink_failed", "Requests to a receiver that failed, by reason.", "sink", "target", "reason")
+    SINK_WAITING = _gauge(
+        "sink_waiting_incidents", "Incidents with news that a receiver has not got.", "sink", "target"
+    )
+    SINK_LEFT_OUT = _counter("sink_left_out", "News of incidents given up before a receiver had it.", "sink", "target")
+    SINK_AGE = _gauge("sink_success_age", "Since a receiver last took a request.", "sink", "target", unit="seconds")
 
     # each model
     EVENTS = _counter("model_events", "Prediction events taken in.", "model_id")
@@ -83,6 +106,18 @@ class Metric(Enum):
     )
     LABELS_CONFLICTING = _counter("model_labels_conflicting", "Labels that contradict an earlier one.", "model_id")
     DUPLICATES = _counter("model_duplicates", "Events seen before.", "model_id")
+    LABEL_COVERAGE = _gauge(
+        "model_label_coverage",
+        "Part of the predictions that got their label, of those that have it or waited in vain.",
+        "model_id",
+        unit="ratio",
+    )
+    LABEL_DELAY = _gauge(
+        "model_label_delay",
+        "Median time from a prediction to its label, of the latest labels.",
+        "model_id",
+        unit="seconds",
+    )
     WAITING = _gauge("model_waiting_for_label", "Predictions that wait for their label.", "model_id")
     BASELINE = _gauge(
         "model_baseline", "How much of the reference is learnt; 1 when it is whole.", "model_id", unit="ratio"

@@ -5,33 +5,38 @@ prometheus-client. The number of series is bounded by `MetricsSettings`.
 Belongs here: numbers to samples. Not here: names and help (`metrics`), HTTP (`http_server`).
 """
 
-import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from math import floor, isnan
+from itertools import accumulate
+from math import floor, inf, isnan
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from whydrift.core.status import ModelStatus, PartitionStatus, SignalStatus
+from whydrift.shell.labels import label_value
 from whydrift.shell.metrics import OTHERS, Kind, Metric
+from whydrift.shell.push.delivery import Delivery, Outcome
 from whydrift.shell.telemetry_settings import MetricsSettings
-from whydrift.shell.worker_status import ReportsStatus, WorkerStatus
+from whydrift.shell.worker_status import DURATION_BUCKETS_S, Durations, ReportsStatus, WorkerStatus
 from whydrift_schemas import Diagnosis, Fault, RejectReason, Severity
 
-LONGEST_LABEL = 200
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, and halves of surrogate pairs, which UTF-8 cannot hold."""
+
+class ReportsDeliveries(Protocol):
+    """A sink that pushes. May be called from any thread."""
+
+    def deliveries(self) -> Sequence[Delivery]: ...
 
 
-def registry(worker: ReportsStatus, settings: MetricsSettings, version: str) -> CollectorRegistry:
+def registry(
+    worker: ReportsStatus, settings: MetricsSettings, version: str, sinks: Sequence[ReportsDeliveries] = ()
+) -> CollectorRegistry:
     """What /metrics serves: the worker's metrics, and memory, CPU and open files of its process."""
     made = CollectorRegistry()
-    made.register(StatusCollector(worker, settings, version))
+    made.register(StatusCollector(worker, settings, version, sinks))
     ProcessCollector(registry=made)
     return made
 
@@ -39,8 +44,11 @@ def registry(worker: ReportsStatus, settings: MetricsSettings, version: str) -> 
 class StatusCollector(Collector):
     """`collect` may be called from any thread; it holds no state but what it is given."""
 
-    def __init__(self, worker: ReportsStatus, settings: MetricsSettings, version: str) -> None:
+    def __init__(
+        self, worker: ReportsStatus, settings: MetricsSettings, version: str, sinks: Sequence[ReportsDeliveries]
+    ) -> None:
         self._worker = worker
+        self._sinks = sinks
         self._settings = settings
         self._version = version
 
@@ -50,7 +58,10 @@ class StatusCollector(Collector):
         _add_worker(samples, self._worker.status())
         partitions = self._worker.pipelines_status()
         _add_stream_times(samples, partitions)
+        for sink in self._sinks:
+            _add_deliveries(samples, sink.deliveries())
         self._add_models(samples, partitions)
+        samples.add(Metric.SERIES, samples.count + 1)
         yield from samples.families()
 
     def _add_models(self, samples: "_Samples", partitions: Iterable[PartitionStatus]) -> None:
@@ -75,19 +86,41 @@ class _Samples:
     """One family per metric of the catalogue, whether it has samples or not."""
 
     def __init__(self) -> None:
-        self._families = {metric: _family(metric) for metric in Metric}
+        self._families: dict[Metric, Any] = {metric: _family(metric) for metric in Metric}
+        self.count = 0
+        """Samples so far: the cardinality that is used."""
 
-    def add(self, metric: Metric, value: float, *labels: str) -> None:
-        self._families[metric].add_metric(labels, value)
+    def add(self, metric: Metric, value: float, *labels: str, incident_id: str | None = None) -> None:
+        """`incident_id`: an exemplar, for counters; only OpenMetrics shows it."""
+        self.count += 1
+        if incident_id is None:
+            self._families[metric].add_metric(labels, value)
+        else:
+            self._families[metric].add_metric(labels, value, exemplar=Exemplar({"incident_id": incident_id}, 1.0))
+
+    def add_durations(self, metric: Metric, durations: Durations) -> None:
+        cumulated = accumulate(durations.counts)
+        bounds = ["+Inf" if bound == inf else str(bound) for bound in DURATION_BUCKETS_S]
+        self._families[metric].add_metric([], list(zip(bounds, cumulated, strict=True)), durations.total_s)
+        self.count += len(bounds) + 2
 
     def families(self) -> Iterable[Family]:
         return self._families.values()
 
 
-def _family(metric: Metric) -> CounterMetricFamily | GaugeMetricFamily:
+_FAMILIES: Mapping[Kind, Any] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
+
+
+def _family(metric: Metric) -> Family:
     described = metric.value
-    made = CounterMetricFamily if described.kind is Kind.COUNTER else GaugeMetricFamily
-    return made(described.name, described.help, labels=described.labels, unit=described.unit)
+    family: Family = _FAMILIES[described.kind](
+        described.name, described.help, labels=described.labels, unit=described.unit
+    )
+    return family
 
 
 # --- the worker
@@ -104,8 +137,9 @@ def _add_worker(samples: _Samples, status: WorkerStatus) -> None:
     samples.add(Metric.REBALANCES, status.rebalances)
     for reason, count in _from_zero(RejectReason, status.rejects_by_reason).items():
         samples.add(Metric.REJECTS, count, reason)
+    samples.add_durations(Metric.COMMIT_DURATION, status.commit_durations)
+    samples.add_durations(Metric.TURN_DURATION, status.turn_durations)
     for metric, age_s in (
-        (Metric.COMMIT_DURATION, status.commit_duration_s),
         (Metric.COMMIT_AGE, status.commit_age_s),
         (Metric.RECORD_AGE, status.record_age_s),
     ):
@@ -115,6 +149,19 @@ def _add_worker(samples: _Samples, status: WorkerStatus) -> None:
         samples.add(Metric.PARTITION_RESTORED, progress.restored_fraction, str(progress.partition))
         if progress.lag is not None:
             samples.add(Metric.PARTITION_LAG, progress.lag, str(progress.partition))
+
+
+def _add_deliveries(samples: _Samples, deliveries: Iterable[Delivery]) -> None:
+    for one in deliveries:
+        labels = (one.sink, label_value(one.target))
+        samples.add(Metric.SINK_SENT, one.sent, *labels)
+        samples.add(Metric.SINK_WAITING, one.waiting, *labels)
+        samples.add(Metric.SINK_LEFT_OUT, one.left_out, *labels)
+        for outcome in Outcome:
+            if outcome is not Outcome.DELIVERED:
+                samples.add(Metric.SINK_FAILED, one.failed.get(outcome.value, 0), *labels, outcome.value)
+        if one.success_age_s is not None:
+            samples.add(Metric.SINK_AGE, one.success_age_s, *labels)
 
 
 def _add_stream_times(samples: _Samples, partitions: Iterable[PartitionStatus]) -> None:
@@ -141,6 +188,12 @@ def _add_counts(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> 
         (Metric.WAITING, [part.waiting_for_label for part in parts]),
     ):
         samples.add(metric, sum(counts), model)
+    joined, expired = sum(part.labels_joined for part in parts), sum(part.labels_expired for part in parts)
+    if joined + expired:
+        samples.add(Metric.LABEL_COVERAGE, joined / (joined + expired), model)
+    delays_s = [part.label_delay_s for part in parts if part.label_delay_s is not None]
+    if delays_s:
+        samples.add(Metric.LABEL_DELAY, max(delays_s), model)
     needed = sum(part.baseline_needed for part in parts)
     seen = sum(min(part.baseline_seen, part.baseline_needed) for part in parts)
     samples.add(Metric.BASELINE, seen / needed if needed else 1.0, model)
@@ -154,13 +207,14 @@ def _add_performance(samples: _Samples, model: str, parts: Sequence[ModelStatus]
 
 
 def _add_incidents(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> None:
-    incidents = [incident for part in parts for incident in part.incidents]
+    incidents = [incident.diagnosis for part in parts for incident in part.incidents]
     samples.add(Metric.INCIDENTS, len(incidents), model)
     opened: Counter[str] = Counter()
     for part in parts:
         opened.update(part.incidents_opened)
+    latest = {one.opened_as.value: one.diagnosis.incident_id for part in parts for one in part.incidents}
     for fault, count in _from_zero(Fault, opened).items():
-        samples.add(Metric.INCIDENTS_OPENED, count, model, fault)
+        samples.add(Metric.INCIDENTS_OPENED, count, model, fault, incident_id=latest.get(fault))
     by_fault: dict[str, list[Diagnosis]] = {fault: [] for fault, count in sorted(opened.items()) if count}
     for incident in incidents:
         by_fault.setdefault(incident.causes[0].fault.value, []).append(incident)
@@ -200,16 +254,3 @@ def _rank(signal: SignalStatus) -> tuple[float, str]:
     """Most evidence first, by whole powers of ten; in health all are equal, and the same signals keep their series."""
     log10_e = signal.log10_e
     return (0.0 if isnan(log10_e) or log10_e < 1 else -float(floor(min(log10_e, 1e9))), signal.signal)
-
-
-# --- labels
-
-
-@lru_cache(maxsize=16_384)
-def label_value(text: str) -> str:
-    """`text` as a label: short, UTF-8, without control characters. What had to be changed gets a digest, to stay distinct."""
-    clean = _UNFIT.sub("�", text[:LONGEST_LABEL])
-    if clean == text:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{clean[: LONGEST_LABEL - 15]}…#{digest}"

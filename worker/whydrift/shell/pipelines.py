@@ -10,7 +10,7 @@ from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import Profile
 from whydrift.core.records import Output, Record
 from whydrift.core.settings import Settings
-from whydrift.core.status import PartitionStatus
+from whydrift.core.status import OpenIncident, PartitionStatus
 
 
 class PartitionPipeline(Protocol):
@@ -21,6 +21,8 @@ class PartitionPipeline(Protocol):
     def snapshot(self) -> dict[str, bytes]: ...
 
     def status(self) -> PartitionStatus: ...
+
+    def open_incidents(self) -> tuple[OpenIncident, ...]: ...
 
 
 class Pipelines(Protocol):

@@ -39,6 +39,7 @@ from whydrift.shell.clients import (
 from whydrift.shell.kafka_settings import KafkaSettings
 from whydrift.shell.partition_task import PartitionTask
 from whydrift.shell.pipelines import Pipelines
+from whydrift.shell.push.listener import IncidentListener
 from whydrift.shell.reject_limit import TooManyRejects
 from whydrift.shell.restore import Restore
 from whydrift.shell.sinks.kafka_topic import KafkaTopicSink
@@ -62,7 +63,10 @@ log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """`connect` makes the client when the worker starts; `clock_s` only decides when to commit and how old things are."""
+    """`connect` makes the client when the worker starts; `clock_s` only decides when to commit and how old things are.
+
+    `listeners` hear of incidents whose diagnoses are committed, and of partitions that come and go.
+    """
 
     def __init__(
         self,
@@ -70,15 +74,19 @@ class Worker:
         pipelines: Pipelines,
         connect: Callable[[KafkaSettings], Client],
         clock_s: Callable[[], float] = time.monotonic,
+        listeners: Sequence[IncidentListener] = (),
     ) -> None:
         self._settings = settings
         self._pipelines = pipelines
         self._connect = connect
         self._clock_s = clock_s
+        self._listeners = listeners
         # Two processes must never share it; one that comes back under its static name ends the transaction it left open.
         self._transactional_id = f"{settings.group_id}-{settings.instance_id or uuid.uuid4().hex}"
         self._stopping = False
         self._tasks: dict[int, PartitionTask] = {}
+        self._told: set[int] = set()
+        """Partitions whose open incidents the listeners have heard of since they were restored."""
         self._restores: dict[int, Restore] = {}
         self._producer: Producer | None = None
         self._failures_in_a_row = 0
@@ -145,6 +153,7 @@ class Worker:
 
     def _turn(self) -> None:
         records = self._poll(self._poll_timeout_s())
+        begun_s = self._clock_s()
         # Taken right after the poll that gave these records: it says which generation they belong to.
         group = self._consumer.group_metadata()
         self._take_change()
@@ -158,6 +167,9 @@ class Worker:
         if self._is_commit_due():
             self._commit(group, forced_snapshot=False)
         self._picture()
+        if records:
+            took = self._status.turn_durations.with_one(self._clock_s() - begun_s)
+            self._status = replace(self._status, turn_durations=took)
 
     def _poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
         try:
@@ -191,7 +203,10 @@ class Worker:
         return Restore(self._client, self._pipelines, self._settings, partition, self._clock_s())
 
     def _drop(self, partition: int) -> None:
-        self._tasks.pop(partition, None)
+        if self._tasks.pop(partition, None) is not None:
+            for listener in self._listeners:
+                listener.revoked(partition)
+        self._told.discard(partition)
         restore = self._restores.pop(partition, None)
         if restore is not None:
             restore.close()
@@ -208,6 +223,8 @@ class Worker:
         for partition, task in self._tasks.items():
             if task.phase is Phase.CATCHING_UP:
                 task.caught_up_at(self._consumer.position(partition))
+            if partition not in self._told and task.phase is Phase.RUNNING and not task.records:
+                self._tell(partition, task)
 
     def _restore_step(self) -> None:
         """One partition at a time: each is ready sooner than if all shared the way."""
@@ -290,6 +307,8 @@ class Worker:
         now_s = self._clock_s()
         self._count(tasks, len(manifests), now_s - begun_s)
         for number, task in tasks.items():
+            if any(isinstance(output, Emit) for output in task.outputs) or number not in self._told:
+                self._tell(number, task)
             task.committed()
             if number in manifests:
                 task.saved(manifests[number], now_s)
@@ -301,6 +320,13 @@ class Worker:
             log.warning("producer replaced after a doubtful commit", duration_s=round(now_s - begun_s, 3))
             self._producer.discard()
             self._producer = None
+
+    def _tell(self, partition: int, task: PartitionTask) -> None:
+        """The pipeline has taken what is committed and no more: its incidents are those that the diagnoses tell of."""
+        self._told.add(partition)
+        said = tuple(output.diagnosis for output in task.outputs if isinstance(output, Emit))
+        for listener in self._listeners:
+            listener.heard(partition, task.pipeline.open_incidents(), said)
 
     def _count(self, tasks: Mapping[int, PartitionTask], snapshots: int, duration_s: float) -> None:
         outputs = [output for task in tasks.values() for output in task.outputs]
@@ -315,7 +341,7 @@ class Worker:
             rejects_by_reason=dict(self._rejects),
             commits=before.commits + 1,
             snapshots=before.snapshots + snapshots,
-            commit_duration_s=duration_s,
+            commit_durations=before.commit_durations.with_one(duration_s),
         )
 
     # --- after errors

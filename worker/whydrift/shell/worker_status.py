@@ -4,6 +4,7 @@ Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) o
 looks like (`whydrift.core.status`).
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,23 @@ class Phase(StrEnum):
     CATCHING_UP = "catching_up"
     """input between the snapshot and the committed offset is processed again, its outputs already published"""
     RUNNING = "running"
+
+
+DURATION_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, float("inf"))
+"""Upper bounds: a commit takes 20 ms on a quiet broker, and seconds where something is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long something took, each time: `counts` in the buckets of DURATION_BUCKETS_S, and the sum."""
+
+    counts: tuple[int, ...] = (0,) * len(DURATION_BUCKETS_S)
+    total_s: float = 0.0
+
+    def with_one(self, duration_s: float) -> "Durations":
+        place = bisect_left(DURATION_BUCKETS_S, duration_s)
+        counts = tuple(count + (i == place) for i, count in enumerate(self.counts))
+        return Durations(counts, self.total_s + duration_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +73,9 @@ class WorkerStatus:
     failed_transactions: int = 0
     """Times that everything since the last commit was thrown away and done again."""
     rebalances: int = 0
-    commit_duration_s: float | None = None
-    """How long the last commit took, None before the first."""
+    commit_durations: Durations = Durations()
+    turn_durations: Durations = Durations()
+    """Of a turn's work, without the time it waited for records."""
     commit_age_s: float | None = None
     """Since the last commit, or since everything read so far was already committed; None before the first."""
     record_age_s: float | None = None
