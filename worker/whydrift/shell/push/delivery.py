@@ -120,7 +120,11 @@ class PushSink(ABC):
 
     def _run(self) -> None:
         while True:
-            due_s = self.step()
+            try:
+                due_s = self.step()
+            except Exception:  # the thread's outer edge: a bug must not silence every later incident
+                log.exception("delivering failed", sink=self.name)
+                due_s = self._clock_s() + LONGEST_PAUSE_S
             with self._condition:
                 if self._is_stopping:
                     break

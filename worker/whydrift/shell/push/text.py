@@ -35,7 +35,7 @@ def annotations(diagnosis: Diagnosis, links: Links) -> dict[str, str]:
 def incident_url(diagnosis: Diagnosis, links: Links) -> str | None:
     if links.public_url is None:
         return None
-    return f"{links.public_url.rstrip('/')}/incidents/{quote(diagnosis.incident_id, safe='')}"
+    return f"{links.public_url.rstrip('/')}/incidents/{quote(diagnosis.incident_id, safe='', errors='replace')}"
 
 
 def _causes(diagnosis: Diagnosis) -> list[str]:
@@ -58,7 +58,7 @@ def _impact(diagnosis: Diagnosis) -> str:
 
 
 def _links(diagnosis: Diagnosis, links: Links) -> Mapping[str, str]:
-    model = quote(diagnosis.model_id, safe="")
+    model = quote(diagnosis.model_id, safe="", errors="replace")
     dashboard = None if links.dashboard_url is None else links.dashboard_url.replace("{model_id}", model)
     fault = diagnosis.causes[0].fault.value
     runbook = None if links.runbook_url is None else f"{links.runbook_url}#{fault}"
