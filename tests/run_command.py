@@ -47,10 +47,15 @@ class RunCommand:
                 self._listening.set()
         self._listening.set()
 
-    def get(self, path: str) -> tuple[int, str]:
+    @property
+    def address(self) -> str:
+        """HOST:PORT of its pages."""
         assert self._listening.wait(DEADLINE_S)
         assert self._address, "".join(self.lines)
-        connection = http.client.HTTPConnection(self._address, timeout=DEADLINE_S)
+        return self._address
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self.address, timeout=DEADLINE_S)
         try:
             connection.request("GET", path)
             response = connection.getresponse()

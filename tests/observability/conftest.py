@@ -1,0 +1,110 @@
+"""A worker on a stream with a fault, seen by a real Prometheus that has our rules, beside a real Alertmanager."""
+
+import json
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from whydrift.shell.local_kafka import free_ports
+
+from ..broker.conftest import Cluster, until
+from ..push.conftest import Alertmanager
+from ..run_command import RunCommand, configuration, run_command
+from ..servers import Server, program
+from ..shell.event_lines import healthy, in_thousands
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server."""
+
+    url: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30)
+        assert answer.status_code == 200, f"{parameters}: {answer.text}"
+        return answer.json()["data"]
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get("query", query=expr)["result"]
+        return found
+
+
+@contextmanager
+def prometheus(folder: Path, target: str, rules: list[Path]) -> Iterator[Prometheus]:
+    """Scrapes `target` five times a second: the tests need not wait for it."""
+    (port,) = free_ports(1)
+    jobs = [{"job_name": "whydrift", "static_configs": [{"targets": [target]}]}]
+    quick = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
+    config = {"global": quick, "rule_files": [str(rule) for rule in rules], "scrape_configs": jobs}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    command = [
+        program("prometheus", "prometheus"),
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+    ]
+    url = f"http://127.0.0.1:{port}"
+    server = Server(command, f"{url}/-/ready", folder / "prometheus.log")
+    try:
+        yield Prometheus(url)
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that runs."""
+
+    worker: RunCommand
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    send: Callable[[list[str]], None]
+
+
+@pytest.fixture(scope="session")
+def scene(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """An incident is open, everything about it is scraped, and an alert of it was sent."""
+    folder = tmp_path_factory.mktemp("observed")
+    name = f"t{uuid.uuid4().hex[:10]}"
+    alertmanager = Alertmanager(folder / "alertmanager").start()
+    cluster = Cluster(name, "kafka-python", kafka)
+    cluster.create(1)
+    topic = cluster.settings.topics.events
+    sections = {"alertmanager": {"urls": [alertmanager.url]}}
+    lines = [*with_labels(healthy(1_200)), "oops", *with_labels(in_thousands(300, first=1_200))]
+    rules = [DEPLOY / "prometheus/rules/worker.yaml", DEPLOY / "prometheus/rules/incidents.yaml"]
+    with run_command(configuration(cluster, folder, sections)) as worker:
+        until(lambda: worker.get("/readyz")[0] == 200, "ready")
+        with prometheus(folder, worker.address, rules) as seen:
+            until(lambda: bool(seen.query("whydrift_ready == 1")), "a scrape before the events")
+            cluster.send(topic, [line.encode() for line in lines])
+            until(lambda: bool(seen.query("whydrift_incidents_open == 1")), "the incident is scraped")
+            until(lambda: bool(alertmanager.alerts()), "the alert")
+            until(lambda: bool(seen.query("whydrift_sink_sent_total >= 1")), "its delivery is scraped")
+            yield Scene(worker, seen, alertmanager, lambda more: cluster.send(topic, [one.encode() for one in more]))
+        assert worker.end(signal.SIGTERM) == 0
+    cluster.close()
+    alertmanager.stop()
+
+
+def with_labels(lines: Iterator[str]) -> Iterator[str]:
+    """Each prediction, and at once its label: every third answer is wrong."""
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        answer = event["prediction"]["label"]
+        actual = {"approve": "refuse", "refuse": "approve"}[answer] if number % 3 == 0 else answer
+        label = {key: event[key] for key in ("event_id", "model_id", "timestamp")} | {"kind": "label", "actual": actual}
+        yield line
+        yield json.dumps(label)

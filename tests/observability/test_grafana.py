@@ -1,0 +1,79 @@
+"""Every query of every dashboard, annotation and variable, asked of a real Prometheus that scrapes a real worker."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from ..broker.conftest import until
+from .conftest import DEPLOY, Scene
+
+DASHBOARDS = {file.stem: json.loads(file.read_text("utf-8")) for file in (DEPLOY / "grafana/dashboards").glob("*.json")}
+BY_DASHBOARD = pytest.mark.parametrize("dashboard", sorted(DASHBOARDS))
+
+
+def panels(content: Any) -> Iterator[Any]:
+    for panel in content["panels"]:
+        yield panel
+        yield from panel.get("panels") or []
+
+
+def queries(content: Any) -> Iterator[tuple[str, str]]:
+    for panel in panels(content):
+        yield from ((panel["title"], target["expr"]) for target in panel.get("targets") or [])
+    for note in content.get("annotations", {}).get("list", []):
+        if "expr" in note:
+            yield f"annotation {note['name']}", note["expr"]
+
+
+EVERY_QUERY = [(key, title, expr) for key, content in DASHBOARDS.items() for title, expr in queries(content)]
+
+
+def test_there_are_three_dashboards_with_queries_in_each() -> None:
+    assert sorted(DASHBOARDS) == ["fleet", "model", "worker"]
+    assert {key for key, _, _ in EVERY_QUERY} == set(DASHBOARDS)
+    assert len(EVERY_QUERY) > 40
+
+
+@pytest.mark.parametrize(("dashboard", "title", "expr"), EVERY_QUERY)
+def test_a_query_returns_data(scene: Scene, dashboard: str, title: str, expr: str) -> None:
+    asked = expr.replace("$model_id", "credit-risk")
+    assert "$" not in asked
+    # A rate needs two scrapes with the events between them, a quantile a commit.
+    until(lambda: bool(scene.prometheus.query(asked)), f"{dashboard}, {title}: {asked}")
+
+
+def test_the_variable_lists_the_models(scene: Scene) -> None:
+    (variable,) = [one for one in DASHBOARDS["model"]["templating"]["list"] if one["type"] == "query"]
+    found = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"])
+    assert found is not None
+    assert scene.prometheus.get(f"label/{found[2]}/values", **{"match[]": found[1]}) == ["credit-risk"]
+
+
+@BY_DASHBOARD
+def test_panels_stand_side_by_side_and_each_says_what_it_shows(dashboard: str) -> None:
+    shown = [panel for panel in panels(DASHBOARDS[dashboard]) if panel["type"] != "row"]
+    for panel in shown:
+        assert panel["title"]
+        assert panel["description"].endswith(".")
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in shown}
+    assert len(places) == len(shown), "two panels at one place"
+
+
+def test_links_lead_to_dashboards_that_are_there() -> None:
+    uids = {content["uid"] for content in DASHBOARDS.values()}
+    linked = {uid for content in DASHBOARDS.values() for uid in re.findall(r'"/d/([\w-]+)\?', json.dumps(content))}
+    assert linked <= uids
+    assert linked
+
+
+def test_provisioning_finds_the_dashboards_and_the_data_source() -> None:
+    folder = DEPLOY / "grafana/provisioning"
+    (source,) = yaml.safe_load((folder / "datasources/prometheus.yaml").read_text())["datasources"]
+    assert (source["type"], source["isDefault"]) == ("prometheus", True)
+    (provider,) = yaml.safe_load((folder / "dashboards/whydrift.yaml").read_text())["providers"]
+    assert provider["type"] == "file"
