@@ -26,7 +26,7 @@ Words = tuple[str, str, str]
 ALERTS: Mapping[str, Words] = {
     "WhydriftWorkerDown": (
         "Open the worker's /healthz. No answer: look whether the process or pod is there, and at its last lines of log.",
-        "Start it again; it goes on where it was. If it ends at once, its last line says what to mend, as `whydrift doctor` does.",
+        "Start it again; it goes on where it was. If it ends at once, its last line says what to mend.",
         "If it answers, Prometheus cannot reach it: look at network policy and service discovery.",
     ),
     "WhydriftAllWorkersGone": (

