@@ -169,6 +169,14 @@ def demo(
     kafka: Annotated[
         bool, typer.Option("--kafka", help="Through a real Kafka started for it (extra `kafka-local`).")
     ] = False,
+    serve: Annotated[
+        Path | None,
+        typer.Option(
+            "--serve",
+            metavar="FOLDER",
+            help="Only serve, until Ctrl-C: events in real time; a file in FOLDER named as a fault switches it on.",
+        ),
+    ] = None,
 ) -> None:
     """Break a real model in three ways, and watch it being found out.
 
@@ -179,10 +187,11 @@ def demo(
       whydrift demo
       whydrift demo --kafka
       whydrift demo --bootstrap localhost:9092
+      whydrift demo --bootstrap localhost:9092 --serve faults
     """
     from whydrift.demo.command import run_demo
 
-    raise typer.Exit(run_demo(bootstrap, kafka))
+    raise typer.Exit(run_demo(bootstrap, kafka, serve))
 
 
 def _end(command: Callable[[], None]) -> NoReturn:

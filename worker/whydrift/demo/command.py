@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 
 from whydrift.shell.local_kafka import missing_packages
@@ -20,11 +21,13 @@ NAMED, NOT_NAMED, CANNOT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes: every fault was named; one was not, or something failed; this machine or this command line lacks something."""
 
 
-def run_demo(bootstrap: str | None, kafka: bool) -> int:
+def run_demo(bootstrap: str | None, kafka: bool, serve: Path | None = None) -> int:
     """Returns the exit code: 0 every fault was named, 1 not so, 2 something is missing, 130 interrupted."""
-    if why_not := _why_not(bootstrap, kafka):
+    if why_not := _why_not(bootstrap, kafka, serve):
         print(f"whydrift: {why_not}", file=sys.stderr)
         return CANNOT
+    if serve is not None and bootstrap is not None:
+        return _serve(bootstrap, serve)
     configure_logs(LogSettings(level="error"))
     from whydrift.demo.play import FAILURES, play
 
@@ -39,7 +42,25 @@ def run_demo(bootstrap: str | None, kafka: bool) -> int:
         return NOT_NAMED
 
 
-def _why_not(bootstrap: str | None, kafka: bool) -> str | None:
+def _serve(bootstrap: str, folder: Path) -> int:
+    configure_logs(LogSettings())
+    from whydrift.demo.play import FAILURES
+    from whydrift.demo.service import serve
+
+    try:
+        with _ended_by_sigterm():
+            serve(bootstrap, folder)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except FAILURES as error:
+        print(f"whydrift: {error}", file=sys.stderr)
+        return NOT_NAMED
+    return NAMED
+
+
+def _why_not(bootstrap: str | None, kafka: bool, serve: Path | None) -> str | None:
+    if serve is not None and bootstrap is None:
+        return "--serve sends events to a Kafka that runs: name it by --bootstrap"
     if bootstrap is not None and kafka:
         return "--bootstrap names a Kafka that runs already, --kafka starts one: give one of them, or none"
     if find_spec("sklearn") is None:

@@ -65,31 +65,32 @@ class Traffic:
         self, from_ms: int, to_ms: int, breakages: Sequence[Breakage], random: np.random.Generator
     ) -> Iterator[TimedEvent]:
         """Labels that would come after `to_ms` are left out."""
-        yield TimedEvent(from_ms, False, self._description(from_ms))
+        yield TimedEvent(from_ms, False, self.description(from_ms))
         waiting: list[tuple[int, str, float]] = []
         for block_ms in range(from_ms, to_ms, _BLOCK_MS):
-            for prediction, delay_ms, ldl in self._block(block_ms, breakages, random):
+            on = [breakage for breakage in breakages if breakage.is_on(block_ms)]
+            for prediction, delay_ms, ldl in self.block(block_ms, _BLOCK_MS, EVENTS_PER_SECOND, on, random):
                 while waiting and waiting[0][0] <= prediction.timestamp:
-                    yield _label(*heappop(waiting))
+                    yield label_event(*heappop(waiting))
                 yield TimedEvent(prediction.timestamp, True, encode(prediction))
                 heappush(waiting, (prediction.timestamp + delay_ms, prediction.event_id, ldl))
         while waiting and waiting[0][0] < to_ms:
-            yield _label(*heappop(waiting))
+            yield label_event(*heappop(waiting))
 
-    def _block(
-        self, block_ms: int, breakages: Sequence[Breakage], random: np.random.Generator
+    def block(
+        self, block_ms: int, length_ms: int, per_second: float, on: Sequence[Breakage], random: np.random.Generator
     ) -> Iterator[tuple[Prediction, int, float]]:
-        """Predictions of a minute, with how long after them their label comes, and what it says."""
-        count = int(random.poisson(EVENTS_PER_SECOND * _BLOCK_MS / 1000))
-        times_ms = block_ms + np.sort(random.integers(_BLOCK_MS, size=count))
+        """Predictions of a time in which `on` is broken, with how long after them their label comes, and what it says."""
+        count = int(random.poisson(per_second * length_ms / 1000))
+        times_ms = block_ms + np.sort(random.integers(length_ms, size=count))
         patients = self._laboratory.draw(count, random)
         delays_ms = np.exp(random.normal(log(_LABEL_DELAY_MINUTES * MINUTE_MS), _LABEL_DELAY_SPREAD, count))
         delays_ms = delays_ms.clip(*_LABEL_DELAY_MS).astype(np.int64)
         latencies_ms = (_LATENCY_MS * random.gamma(4, 0.25, count)).round(2)
         features, file = patients.features, ModelFile.RELEASE
-        for breakage in breakages:
-            if breakage.is_on(block_ms):
-                features, file = breakage.spoil(features, random), breakage.serves
+        for breakage in on:
+            features = breakage.spoil(features, random)
+            file = breakage.serves if breakage.serves is not ModelFile.RELEASE else file
         answers = self._laboratory.answer(file, features) if count else np.empty(0)
         for i, time_ms in enumerate(times_ms.tolist()):
             prediction = Prediction(
@@ -103,7 +104,7 @@ class Traffic:
             )
             yield prediction, int(delays_ms[i]), float(patients.ldl[i])
 
-    def _description(self, time_ms: int) -> bytes:
+    def description(self, time_ms: int) -> bytes:
         """What a service says of itself when it has loaded its model."""
         return encode(
             ModelDescription(
@@ -137,6 +138,6 @@ def _wire_features(row: Floats) -> dict[str, FeatureValue]:
     return values
 
 
-def _label(time_ms: int, event_id: str, ldl: float) -> TimedEvent:
+def label_event(time_ms: int, event_id: str, ldl: float) -> TimedEvent:
     label = Label(event_id=event_id, model_id=MODEL_ID, timestamp=time_ms, actual=ldl, source="laboratory")
     return TimedEvent(time_ms, False, encode(label))
