@@ -23,6 +23,7 @@ from whydrift.core.exhibits import exhibit, since
 from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import MAX_EXAMINED, listed
 from whydrift.core.faults.rule import Proposal, Rule, Rung
+from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import DAY_MS
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
@@ -99,6 +100,8 @@ class Finding:
     evidence: tuple[Evidence, ...]
     onset_ms: int
     rival: str = ""
+    graphs: IncidentGraphs = NO_GRAPHS
+    """What is drawn of it; added by whoever has the histories."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

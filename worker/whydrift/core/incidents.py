@@ -14,13 +14,14 @@ Belongs here: their life. Not here: what broke (`diagnose`), when a signal's ala
 references (`commands`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.fleet import Fleet, with_others
+from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import MINUTE_MS, Settings
 from whydrift.core.status import OpenIncident
 from whydrift_schemas import Detected, Diagnosis, Fault, Severity, Status, encode
@@ -39,6 +40,8 @@ _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
 _SEVERITIES = list(Severity)
 _MAX_OTHERS = 50
+MAX_OVER = 5
+"""Incidents that are over and still shown, the latest."""
 _RANKED = 0.1
 """A cause less probable than this does not count as part of the ranking."""
 
@@ -81,6 +84,8 @@ class Incident:
     is_over: bool = False
     others: tuple[str, ...] = ()
     """Models in which the like began at the same time, as last seen."""
+    graphs: IncidentGraphs = NO_GRAPHS
+    """What is drawn of it, as it was when it was judged last."""
 
     @property
     def is_published(self) -> bool:
@@ -130,6 +135,14 @@ class Ended:
     signals: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """An incident that is over, as it was said and drawn last."""
+
+    diagnosis: Diagnosis
+    graphs: IncidentGraphs
+
+
 @dataclass(slots=True)
 class Incidents:
     """All incidents of a model that are not over, oldest first, and what was opened so far by fault."""
@@ -144,7 +157,11 @@ class Incidents:
     ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
+    over: list[Over] = field(default_factory=list)
+    """The latest that are over, for people to look back at."""
     fleet: Fleet = field(default_factory=Fleet)
+    redraw: Callable[[Incident], IncidentGraphs] = lambda incident: incident.graphs
+    """The graphs of an incident as they are now."""
 
     def join_fleet(self, fleet: Fleet) -> None:
         """See, and be seen by, the other models of the partition."""
@@ -292,6 +309,7 @@ class Incidents:
             opened_rows=now.rows,
             next_review_rows=now.rows + SETTLE_ROWS,
             onset_ms=finding.onset_ms,
+            graphs=finding.graphs,
         )
         self.open[incident_id] = incident
         return incident
@@ -303,6 +321,7 @@ class Incidents:
         content |= {"severity": finding.severity, "onset_at": incident.onset_ms}
         content["model_versions"] = tuple(dict.fromkeys((*incident.diagnosis.model_versions, *_versions(finding, now))))
         incident.diagnosis = incident.diagnosis.model_copy(update=content)
+        incident.graphs = finding.graphs
 
     def _close(self, incident: Incident, now: Moment, because: str) -> None:
         incident.is_over = True
@@ -331,8 +350,14 @@ class Incidents:
             if status is not None:
                 said.append(self._say(incident, status, now))
             if incident.is_over:
-                del self.open[incident.incident_id]
+                self._put_away(incident)
         return said
+
+    def _put_away(self, incident: Incident) -> None:
+        del self.open[incident.incident_id]
+        if incident.said is not None:
+            last = with_others(incident.diagnosis, incident.others, MAX_SUMMARY)
+            self.over = [*self.over, Over(last, self.redraw(incident))][-MAX_OVER:]
 
     def _news(self, incident: Incident, stream_ms: int) -> Status | None:
         if incident.said is None:
@@ -363,6 +388,11 @@ class Incidents:
             for one in self.open.values()
             if one.is_published and one.opened_as is not None
         )
+
+    def drawn(self) -> dict[str, IncidentGraphs]:
+        """What is drawn now of each published incident, and was drawn of those over, by id."""
+        found = {one.diagnosis.incident_id: one.graphs for one in self.over}
+        return found | {one.incident_id: self.redraw(one) for one in self.open.values() if one.is_published}
 
     def snooze(self, keys: Sequence[str], until_ms: int) -> None:
         """Say nothing of these incidents or signals ("" = of the whole model) until then."""
@@ -397,6 +427,7 @@ class Incidents:
             "waiting_since_chunk": self.waiting_since_chunk,
             "ended": [[one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals)] for one in self.ended],
             "snoozes": self.snoozes,
+            "over": [[encode(one.diagnosis), one.graphs.snapshot()] for one in self.over],
         }
 
     @classmethod
@@ -411,6 +442,7 @@ class Incidents:
             state["waiting_since_chunk"],
             [Ended(onset, end, until, frozenset(signals)) for onset, end, until, signals in state["ended"]],
             dict(state["snoozes"]),
+            [Over(Diagnosis.model_validate_json(said), IncidentGraphs.restore(drawn)) for said, drawn in state["over"]],
         )
 
 
@@ -469,6 +501,7 @@ def _incident_state(incident: Incident) -> dict[str, Any]:
         "worst": incident.worst,
         "is_over": incident.is_over,
         "others": list(incident.others),
+        "graphs": incident.graphs.snapshot(),
     }
 
 
@@ -492,4 +525,5 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
         worst=Severity(state.get("worst", diagnosis.severity)),
         is_over=state["is_over"],
         others=tuple(state["others"]),
+        graphs=IncidentGraphs.restore(state["graphs"]),
     )

@@ -19,7 +19,8 @@ from whydrift.core.dependence import DependenceWatch
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.diagnose import Finding, diagnose
 from whydrift.core.dimensions import DimensionWatch
-from whydrift.core.incidents import Incidents, Moment, plain, scoped
+from whydrift.core.graphs import IncidentGraphs, graphs, with_curves
+from whydrift.core.incidents import Incident, Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.labelled import LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
@@ -79,6 +80,7 @@ class ModelWatch:
         self.arrivals = RateGuard(downward_only=False)
         self.label_arrivals = RateGuard(downward_only=True)
         self.incidents = Incidents(settings, model_id)
+        self.incidents.redraw = self.redraw
         self.descriptions: dict[str, ModelDescription] = {}
         """The latest of each version."""
         self.accepted: dict[str, ModelDescription] = {}
@@ -463,6 +465,10 @@ class ModelWatch:
         rows = self.inputs.monitor.rows_seen
         return Moment(stream_ms, self.partition, offset, self.chunks, rows, versions, self.longest_delay_ms)
 
+    def redraw(self, incident: Incident) -> IncidentGraphs:
+        """What is drawn of an incident, with its curves as they are now."""
+        return with_curves(incident.graphs, self, incident.onset_ms)
+
     def levels(self) -> dict[str, float]:
         """log10 evidence of every signal that has bets, by its name as in `alarms`."""
         found = self.inputs.monitor.levels() | self.dimensions.segments.levels() | self.dependence.monitor.levels()
@@ -585,6 +591,7 @@ class ModelWatch:
         model.arrivals = RateGuard.restore(state["arrivals"])
         model.label_arrivals = RateGuard.restore(state["label_arrivals"])
         model.incidents = Incidents.restore(settings, model_id, state["incidents"])
+        model.incidents.redraw = model.redraw
         model.descriptions = _descriptions_of(state["descriptions"])
         model.accepted = _descriptions_of(state["accepted"])
         model.changes = [_change_of(change) for change in state["changes"]]
@@ -629,7 +636,8 @@ class _Scene:
         strongest = max(names, key=lambda name: (levels.get(name, 0.0), name))
         owners = [v for v in versions.values() if any(name.startswith(scoped(v.version, "")) for name in names)]
         version = owners[0] if owners else versions.get(self.model.main_version)
-        found = diagnose(picture(self.model, version, self.alarms[strongest], self.stream_ms))
+        case = picture(self.model, version, self.alarms[strongest], self.stream_ms)
+        found = [replace(finding, graphs=graphs(case, finding)) for finding in diagnose(case)]
         if version is None:
             return found
         prefix, own = version.version, set(version_signals(version))

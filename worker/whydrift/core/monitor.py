@@ -24,6 +24,7 @@ from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, col
 from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
+from whydrift.core.history import Trail
 from whydrift.core.learning import Learning, MonitorProfile, late
 from whydrift.core.reference import REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
@@ -81,6 +82,8 @@ class Monitor:
         self.model_signals = 100
         self.log10_threshold = 6.0
         self.alarms: dict[str, Alarm] = {}
+        self.trail = Trail()
+        """Evidence over time, for people to look at."""
         self._build()
 
     # -- learning -----------------------------------------------------------------------------------------------
@@ -281,6 +284,7 @@ class Monitor:
         }
         groups = [[self.bets[c.name] for _, c, r in known if r.kind.is_coded is coded] for coded in (False, True)]
         self._evidence = EvidenceProcess(*groups, flags)
+        self.trail.arrange(list(self._places))
         self._first_flag = len(places) - len(flags)
         self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags))
 
@@ -306,7 +310,7 @@ class Monitor:
         chunk = self.summarise(rows, flags, bins)
         self.detect(chunk if at_ms is None else replace(chunk, first_ms=at_ms))
         self._retain(rows, flags)
-        self._review()
+        self._review(chunk.first_ms if at_ms is None else at_ms)
         self._learn_from(rows, flags)
         return bins
 
@@ -346,9 +350,12 @@ class Monitor:
 
     # -- alarms -------------------------------------------------------------------------------------------------
 
-    def _review(self) -> None:
+    def _review(self, at_ms: int) -> None:
         """Raise alarms where evidence crosses the threshold; let those recover whose change has ended."""
-        is_high = self._evidence.values() >= 10.0**self.log10_threshold
+        values = self._evidence.values()
+        if len(values):
+            self.trail.add(at_ms, values)
+        is_high = values >= 10.0**self.log10_threshold
         if not self.alarms and not is_high.any():
             return
         for name, place in self._places.items():
@@ -495,6 +502,7 @@ class Monitor:
             "log10_threshold": self.log10_threshold,
             "alarms": [alarm.snapshot() for alarm in self.alarms.values()],
             "evidence": self._evidence.snapshot(),
+            "trail": self.trail.snapshot(),
         }
 
     def snapshot_references(self) -> dict[str, Any]:
@@ -530,4 +538,5 @@ class Monitor:
         monitor.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}
         monitor._build()
         monitor._evidence.restore(state["evidence"])
+        monitor.trail = Trail.restore(state["trail"])
         return monitor

@@ -39,6 +39,8 @@ def model_status(model: ModelWatch) -> ModelStatus:
         incidents_opened=dict(model.incidents.opened),
         signals=_signals(model),
         performance=tuple(one for version in model.versions.values() for one in _performance(version)),
+        resolved=tuple(one.diagnosis for one in model.incidents.over),
+        graphs=model.incidents.drawn(),
     )
 
 

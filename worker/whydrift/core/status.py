@@ -6,6 +6,7 @@ Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) o
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from whydrift.core.graphs import IncidentGraphs
 from whydrift_schemas import Diagnosis, Fault, Severity
 
 
@@ -68,6 +69,10 @@ class ModelStatus:
     signals: tuple[SignalStatus, ...]
     """Every signal, most evidence first."""
     performance: tuple[PerformanceStatus, ...]
+    resolved: tuple[Diagnosis, ...] = ()
+    """The latest incidents that are over, as they were said last, oldest first."""
+    graphs: Mapping[str, IncidentGraphs] = field(default_factory=dict)
+    """What is drawn of the open incidents and of the latest that are over, by id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, 
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
+from whydrift.core.history import Means
 from whydrift.core.inputs import BinnedRows
 from whydrift.core.labels import Answer
 from whydrift.core.learning import MonitorProfile
@@ -81,6 +82,8 @@ class VersionWatch:
         if losses is not None:
             self.losses.install(losses)
         self.performance = Performance(task, settings.baseline_events, conventions)
+        self.loss_means = Means()
+        """The loss over time, for people to look at."""
         self.last_ms = -1
         self.events = 0
         self.guards: dict[str, MeanGuard] = {}
@@ -276,6 +279,7 @@ class VersionWatch:
         self.losses.update(rows, at_ms=middle_ms(rows))
         self._renew_guards()
         self._guard("loss", rows, rows.values[:, 0])
+        self.loss_means.add(middle_ms(rows), float(rows.values[:, 0].sum()), len(rows))
 
     # -- guards -------------------------------------------------------------------------------------------------
 
@@ -351,6 +355,7 @@ class VersionWatch:
             "outputs": self.outputs.snapshot(),
             "losses": self.losses.snapshot(),
             "performance": self.performance.snapshot(),
+            "loss_means": self.loss_means.snapshot(),
             "counts": [self.last_ms, self.events],
             "guards": {name: guard.snapshot() for name, guard in self.guards.items()},
             "guard_onsets": {name: list(onset) for name, onset in self.guard_onsets.items()},
@@ -382,6 +387,7 @@ class VersionWatch:
         version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare, ASPECTS)
         version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
         version.performance = Performance.restore(state["performance"])
+        version.loss_means = Means.restore(state["loss_means"])
         version.last_ms, version.events = state["counts"]
         version.errors = dict(state["errors"])
         version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
