@@ -73,8 +73,8 @@ def test_metrics_are_made_when_asked_for() -> None:
 def test_the_index_names_the_endpoints_and_others_are_not_found() -> None:
     with serving(FakeWorker()) as server:
         status, content_type, body = get(server, "/")
-        assert (status, content_type.split(";")[0]) == (200, "text/plain")
-        assert all(path in body for path in ("/metrics", "/healthz", "/readyz"))
+        assert (status, content_type.split(";")[0]) == (200, "text/html")
+        assert all(f'href="./{path}"' in body for path in ("metrics", "healthz", "readyz"))
         assert get(server, "/nothing")[0] == 404
 
 

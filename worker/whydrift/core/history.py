@@ -1,7 +1,8 @@
 """How evidence and losses went over time: bounded series, dense at the end and ever sparser towards the beginning.
 
-Taken for people to look at; nothing is judged by them. When a series is full, the older two thirds of it are thinned to half
-as many points, so that KEPT points span the whole life of a model and its latest chunks one by one.
+    older ◄── … │ 16 to 24 points of 4 chunks │ 16 to 24 of 2 │ 16 to 24 of 1 ──► newest        (LEVELS of them)
+
+Taken for people to look at; nothing is judged by them.
 
 Belongs here: keeping and thinning. Not here: which series belong to an incident (`graphs`), what evidence is (`evidence`).
 """
@@ -14,12 +15,11 @@ from numpy.typing import NDArray
 
 from whydrift.core.columns import Floats
 
-KEPT = 96
-"""Points at most; thinning leaves two thirds of them."""
-_THINNED = 64
-"""So many of the oldest points become half as many."""
-_AT_ONCE = 8
-"""Chunks that wait to be taken up together: one step over a matrix costs hardly more than one over a row."""
+LEVELS = 7
+"""The oldest points stand for 64 chunks each; all of them together for some 2,000 chunks, which is 40,000 events."""
+_FULL, _MOVED = 24, 8
+"""A level with so many points gives its oldest on, pairwise."""
+MOST_POINTS = LEVELS * _FULL
 _SCALE = 100.0
 """Logarithms are kept in hundredths, as 16-bit numbers."""
 _NOTHING = np.iinfo(np.int16).min
@@ -28,6 +28,8 @@ _LEAST, _MOST = 1e-30, 1e300
 
 Series = list[tuple[int, float]]
 """(time in epoch milliseconds, value), in the order in which they were seen."""
+_Block = tuple[NDArray[np.int64], NDArray[np.int16]]
+"""Times (points,) and levels (points, signals)."""
 
 
 class Trail:
@@ -35,27 +37,33 @@ class Trail:
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._names = tuple(names)
-        self._times_ms = np.empty(0, np.int64)
-        self._levels: NDArray[np.int16] = np.empty((0, len(self._names)), np.int16)
+        self._blocks: list[_Block] = [self._empty()] * LEVELS
+        """Newest first."""
         self._waiting: list[tuple[int, Floats]] = []
+        """Chunks to be taken up together: a step over a matrix costs hardly more than one over a row."""
+
+    def _empty(self) -> _Block:
+        return np.empty(0, np.int64), np.empty((0, len(self._names)), np.int16)
 
     def add(self, at_ms: int, values: Floats) -> None:
         """Take the e-value of every signal after a chunk. The array is kept: it must not change afterwards."""
         self._waiting.append((at_ms, values))
-        if len(self._waiting) >= _AT_ONCE:
+        if len(self._waiting) >= _MOVED:
             self._take_up()
 
     def _take_up(self) -> None:
         if not self._waiting:
             return
-        levels = _levels(np.stack([values for _, values in self._waiting]))
-        self._times_ms = np.concatenate([self._times_ms, [at_ms for at_ms, _ in self._waiting]])
-        self._levels = np.concatenate([self._levels, levels])
+        times_ms = np.array([at_ms for at_ms, _ in self._waiting], np.int64)
+        moved: _Block = times_ms, _hundredths(np.stack([values for _, values in self._waiting]))
         self._waiting = []
-        if len(self._times_ms) >= KEPT:
-            old, new = self._levels[:_THINNED], self._levels[_THINNED:]
-            self._levels = np.concatenate([np.maximum(old[::2], old[1::2]), new])
-            self._times_ms = np.concatenate([self._times_ms[1:_THINNED:2], self._times_ms[_THINNED:]])
+        for level, (times, levels) in enumerate(self._blocks):
+            times, levels = np.concatenate([times, moved[0]]), np.concatenate([levels, moved[1]])
+            if len(times) < _FULL:
+                self._blocks[level] = times, levels
+                return
+            self._blocks[level] = times[_MOVED:], levels[_MOVED:]
+            moved = times[1:_MOVED:2], np.maximum(levels[0:_MOVED:2], levels[1:_MOVED:2])
 
     def arrange(self, names: Sequence[str]) -> None:
         """The signals are these from now on; known ones keep their past."""
@@ -63,39 +71,43 @@ class Trail:
             return
         self._take_up()
         place = {name: number for number, name in enumerate(self._names)}
-        levels = np.full((len(self._levels), len(names)), _NOTHING, np.int16)
-        for number, name in enumerate(names):
-            if name in place:
-                levels[:, number] = self._levels[:, place[name]]
-        self._names, self._levels = tuple(names), levels
+        self._names = tuple(names)
+        for level, (times, before) in enumerate(self._blocks):
+            levels = np.full((len(times), len(names)), _NOTHING, np.int16)
+            for number, name in enumerate(names):
+                if name in place:
+                    levels[:, number] = before[:, place[name]]
+            self._blocks[level] = times, levels
 
     def series(self, name: str) -> Series:
         """One signal's evidence over time; empty where it is not known."""
         if name not in self._names:
             return []
         column = self._names.index(name)
-        waiting = [_levels(values[column : column + 1])[0] for _, values in self._waiting]
-        levels = [*self._levels[:, column].tolist(), *waiting]
-        times_ms = [*self._times_ms.tolist(), *(at_ms for at_ms, _ in self._waiting)]
-        return [(at, int(x) / _SCALE) for at, x in zip(times_ms, levels, strict=True) if x != _NOTHING]
+        found = [
+            point
+            for times, levels in reversed(self._blocks)
+            for point in zip(times.tolist(), levels[:, column].tolist(), strict=True)
+        ]
+        found += [(at_ms, int(_hundredths(values[column : column + 1])[0])) for at_ms, values in self._waiting]
+        return [(at_ms, level / _SCALE) for at_ms, level in found if level != _NOTHING]
 
     def snapshot(self) -> dict[str, Any]:
         return {
             "names": list(self._names),
-            "times_ms": self._times_ms,
-            "levels": self._levels,
+            "blocks": [list(block) for block in self._blocks],
             "waiting": [list(one) for one in self._waiting],
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Trail":
         trail = cls(state["names"])
-        trail._times_ms, trail._levels = state["times_ms"], state["levels"]
+        trail._blocks = [(times, levels) for times, levels in state["blocks"]]
         trail._waiting = [(at_ms, values) for at_ms, values in state["waiting"]]
         return trail
 
 
-def _levels(values: Floats) -> NDArray[np.int16]:
+def _hundredths(values: Floats) -> NDArray[np.int16]:
     """e-values as hundredths of decimal logarithms; 0 is no evidence yet."""
     levels = np.round(_SCALE * np.log10(np.clip(values, _LEAST, _MOST)))
     return np.where(values > 0, levels, _NOTHING).astype(np.int16)
@@ -105,25 +117,28 @@ class Means:
     """The mean of a series of numbers over time; of two points that become one, the common mean stays."""
 
     def __init__(self) -> None:
-        self._points: list[tuple[int, float, int]] = []
-        """(time of the first, sum, count)."""
+        self._levels: list[list[tuple[int, float, int]]] = [[] for _ in range(LEVELS)]
+        """(time of the last, sum, count), newest level first."""
 
     def add(self, at_ms: int, total: float, count: int) -> None:
-        """Take `count` numbers that sum up to `total`, the first of them seen at `at_ms`."""
-        self._points.append((at_ms, total, count))
-        if len(self._points) >= KEPT:
-            old, new = self._points[:_THINNED], self._points[_THINNED:]
-            both = [(a[0], a[1] + b[1], a[2] + b[2]) for a, b in zip(old[::2], old[1::2], strict=True)]
-            self._points = both + new
+        """Take `count` numbers that sum up to `total`, seen at `at_ms`."""
+        moved = [(at_ms, total, count)]
+        for level in self._levels:
+            level += moved
+            if len(level) < _FULL:
+                return
+            old = level[:_MOVED]
+            del level[:_MOVED]
+            moved = [(b[0], a[1] + b[1], a[2] + b[2]) for a, b in zip(old[::2], old[1::2], strict=True)]
 
     def series(self) -> Series:
-        return [(at_ms, total / count) for at_ms, total, count in self._points]
+        return [(at_ms, total / count) for level in reversed(self._levels) for at_ms, total, count in level]
 
-    def snapshot(self) -> list[list[Any]]:
-        return [list(point) for point in self._points]
+    def snapshot(self) -> list[list[list[Any]]]:
+        return [[list(point) for point in level] for level in self._levels]
 
     @classmethod
-    def restore(cls, state: Sequence[Sequence[Any]]) -> "Means":
+    def restore(cls, state: Sequence[Sequence[Sequence[Any]]]) -> "Means":
         means = cls()
-        means._points = [(at_ms, total, count) for at_ms, total, count in state]
+        means._levels = [[(at_ms, total, count) for at_ms, total, count in level] for level in state]
         return means

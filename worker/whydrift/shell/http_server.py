@@ -1,7 +1,7 @@
-"""/metrics, /healthz and /readyz, in a thread beside the worker's loop.
+"""/metrics, /healthz, /readyz and the status pages, in a thread beside the worker's loop.
 
-Belongs here: the endpoints and the server's life. Not here: what a metric is (`metrics`), when a worker is ready
-(`worker_status`).
+Belongs here: those endpoints and the server's life. Not here: what a metric is (`metrics`), when a worker is ready
+(`worker_status`), the pages (`pages`).
 """
 
 import errno
@@ -13,21 +13,16 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from whydrift.shell.pages import site
 from whydrift.shell.telemetry_settings import HttpSettings
 from whydrift.shell.worker_status import Phase, ReportsStatus, WorkerStatus
 
 STOP_TIMEOUT_S = 5.0
-
-INDEX = """whydrift
-
-/metrics   for Prometheus (text or OpenMetrics)
-/healthz   200 while the worker's loop goes round
-/readyz    200 when every assigned partition is restored
-"""
 
 
 class HttpServerError(Exception):
@@ -91,16 +86,14 @@ def app(worker: ReportsStatus, registry: CollectorRegistry, unhealthy_after_s: f
     def readyz(request: Request) -> Response:
         return _answer("ready", why_unready(worker.status()))
 
-    def index(request: Request) -> Response:
-        return PlainTextResponse(INDEX)
-
     endpoints: dict[str, Callable[[Request], Response]] = {
-        "/": index,
         "/metrics": metrics,
         "/healthz": healthz,
         "/readyz": readyz,
     }
-    return Starlette(routes=[Route(path, endpoint) for path, endpoint in endpoints.items()])
+    own = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    errors = {HTTPException: site.error_response, Exception: site.error_response}
+    return Starlette(routes=[*own, *site.routes(worker)], exception_handlers=errors)
 
 
 def why_unhealthy(status: WorkerStatus, unhealthy_after_s: float) -> str | None:
