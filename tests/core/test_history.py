@@ -29,7 +29,7 @@ def test_few_points_are_kept_one_by_one() -> None:
 def test_a_long_history_is_bounded_spans_everything_and_is_dense_at_the_end(count: int) -> None:
     series = trail_of([[1.0, 0.0]] * count).series("a")
     times = [at_ms for at_ms, _ in series]
-    assert len(times) <= MOST_POINTS + 8
+    assert len(times) <= MOST_POINTS + 16
     assert times == sorted(times)
     assert times[-16:] == list(range(count - 16, count))
     assert times[0] <= max(LAST_STEP, count - 2_000)
@@ -51,7 +51,7 @@ def test_no_evidence_yet_is_no_point_and_the_greatest_is_within_bounds() -> None
     trail = Trail(("a",))
     for value in (0.0, 1e200, np.inf, 1e-300):
         trail.add(1, np.array([value]))
-    assert [level for _, level in trail.series("a")] == [200.0, 300.0, -30.0]
+    assert [level for _, level in trail.series("a")] == [200.0, 300.0]
 
 
 def test_signals_that_stay_keep_their_past_when_others_come_and_go() -> None:

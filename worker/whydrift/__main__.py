@@ -7,6 +7,7 @@ runs, so that help is there at once; importing this module does nothing.
 import os
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -29,6 +30,13 @@ EventsArgument = Annotated[
         metavar="EVENTS", help="Files of JSON lines, plain or gzip, read in this order; - for standard input."
     ),
 ]
+
+
+class ImageChoice(StrEnum):
+    """Kinds of image files."""
+
+    SVG = "svg"
+    PNG = "png"
 
 
 def main() -> None:
@@ -158,6 +166,45 @@ def replay(
 
     _end(
         lambda: commands.replay(load(config), events, reference=reference, output=output, follow=follow),
+    )
+
+
+@app.command()
+def report(
+    events: EventsArgument,
+    output: Annotated[Path, typer.Option("--output", metavar="REPORT.html", help="The page to write.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference", metavar="REF", help="Made by `whydrift profile`; else the first events are taken for health."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FOLDER", help="Write every figure there, too, as a file.")
+    ] = None,
+    image_format: Annotated[
+        ImageChoice, typer.Option("--image-format", help="What these files are.")
+    ] = ImageChoice.SVG,
+    config: ConfigOption = None,
+) -> None:
+    """Replay these files, and write what was found as one page.
+
+    The page stands alone: graphs and styles are in it, scripts and links
+    to elsewhere are not. The same files give the same bytes on every run.
+    Graphs need the extra `graphs`; without it the numbers are tables.
+
+    \b
+    Examples:
+      whydrift report week.jsonl.gz --reference credit.ref --output week.html
+      whydrift report week.jsonl.gz --output week.html --images figures --image-format png
+    """
+    from whydrift import app as commands
+    from whydrift.config import load
+
+    _end(
+        lambda: commands.report(
+            load(config), events, output, reference=reference, images=images, image_format=image_format.value
+        ),
     )
 
 

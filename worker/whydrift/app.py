@@ -20,11 +20,17 @@ from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import ProfileError
 from whydrift.core.profiler import LEAST_EVENTS, Profiler
 from whydrift.core.records import Emit, Output
+from whydrift.core.status import PartitionStatus
 from whydrift.shell.clients import KafkaClientError
 from whydrift.shell.connect import connect
+from whydrift.shell.files import check_writable as check_file_writable
+from whydrift.shell.files import write_whole
 from whydrift.shell.http_server import HttpServer, HttpServerError
 from whydrift.shell.logs import configure_logs
 from whydrift.shell.metrics_collector import registry
+from whydrift.shell.pages.one_page import Replayed, in_full, one_page
+from whydrift.shell.pages.one_page import images as image_files
+from whydrift.shell.pages.plates import ImageFormat, can_draw
 from whydrift.shell.pipelines import CorePipelines
 from whydrift.shell.push.alertmanager import AlertmanagerSink
 from whydrift.shell.push.delivery import PushError
@@ -40,7 +46,7 @@ from whydrift.shell.report import Report, counted, news, print_models, print_rej
 from whydrift.shell.sinks.jsonl import JsonlSink
 from whydrift.shell.sources.jsonl_files import STDIN, TOPIC, JsonlFiles
 from whydrift.shell.sources.source import SourceError
-from whydrift.shell.terminal import output_console, printable_text, progress_bar
+from whydrift.shell.terminal import output_console, printable_text, progress_bar, steps_bar
 from whydrift.shell.worker import OPERATOR_ERRORS as WORKER_ERRORS
 from whydrift.shell.worker import Worker
 
@@ -172,6 +178,69 @@ def _processed(pipeline: Pipeline, source: JsonlFiles, follow: bool) -> Iterator
     yield pipeline.finish()
 
 
+# --- report
+
+
+def report(
+    config: Config,
+    events: Sequence[str],
+    output: Path,
+    *,
+    reference: Path | None = None,
+    images: Path | None = None,
+    image_format: ImageFormat = "svg",
+) -> None:
+    """A replay as one page; `images`: a folder for its figures as files. Raises OPERATOR_ERRORS and UsageError."""
+    _refuse_to_overwrite(events, output)
+    if images is not None and not can_draw():
+        raise UsageError("--images needs matplotlib: pip install 'whydrift[graphs]'")
+    with _named(output):
+        check_file_writable(output)
+    if images is not None:
+        with _named(images):
+            images.mkdir(parents=True, exist_ok=True)
+            check_file_writable(images / "figure")
+    profiles = read_references(config.references if reference is None else [reference])
+    source = JsonlFiles(events, max_line_bytes=config.core.max_record_bytes)
+    pipeline, replayed, told = Pipeline(config.core, TOPIC, 0, profiles), Replayed(), Report()
+    for outputs in _processed(pipeline, source, follow=False):
+        told.add(outputs)
+        replayed.add(outputs, pipeline)
+    console = output_console()
+    _write_report(pipeline.status(), replayed, [Path(path).name for path in events], output)
+    if images is not None:
+        _write_images(replayed, pipeline.status(), images, image_format)
+    told.print_replay(console, pipeline.status())
+    console.print(f"written to {printable_text(str(output))}")
+
+
+def _write_report(status: PartitionStatus, replayed: Replayed, sources: Sequence[str], output: Path) -> None:
+    views = replayed.views(status.stream_time_ms or 0)
+    with steps_bar("drawing", len(in_full(views))) as advance:
+        html = one_page(views, status, sources, advance)
+    with _named(output):
+        write_whole(output, html.encode("utf-8", "replace"))
+
+
+def _write_images(replayed: Replayed, status: PartitionStatus, folder: Path, kind: ImageFormat) -> None:
+    views = in_full(replayed.views(status.stream_time_ms or 0))
+    with steps_bar("drawing files", len(views)) as advance:
+        for view in views:
+            for name, content in image_files(view, kind):
+                with _named(folder / name):
+                    write_whole(folder / name, content)
+            advance()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Only this file's errors become OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"the output {path} cannot be written: {error.strerror or error}") from error
+
+
 @contextmanager
 def _written(path: Path | None) -> Iterator[Callable[[Sequence[Output]], None]]:
     """Only this file's errors become OutputError."""
@@ -179,19 +248,18 @@ def _written(path: Path | None) -> Iterator[Callable[[Sequence[Output]], None]]:
         yield lambda outputs: None
         return
 
-    def named(act: Callable[[], None]) -> None:
-        try:
-            act()
-        except OSError as error:
-            raise OutputError(f"the output {path} cannot be written: {error.strerror or error}") from error
+    with _named(path):
+        sink = JsonlSink(path)
 
-    sinks: list[JsonlSink] = []
-    named(lambda: sinks.append(JsonlSink(path)))
-    (sink,) = sinks
+    def write(outputs: Sequence[Output]) -> None:
+        with _named(path):
+            sink.write(outputs)
+
     try:
-        yield lambda outputs: named(lambda: sink.write(outputs))
+        yield write
     finally:
-        named(sink.close)
+        with _named(path):
+            sink.close()
 
 
 def _refuse_to_overwrite(events: Sequence[str], output: Path | None) -> None:

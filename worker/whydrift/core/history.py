@@ -1,6 +1,6 @@
 """How evidence and losses went over time: bounded series, dense at the end and ever sparser towards the beginning.
 
-    older ◄── … │ 16 to 24 points of 4 chunks │ 16 to 24 of 2 │ 16 to 24 of 1 ──► newest        (LEVELS of them)
+    older ◄── … │ 16 to 31 points of 4 chunks │ 16 to 31 of 2 │ 16 to 31 of 1 ──► newest        (LEVELS of them)
 
 Taken for people to look at; nothing is judged by them.
 
@@ -17,14 +17,14 @@ from whydrift.core.columns import Floats
 
 LEVELS = 7
 """The oldest points stand for 64 chunks each; all of them together for some 2,000 chunks, which is 40,000 events."""
-_FULL, _MOVED = 24, 8
+_FULL, _MOVED = 32, 16
 """A level with so many points gives its oldest on, pairwise."""
 MOST_POINTS = LEVELS * _FULL
 _SCALE = 100.0
 """Logarithms are kept in hundredths, as 16-bit numbers."""
-_NOTHING = np.iinfo(np.int16).min
-"""No evidence known at this point."""
 _LEAST, _MOST = 1e-30, 1e300
+_NOTHING = -3_000
+"""That of _LEAST: no evidence known at this point."""
 
 Series = list[tuple[int, float]]
 """(time in epoch milliseconds, value), in the order in which they were seen."""
@@ -109,8 +109,9 @@ class Trail:
 
 def _hundredths(values: Floats) -> NDArray[np.int16]:
     """e-values as hundredths of decimal logarithms; 0 is no evidence yet."""
-    levels = np.round(_SCALE * np.log10(np.clip(values, _LEAST, _MOST)))
-    return np.where(values > 0, levels, _NOTHING).astype(np.int16)
+    levels = np.log10(np.minimum(np.maximum(values, _LEAST), _MOST))
+    levels *= _SCALE
+    return np.rint(levels, out=levels).astype(np.int16)
 
 
 class Means:

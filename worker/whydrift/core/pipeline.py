@@ -7,7 +7,7 @@ Belongs here: the way of a record, and the order in which timers run. Not here: 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from whydrift.core.commands import NoSuchTarget, apply
 from whydrift.core.decode import CommandEvent, Event, Refusal, decode
 from whydrift.core.fleet import Fleet
+from whydrift.core.graphs import IncidentGraphs
 from whydrift.core.model import ModelWatch
 from whydrift.core.profile import Profile
 from whydrift.core.records import Emit, Output, Record, Reject
@@ -172,6 +173,11 @@ class Pipeline:
     def open_incidents(self) -> tuple[OpenIncident, ...]:
         """Of all models; changes nothing, and costs nothing where all is well."""
         return tuple(one for model in self._models.values() for one in model.incidents.published())
+
+    def drawn(self, model_ids: Iterable[str]) -> dict[str, IncidentGraphs]:
+        """What is drawn of the incidents of these models, by incident id; changes nothing."""
+        models = [self._models[model_id] for model_id in model_ids if model_id in self._models]
+        return {key: graphs for model in models for key, graphs in model.incidents.drawn().items()}
 
     def snapshot(self) -> dict[str, bytes]:
         """The whole state in named sections; equal states give equal bytes."""

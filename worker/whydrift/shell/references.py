@@ -3,12 +3,12 @@
 Belongs here: the files. Not here: their content (`whydrift.core.profile`).
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from whydrift.core.profile import Profile, read_profile
 from whydrift.core.state import StateError
+from whydrift.shell import files
 
 
 class ReferenceFileError(Exception):
@@ -40,23 +40,16 @@ def _read(path: Path) -> dict[str, Profile]:
 
 def write_reference(path: Path, content: bytes) -> None:
     """All or nothing: a worker that starts meanwhile reads the old file or the new one. Raises ReferenceFileError."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(path)
+        files.write_whole(path, content)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
 
 
 def check_writable(path: Path) -> None:
     """Before hours of reading. Raises ReferenceFileError."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
-        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        beside.touch()
-        beside.unlink()
+        files.check_writable(path)
     except OSError as error:
         raise _unwritable(path, error) from error
 

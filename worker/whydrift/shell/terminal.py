@@ -39,6 +39,18 @@ class _Speed(ProgressColumn):
 
 
 @contextmanager
+def steps_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Call what it gives after each of `total` steps."""
+    if not (total and sys.stderr.isatty()):
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
 def progress_bar(title: str, source: Source, *, wanted: bool = True) -> Iterator[Callable[[int], None]]:
     """Call what it gives with the number of records of each batch."""
     if not (wanted and sys.stderr.isatty()):

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from html import escape
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
@@ -24,8 +24,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from whydrift.shell.pages.figures import Paint
+from whydrift.shell.pages.plates import ImageFormat
 
-FileFormat = Literal["svg", "png"]
 INLINE: Mapping[Paint, str] = {paint: f"#0102{place:02x}" for place, paint in enumerate(Paint)}
 """Colours that occur nowhere else: the page's variables take their place."""
 LIGHT: Mapping[Paint, str] = {
@@ -72,7 +72,7 @@ def inline_svg(make: Callable[[], Figure], text: str, key: str) -> str:
     return start + body.strip()
 
 
-def file_bytes(make: Callable[[], Figure], kind: FileFormat) -> bytes:
+def file_bytes(make: Callable[[], Figure], kind: ImageFormat) -> bytes:
     """A file by itself, in the light theme."""
     if kind == "svg":
         return _svg(make, LIGHT).encode()

@@ -98,8 +98,8 @@ def _bars(spread: Spread) -> Figure:
     return figure
 
 
-def evidence_figure(curves: Sequence[Curve], onset_ms: int, detected_ms: int) -> Figure:
-    """Evidence over time, with the threshold, the onset and the moment it was told."""
+def evidence_figure(curves: Sequence[Curve], onset_ms: int, detected_ms: int, resolved_ms: int | None) -> Figure:
+    """Evidence over time, with the threshold, the onset, and the moments it was told and over."""
     figure, axes = _axes()
     threshold = max((curve.threshold for curve in curves), default=1.0)
     top = _MOST_TIMES_THRESHOLD * threshold
@@ -110,9 +110,11 @@ def evidence_figure(curves: Sequence[Curve], onset_ms: int, detected_ms: int) ->
         told.append((brief(curve.signal, 30), paint, style))
     axes.axhline(threshold, color=Paint.THRESHOLD, linewidth=1.2, linestyle=(0, (4, 3)))
     _mark(axes, onset_ms, "onset")
-    times_ms = [onset_ms, *(at_ms for curve in curves for at_ms, _ in curve.points)]
+    times_ms = [onset_ms, resolved_ms or onset_ms, *(at_ms for curve in curves for at_ms, _ in curve.points)]
     if detected_ms - onset_ms > 0.15 * (max(times_ms) - min(times_ms)):
         _mark(axes, detected_ms, "told", Paint.MUTED)
+    if resolved_ms is not None:
+        _mark(axes, resolved_ms, "over", Paint.MUTED)
     axes.set_ylim(_LEAST_EVIDENCE, max(top, 1.0) * 1.02)
     axes.set_yticks([0, threshold, top], ["none", "alarm", "beyond\ndoubt"])
     _time_axis(axes, min(times_ms), max(times_ms))

@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from markupsafe import Markup
 
 from whydrift.core.graphs import Curve, IncidentGraphs, LossCurve, Slice, Spread
 from whydrift.shell.pages.words import brief, clock, number, percent
+from whydrift_schemas import Diagnosis
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KEPT_FIGURES = 128
+ImageFormat = Literal["svg", "png"]
+
+KEPT_FIGURES = 1_024
+"""At 15 kB each; a report draws all of its figures first."""
 _CENTRAL = 0.8
 _LEAST_POINTS = 2
 _SAID = {
@@ -62,6 +66,7 @@ class Drawing:
     slices: tuple[Slice, ...] = ()
     onset_ms: int = 0
     detected_ms: int = 0
+    resolved_ms: int | None = None
 
     def figure(self) -> "Figure":
         from whydrift.shell.pages import figures
@@ -72,7 +77,7 @@ class Drawing:
             return figures.loss_figure(self.loss, self.onset_ms)
         if self.slices:
             return figures.slices_figure(self.slices)
-        return figures.evidence_figure(self.curves, self.onset_ms, self.detected_ms)
+        return figures.evidence_figure(self.curves, self.onset_ms, self.detected_ms, self.resolved_ms)
 
 
 @lru_cache(KEPT_FIGURES)
@@ -94,6 +99,13 @@ def inline(plate: Plate, key: str) -> Markup | None:
         return None
 
 
+def image(plate: Plate, kind: ImageFormat) -> bytes:
+    """A figure as a file. Raises ImportError without matplotlib."""
+    from whydrift.shell.pages.drawing import file_bytes
+
+    return file_bytes(plate.drawing.figure, kind)
+
+
 def can_draw() -> bool:
     """Whether matplotlib is there."""
     try:
@@ -103,12 +115,12 @@ def can_draw() -> bool:
     return True
 
 
-def plates(graphs: IncidentGraphs, onset_ms: int, detected_ms: int) -> list[Plate]:
+def plates(graphs: IncidentGraphs, said: Diagnosis) -> list[Plate]:
     """In the order in which they are read: the guilty feature, evidence, performance, segments, then what else moved."""
     spreads = [_spread(one) for one in graphs.spreads]
     makers: list[Callable[[], Iterator[Plate]]] = [
-        lambda: _evidence(graphs, onset_ms, detected_ms),
-        lambda: _performance(graphs, onset_ms),
+        lambda: _evidence(graphs, said),
+        lambda: _performance(graphs, said.onset_at),
         lambda: _segments(graphs),
     ]
     return spreads[:1] + [plate for make in makers for plate in make()] + spreads[1:]
@@ -147,7 +159,7 @@ def _range(spread: Spread, shares: tuple[float, ...]) -> str:
     return f"{number(low)} to {number(high)}{' ' + spread.unit if spread.unit else ''}"
 
 
-def _evidence(graphs: IncidentGraphs, onset_ms: int, detected_ms: int) -> Iterator[Plate]:
+def _evidence(graphs: IncidentGraphs, said: Diagnosis) -> Iterator[Plate]:
     curves = tuple(curve for curve in graphs.curves if len(curve.points) >= _LEAST_POINTS)
     if not curves:
         return
@@ -155,7 +167,7 @@ def _evidence(graphs: IncidentGraphs, onset_ms: int, detected_ms: int) -> Iterat
     level = lead.points[-1][1]
     state = "above" if level >= lead.threshold else "below"
     text = (
-        f"Evidence on {lead.signal} against its threshold, onset {clock(onset_ms)} UTC: at the end 10^{level:.0f}, "
+        f"Evidence on {lead.signal} against its threshold, onset {clock(said.onset_at)} UTC: at the end 10^{level:.0f}, "
         f"{state} the alarm at 10^{lead.threshold:.1f}."
     )
     rows = [("time (UTC)", *(brief(curve.signal) for curve in curves))]
@@ -164,7 +176,7 @@ def _evidence(graphs: IncidentGraphs, onset_ms: int, detected_ms: int) -> Iterat
         (clock(at_ms), *(f"10^{one[at_ms]:.1f}" if at_ms in one else "" for one in known))
         for at_ms in _sampled(sorted({at for one in known for at in one}))
     ]
-    drawing = Drawing(curves=curves, onset_ms=onset_ms, detected_ms=detected_ms)
+    drawing = Drawing(curves=curves, onset_ms=said.onset_at, detected_ms=said.detected_at, resolved_ms=said.resolved_at)
     yield Plate("evidence", "Evidence over time", text, tuple(rows), drawing)
 
 

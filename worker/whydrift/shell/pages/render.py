@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from whydrift.core.faults import rules
 from whydrift.core.faults.rule import Runbook
@@ -67,12 +68,13 @@ def _environment() -> Environment:
         "brief": words.brief,
         "clock": words.clock,
         "command": _command,
-        "digest": _digest,
         "inline": plates.inline,
         "iso": words.iso,
         "number": words.number,
         "percent": words.percent,
-        "plates": _plates,
+        "plates": plates_of,
+        "incident_key": incident_key,
+        "trusted": Markup,
         "power": words.power,
         "query": _query,
         "quoted": lambda text: quote(text, safe="", errors="replace"),
@@ -97,8 +99,13 @@ def _query(values: Mapping[str, Any]) -> str:
     return urlencode({name: value for name, value in values.items() if value not in ("", 1)}, errors="replace")
 
 
-def _plates(view: IncidentView) -> Sequence[plates.Plate]:
-    return plates.plates(view.graphs, view.diagnosis.onset_at, view.diagnosis.detected_at)
+def incident_key(view: IncidentView) -> str:
+    """Begins the ids of an incident's elements in a page."""
+    return f"i{_digest(view.diagnosis.incident_id)}"
+
+
+def plates_of(view: IncidentView) -> Sequence[plates.Plate]:
+    return plates.plates(view.graphs, view.diagnosis)
 
 
 def _command(view: IncidentView, action: str) -> str:
