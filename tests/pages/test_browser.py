@@ -1,6 +1,7 @@
 """Pages in a real Chromium: on a phone, in the dark, by keyboard, with hostile names, and nothing asked of anybody else."""
 
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
+from tests.broker.conftest import Cluster, name, until
+from tests.run_command import configuration, run_command
 from tests.servers import program
 from tests.shell.event_lines import healthy, in_thousands
 
@@ -18,8 +21,9 @@ from whydrift.shell.http_server import HttpServer
 from whydrift.shell.metrics_collector import registry
 from whydrift.shell.telemetry_settings import HttpSettings, MetricsSettings
 
-from .fleet import Pictured, partition
+from .fleet import HOSTILE, Pictured, partition
 
+__all__ = ["name"]
 PHONE, DESK = 360, 1_200
 LEAST_CONTRAST = 4.5
 CONTRAST = """() => {
@@ -194,3 +198,35 @@ def test_a_report_is_read_from_a_file_without_asking_for_anything(browser: Brows
         assert one.complaints == []
         assert all(re.match(r"file:|data:", url) for url in one.asked)
         one.page.context.close()
+
+
+@pytest.fixture
+def cluster(kafka: str, name: str) -> Iterator[Cluster]:  # a fixture by its name
+    made = Cluster(name, "kafka-python", kafka)
+    yield made
+    made.close()
+
+
+def test_a_fault_in_a_real_topic_is_on_the_pages_of_the_running_worker_also_after_a_restart(
+    browser: Browser, cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.create(1)
+    lines = (*healthy(1_200, HOSTILE), *in_thousands(300, HOSTILE, first=1_200))
+    cluster.send(cluster.settings.topics.events, [line.encode() for line in lines])
+    config = configuration(cluster, tmp_path)
+    shown = []
+    for _ in range(2):
+        with run_command(config) as running:
+            until(lambda: '"incident_id"' in running.get("/api/v1/fleet")[1], "the incident")
+            until(lambda: running.metric("whydrift_partition_lag_records", partition="0") == 0, "all events")
+            one = seen(browser, PHONE)
+            one.page.goto(f"http://{running.address}/")
+            one.page.get_by_role("link", name="income arrives in thousands").click()
+            assert one.page.locator("svg.figure").count() >= 3
+            shown.append(one.page.inner_text(".glance"))
+            one.page.get_by_role("navigation").get_by_role("link").nth(1).click()
+            assert "<script>alert(1)</script>" in one.page.inner_text("h1")
+            assert one.complaints == []
+            one.page.context.close()
+            assert running.end(signal.SIGTERM) == 0
+    assert shown[0] == shown[1]
