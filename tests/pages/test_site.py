@@ -145,6 +145,18 @@ def test_without_matplotlib_the_numbers_are_there(site: TestClient, monkeypatch:
     assert "<details open>" in html
 
 
+def test_without_a_folder_for_its_cache_matplotlib_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refuses:
+        def find_spec(self, name: str, *arguments: object) -> None:
+            if name == "matplotlib":
+                raise OSError("Matplotlib requires access to a writable cache directory")
+
+    assert plates.can_draw()
+    monkeypatch.delitem(sys.modules, "matplotlib")
+    monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
+    assert not plates.can_draw()
+
+
 def test_a_figure_that_cannot_be_drawn_leaves_the_page_whole(site: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> str:
         raise OSError("no writable cache directory")

@@ -107,10 +107,10 @@ def image(plate: Plate, kind: ImageFormat) -> bytes:
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there."""
+    """Whether matplotlib is there and finds a folder for its cache: it refuses to be imported without one."""
     try:
         import matplotlib  # noqa: F401
-    except ImportError:
+    except (ImportError, OSError):
         return False
     return True
 
