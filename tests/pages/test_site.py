@@ -1,8 +1,10 @@
 """Pages and the JSON beside them, asked for over HTTP's own rules: what they answer, in which order, and with which headers."""
 
 import json
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -155,6 +157,19 @@ def test_without_a_folder_for_its_cache_matplotlib_is_not_there(monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "matplotlib")
     monkeypatch.setattr(sys, "meta_path", [Refuses(), *sys.meta_path])
     assert not plates.can_draw()
+
+
+def test_where_nothing_can_be_written_matplotlib_is_given_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setenv("MPLCONFIGDIR", "")
+    monkeypatch.delenv("MPLCONFIGDIR")
+    plates.find_cache()
+    assert "MPLCONFIGDIR" not in os.environ
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    plates.find_cache()
+    assert os.environ["MPLCONFIGDIR"].startswith("/dev/shm/")
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_the_page_whole(site: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

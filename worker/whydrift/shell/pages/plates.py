@@ -4,6 +4,8 @@ Belongs here: choosing, captions and text alternatives; drawn figures are kept. 
 needs matplotlib (extra `graphs`): without it pages have the numbers as tables only.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +27,8 @@ ImageFormat = Literal["svg", "png"]
 KEPT_FIGURES = 1_024
 """At 15 kB each; a report draws all of its figures first."""
 _CENTRAL = 0.8
+_SHARED_MEMORY = "/dev/shm/whydrift-matplotlib"
+"""Writable on Linux where the root file system is not."""
 _LEAST_POINTS = 2
 _SAID = {
     "prediction": "the answer: score, or value",
@@ -80,8 +84,19 @@ class Drawing:
         return figures.evidence_figure(self.curves, self.onset_ms, self.detected_ms, self.resolved_ms)
 
 
+def find_cache() -> None:
+    """Give matplotlib a folder where a container has none to write to: shared memory. It refuses to be imported without one."""
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        os.environ["MPLCONFIGDIR"] = _SHARED_MEMORY
+
+
 @lru_cache(KEPT_FIGURES)
 def _inline(drawing: Drawing, text: str, key: str) -> str:
+    find_cache()
     from whydrift.shell.pages.drawing import inline_svg
 
     return inline_svg(drawing.figure, text, key)
@@ -101,6 +116,7 @@ def inline(plate: Plate, key: str) -> Markup | None:
 
 def image(plate: Plate, kind: ImageFormat) -> bytes:
     """A figure as a file. Raises ImportError without matplotlib."""
+    find_cache()
     from whydrift.shell.pages.drawing import file_bytes
 
     return file_bytes(plate.drawing.figure, kind)
@@ -108,6 +124,7 @@ def image(plate: Plate, kind: ImageFormat) -> bytes:
 
 def can_draw() -> bool:
     """Whether matplotlib is there and finds a folder for its cache: it refuses to be imported without one."""
+    find_cache()
     try:
         import matplotlib  # noqa: F401
     except (ImportError, OSError):
