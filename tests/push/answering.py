@@ -13,6 +13,8 @@ class Answering:
 
     def __init__(self, status: int = 200, *, silent: bool = False) -> None:
         self.status = status
+        self.first: list[int] = []
+        """Answers to the next requests, before it is `status` again."""
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self._over = threading.Event()
@@ -25,7 +27,7 @@ class Answering:
                 if silent:
                     outer._over.wait(60)
                     return
-                self.send_response(outer.status)
+                self.send_response(outer.first.pop(0) if outer.first else outer.status)
                 self.send_header("content-length", "4")
                 self.end_headers()
                 self.wfile.write(b"said")

@@ -301,6 +301,21 @@ def test_a_bad_answer_is_counted_by_its_reason_and_tried_again(status: int, reas
         assert len(server.bodies) == 2
 
 
+@pytest.mark.parametrize("answers", [[400, 200], [200, 400]])
+def test_one_refused_batch_of_two_does_not_make_it_send_all_of_them_every_second(
+    answers: list[int], clock: SetClock
+) -> None:
+    incidents = [opened(f"incident-{number}") for number in range(101)]
+    with Answering() as server:
+        server.first = list(answers)
+        made = sink(server.url, clock=clock)
+        made.heard(0, incidents, [one.diagnosis for one in incidents])
+        assert made.step() == clock.now_s + 60
+        assert (made.deliveries()[0].sent, made.deliveries()[0].failed) == (1, {"refused": 1})
+        made.heard(0, incidents[:1], [])
+        assert made.has_news()
+
+
 def test_an_answer_that_never_comes_is_given_up_in_time_and_keeps_nobody(clock: SetClock) -> None:
     with Answering(200, silent=True) as server:
         made = sink(server.url, clock=clock, timeout_s=0.2)

@@ -95,6 +95,19 @@ def test_after_a_restart_open_incidents_come_again_under_the_same_id(clock: SetC
     assert server.headers[0]["webhook-id"] == "e9b6dddf134791a1-1"
 
 
+def test_after_a_restart_open_incidents_come_though_another_has_news_at_the_same_time(clock: SetClock) -> None:
+    first, second = opened("a"), opened("b")
+    with Answering() as server:
+        made = WebhookSink(WebhookSettings(urls=(server.url,)), clock)
+        made.heard(0, [first, second], [second.diagnosis])
+        made.heard(0, [first, changed(second)], [changed(second).diagnosis])
+        made.step()
+        assert [one["webhook-id"] for one in server.headers] == ["a-1", "b-2"]
+        made.heard(0, [first, changed(second)], [])
+        made.step()
+        assert len(server.bodies) == 2
+
+
 def test_what_it_refuses_is_not_sent_for_ever_and_counted(clock: SetClock) -> None:
     with Answering(400) as server:
         made = sink(server.url, clock=clock)

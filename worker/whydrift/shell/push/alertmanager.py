@@ -138,6 +138,7 @@ class AlertmanagerSink(PushSink):
             incidents = [one for mine in self._open.values() for one in mine.values()]
         target.due_s = now_s + self._settings.repeat_interval_s
         alerts = ended + [_alert(one, ends_s, self._links) for one in incidents]
+        outcomes = set()
         for first in range(0, len(alerts), BATCH):
             outcome = self.post(target, PATH, json.dumps(alerts[first : first + BATCH]).encode(), {})
             # Of a batch with an alert it refuses, Alertmanager takes the others; which, and why, is in its answer, and logged.
@@ -145,6 +146,10 @@ class AlertmanagerSink(PushSink):
                 with self._condition:
                     self._news.add(target.url)
                 return
+            outcomes.add(outcome)
+        if outcomes == {Outcome.DELIVERED, Outcome.REFUSED}:
+            # It is well and took most; without this the batch it refuses would make it get all of them every second.
+            target.failures_in_a_row, target.due_s = 0, now_s + self._settings.repeat_interval_s
         with self._condition:
             for key in keys:
                 if key in self._ended:

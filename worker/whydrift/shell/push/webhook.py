@@ -31,6 +31,8 @@ class WebhookSink(PushSink):
         self._settings = settings
         self._waiting: dict[str, OrderedDict[str, Diagnosis]] = {target.url: OrderedDict() for target in self.targets}
         self._left_out = dict.fromkeys(self._waiting, 0)
+        self._known: dict[int, set[str]] = {}
+        """Open incidents of each partition that this process has queued, since it was given the partition."""
 
     def start(self) -> None:
         if self.targets:
@@ -40,9 +42,13 @@ class WebhookSink(PushSink):
     # --- from the worker's loop
 
     def heard(self, partition: int, incidents: Sequence[OpenIncident], said: Sequence[Diagnosis]) -> None:
-        """A restored partition says nothing new: what its worker had not delivered when it ended is sent now."""
-        news = said or [one.diagnosis for one in incidents]
+        """What a restored partition's worker had not delivered when it ended is sent now, with or without news."""
         with self._condition:
+            known = self._known.get(partition, set())
+            self._known[partition] = {one.diagnosis.incident_id for one in incidents}
+            told = {one.incident_id for one in said} | known
+            news = [one.diagnosis for one in incidents if one.diagnosis.incident_id not in told]
+            news += said
             for url, waiting in self._waiting.items():
                 for diagnosis in news:
                     waiting[diagnosis.incident_id] = diagnosis
@@ -54,6 +60,8 @@ class WebhookSink(PushSink):
 
     def revoked(self, partition: int) -> None:
         """What was published is still to be delivered."""
+        with self._condition:
+            self._known.pop(partition, None)
 
     # --- the sink's own thread
 
