@@ -250,6 +250,23 @@ def test_a_worker_that_died_in_a_transaction_is_followed_as_if_nothing_had_happe
     assert diagnoses(cluster) == wanted(cluster)
 
 
+def test_of_two_workers_with_one_identity_the_earlier_ends_and_says_so_and_nothing_is_lost(
+    real_cluster: Cluster,
+) -> None:
+    real_cluster.create(1)
+    settings = replace(real_cluster.settings, instance_id="one")
+    real_cluster.send(real_cluster.settings.topics.events, numbers(0, 40))
+    with running(real_cluster, settings) as first:
+        first.until_records(40)
+        with running(real_cluster, settings) as second:
+            second.until(lambda: second.worker.status().ready and bool(owned(second)), "the later one at work")
+            real_cluster.send(real_cluster.settings.topics.events, numbers(40, 100))
+            assert isinstance(first.ended(), KafkaSetupError)
+            second.until(lambda: committed_up_to_the_end(real_cluster, second), "all processed")
+            second.stop()
+    assert diagnoses(real_cluster) == wanted(real_cluster)
+
+
 def test_state_larger_than_a_record_is_split_and_restored(cluster: Cluster) -> None:
     cluster.create(1)
     topics = cluster.settings.topics

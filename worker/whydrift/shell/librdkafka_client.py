@@ -420,8 +420,15 @@ def _security(security: Security) -> dict[str, Any]:
     return chosen
 
 
+def _is_setup(error: KafkaError) -> bool:
+    # A consumer's fatal error has a code of its own; which one it was stands in its text only. Another worker with this one's
+    # instance id is such a case: starting over would fence that one, and so on for ever.
+    wrapped = error.code() == KafkaError._FATAL and KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+    return wrapped or error.code() in SETUP_ERRORS
+
+
 def _raise_unless_passing(doing: str, error: KafkaError) -> None:
-    if error.code() in SETUP_ERRORS:
+    if _is_setup(error):
         raise KafkaSetupError(f"{doing}: {error.str()}")
     if error.code() not in PASSING_ERRORS or error.fatal():
         raise KafkaClientError(f"{doing}: {error.str()}")
@@ -434,7 +441,7 @@ def _translated(doing: str) -> Iterator[None]:
         yield
     except KafkaException as error:
         (reason,) = error.args[:1]
-        if reason.code() in SETUP_ERRORS:
+        if _is_setup(reason):
             raise KafkaSetupError(f"{doing}: {reason.str()}") from error
         raise KafkaClientError(f"{doing}: {reason.str()}") from error
     # SystemError: the library raises a fatal error (a fenced producer) on top of a delivery callback.
