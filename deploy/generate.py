@@ -35,7 +35,7 @@ ALERTS: Mapping[str, Words] = {
         "If they run, the scrape job is not called `whydrift`: the rule looks for that name.",
     ),
     "WhydriftWorkerStuck": (
-        "/healthz says how long the loop has not come round; the log has the last error of a transaction.",
+        "/healthz says how long the loop has not come round (`whydrift_turn_age_seconds`); the log has the last error.",
         "Look at the broker first. Then restart the worker: it loses nothing.",
         "If records are rare, the threshold of 300 s may be too short for your commit interval.",
     ),
@@ -82,7 +82,7 @@ ALERTS: Mapping[str, Words] = {
     "WhydriftIncident": (
         "Only from `rules/incidents.yaml`. Open the worker's page of the model; the fault's own chapter is above.",
         "What that chapter says.",
-        "Answer the incident with a command event (README).",
+        "Answer the incident with a command event (README). It stays for five minutes after its incident is over.",
     ),
 }
 
@@ -112,10 +112,13 @@ def runbook() -> str:
         lines += entry(rule.fault.value, means, (book.confirm, book.do, book.if_wrong))
     lines += ["## Alerts about workers", ""]
     for alert in alerts():
-        lines += entry(
-            alert["alert"], str(alert["annotations"]["description"]).split("{{")[0].strip(), ALERTS[alert["alert"]]
-        )
+        lines += entry(alert["alert"], meaning(alert["annotations"]["description"]), ALERTS[alert["alert"]])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def meaning(description: str) -> str:
+    """The sentences of an annotation in front of the one with a number of its own in it."""
+    return description[: description.split("{{")[0].rindex(".") + 1]
 
 
 def alerts() -> list[dict[str, dict[str, str]]]:

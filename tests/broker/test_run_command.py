@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from whydrift.core.pipeline import Pipeline
 from whydrift.core.records import Emit, Record
@@ -82,6 +83,33 @@ def test_a_second_run_goes_on_from_the_state_of_the_first_as_if_it_had_never_sto
             until(lambda: running.metric("whydrift_records_total") == len(part), "all processed")  # noqa: B023
             assert running.end(done) == 0
     assert values(cluster.read(topics.diagnoses)) == wanted(cluster) != []
+
+
+def test_every_scrape_during_a_restore_is_whole_and_says_how_far_it_is(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.create(1)
+    config = configuration(cluster, tmp_path)
+    cluster.send(cluster.settings.topics.events, [line.encode() for line in EVENTS])
+    with run_command(config) as running:
+        until(lambda: running.metric("whydrift_records_total") == len(EVENTS), "all processed")
+        assert running.end(signal.SIGTERM) == 0
+    with run_command(config) as running:
+        ready, restored = [], []
+        while not ready or ready[-1] == 0.0:
+            code, text = running.get("/metrics")
+            assert code == 200
+            found = {
+                sample.name: sample.value for one in text_string_to_metric_families(text) for sample in one.samples
+            }
+            ready.append(found["whydrift_ready"])
+            restored.append(found.get("whydrift_partition_restored_ratio"))
+            assert running.process.poll() is None
+        assert ready[0] == 0.0, "scraped before it was restored"
+        assert restored[-1] == 1.0
+        until(
+            lambda: running.metric("whydrift_model_events_total", model_id="credit-risk") == 1_500, "its state is back"
+        )
+        opened = {"model_id": "credit-risk", "fault": "unit_change"}
+        assert running.metric("whydrift_incidents_opened_total", **opened) == 1, "counted on, not from zero"
 
 
 def test_a_missing_topic_ends_the_run_with_1_and_the_command_that_creates_it(cluster: Cluster, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from whydrift.shell.local_kafka import free_ports
 
@@ -35,18 +36,30 @@ class Prometheus:
         assert answer.status_code == 200, f"{parameters}: {answer.text}"
         return answer.json()["data"]
 
+    def own(self, name: str) -> float:
+        """A metric of the server itself, over all its labels."""
+        text = httpx.get(f"{self.url}/metrics", timeout=30).text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        )
+
     def query(self, expr: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.get("query", query=expr)["result"]
         return found
 
 
 @contextmanager
-def prometheus(folder: Path, target: str, rules: list[Path]) -> Iterator[Prometheus]:
-    """Scrapes `target` five times a second: the tests need not wait for it."""
+def prometheus(folder: Path, target: str, rules: list[Path], alertmanager: str) -> Iterator[Prometheus]:
+    """Scrapes `target` five times a second, so that tests need not wait, and tells the Alertmanager at HOST:PORT."""
     (port,) = free_ports(1)
     jobs = [{"job_name": "whydrift", "static_configs": [{"targets": [target]}]}]
     quick = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
-    config = {"global": quick, "rule_files": [str(rule) for rule in rules], "scrape_configs": jobs}
+    told = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+    files = [str(rule) for rule in rules]
+    config = {"global": quick, "rule_files": files, "scrape_configs": jobs, "alerting": told}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [
         program("prometheus", "prometheus"),
@@ -87,7 +100,7 @@ def scene(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scen
     rules = [DEPLOY / "prometheus/rules/worker.yaml", DEPLOY / "prometheus/rules/incidents.yaml"]
     with run_command(configuration(cluster, folder, sections)) as worker:
         until(lambda: worker.get("/readyz")[0] == 200, "ready")
-        with prometheus(folder, worker.address, rules) as seen:
+        with prometheus(folder, worker.address, rules, alertmanager.url.removeprefix("http://")) as seen:
             until(lambda: bool(seen.query("whydrift_ready == 1")), "a scrape before the events")
             cluster.send(topic, [line.encode() for line in lines])
             until(lambda: bool(seen.query("whydrift_incidents_open == 1")), "the incident is scraped")

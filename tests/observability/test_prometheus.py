@@ -60,11 +60,20 @@ def test_all_rules_are_evaluated_and_only_the_incident_fires(scene: Scene) -> No
     until(evaluated, "every rule is evaluated without an error")
     until(lambda: bool(scene.prometheus.query('ALERTS{alertstate="firing"}')), "an alert fires")
     firing = scene.prometheus.query('ALERTS{alertstate="firing"}')
-    assert [(one["metric"]["alertname"], one["metric"]["fault"]) for one in firing] == [
+    assert [(one["metric"]["alertname"], one["metric"]["opened_as"]) for one in firing] == [
         ("WhydriftIncident", "unit_change")
     ]
     (found,) = [one for one in scene.prometheus.get("alerts")["alerts"] if one["state"] == "firing"]
-    assert re.match(r"Probability 0\.\d\d\. Causes", found["annotations"]["description"])
+    assert re.search(r"What leads now: unit_change \(0\.\d\d\) ?$", found["annotations"]["description"])
+
+
+def test_an_incident_told_by_the_worker_and_by_the_rules_is_one_alert(scene: Scene) -> None:
+    until(lambda: scene.prometheus.own("prometheus_notifications_sent_total") >= 1, "Prometheus has sent it too")
+    until(lambda: scene.prometheus.own("prometheus_notifications_queue_length") == 0, "nothing waits")
+    assert scene.prometheus.own("prometheus_notifications_errors_total") == 0
+    (alert,) = scene.alertmanager.alerts()
+    (firing,) = scene.prometheus.get("alerts")["alerts"]
+    assert alert["labels"] == firing["labels"]
 
 
 def test_the_incident_is_the_exemplar_of_what_counted_it(scene: Scene) -> None:
@@ -73,6 +82,13 @@ def test_the_incident_is_the_exemplar_of_what_counted_it(scene: Scene) -> None:
     until(lambda: bool(scene.prometheus.get("query_exemplars", **expr)), "an exemplar is stored")
     (series,) = scene.prometheus.get("query_exemplars", **expr)
     assert {one["labels"]["incident_id"] for one in series["exemplars"]} == {alert["labels"]["incident_id"]}
+
+
+def test_every_chapter_of_the_runbook_says_what_it_means_in_whole_sentences() -> None:
+    text = (DEPLOY / "RUNBOOK.md").read_text("utf-8")
+    chapters = re.findall(r"^### (\w+)\n\n(.*)\n\n- \*\*Confirm it\*\*", text, re.MULTILINE)
+    assert len(chapters) == text.count("\n### ")
+    assert [name for name, means in chapters if not re.fullmatch(r"[A-Z*].{20,}\.", means)] == []
 
 
 def test_the_files_made_from_code_are_what_the_code_makes(tmp_path: Path) -> None:

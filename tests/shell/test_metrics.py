@@ -69,7 +69,7 @@ FULL = models(
         )
     ]
 )
-FULL.shown = replace(RUNNING, commit_age_s=0.2, record_age_s=0.3)
+FULL.shown = replace(RUNNING, commit_age_s=0.2, record_age_s=0.3, turn_age_s=0.1)
 
 # --- the catalogue
 
@@ -214,12 +214,21 @@ def test_an_open_incident_shows_its_fault_severity_probability_and_onset() -> No
     assert one(found, Metric.INCIDENTS_OPENED, **shown) == 1
 
 
+def test_an_incident_keeps_the_labels_of_its_alert_when_another_cause_leads_and_a_lower_severity_is_said() -> None:
+    now = incident("covariate_drift", severity="warning", probability=0.6)
+    open_one = replace(now, opened_as=Fault.UNIT_CHANGE, worst=Severity.CRITICAL)
+    found = scraped(models([model(incidents=(open_one,), incidents_opened={"unit_change": 1})]))
+    shown = {"incident_id": "id", "model_id": "credit", "opened_as": "unit_change", "severity": "critical"}
+    assert of(found, Metric.INCIDENT) == [shown]
+    assert one(found, Metric.INCIDENT_PROBABILITY, model_id="credit", fault="covariate_drift") == 0.6
+
+
 def test_a_resolved_incident_goes_back_to_zero_instead_of_vanishing() -> None:
     found = scraped(models([model(incidents_opened={"unit_change": 1})]))
     open_ones = [labels["severity"] for labels in of(found, Metric.INCIDENTS_OPEN)]
     assert sorted(open_ones) == sorted(Severity)
     assert one(found, Metric.INCIDENTS_OPEN, model_id="credit", fault="unit_change", severity="critical") == 0
-    assert of(found, Metric.INCIDENT_PROBABILITY) == []
+    assert of(found, Metric.INCIDENT_PROBABILITY) == of(found, Metric.INCIDENT) == []
 
 
 def test_a_model_in_several_partitions_is_one_model() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from whydrift.core.records import Output, Record
 from whydrift.core.status import OpenIncident, PartitionStatus
-from whydrift.shell.clients import Client, Message
+from whydrift.shell.clients import Client, Message, Producer
 from whydrift.shell.http_server import why_unhealthy
 from whydrift.shell.kafka_settings import KafkaSettings
 from whydrift.shell.memory import MemoryBroker, MemoryClient
@@ -58,6 +58,16 @@ def worker(broker: MemoryBroker, pipelines: OnePipeline, clock: Clock) -> Worker
     return Worker(SETTINGS, pipelines, connect, clock)
 
 
+def send_one(broker: MemoryBroker) -> None:
+    client = MemoryClient(broker, SETTINGS.topics.events, "other", 10)
+    client.create_topic(SETTINGS.topics.events, 1, 1, {})
+    producer = client.producer("test")
+    producer.begin()
+    producer.send(Message(SETTINGS.topics.events, 0, None, b"x"))
+    producer.flush()
+    producer.commit()
+
+
 def test_a_loop_that_hangs_is_seen_from_outside() -> None:
     hanging, go_on = threading.Event(), threading.Event()
 
@@ -70,13 +80,7 @@ def test_a_loop_that_hangs_is_seen_from_outside() -> None:
     broker, clock = MemoryBroker(), Clock(step_s=0.001)
     made = worker(broker, Hangs(), clock)
     assert made.status().turn_age_s is None
-    client = MemoryClient(broker, SETTINGS.topics.events, "other", 10)
-    client.create_topic(SETTINGS.topics.events, 1, 1, {})
-    producer = client.producer("test")
-    producer.begin()
-    producer.send(Message(SETTINGS.topics.events, 0, None, b"x"))
-    producer.flush()
-    producer.commit()
+    send_one(broker)
     thread = threading.Thread(target=made.run)
     thread.start()
     try:
@@ -89,6 +93,49 @@ def test_a_loop_that_hangs_is_seen_from_outside() -> None:
         go_on.set()
         thread.join(TIMEOUT_S)
     assert not thread.is_alive()
+
+
+def test_a_worker_whose_partitions_are_not_restored_yet_is_never_ready() -> None:
+    """Making the producer takes seconds on a busy broker: what is shown meanwhile is asked then."""
+    seen: list[tuple[bool, bool]] = []
+    broker = MemoryBroker()
+
+    class Slow(MemoryClient):
+        def producer(self, transactional_id: str) -> Producer:
+            status = made.status()
+            seen.append((status.joined, status.ready))
+            return super().producer(transactional_id)
+
+    def connect(settings: KafkaSettings) -> Client:
+        return Slow(broker, settings.topics.events, settings.group_id, settings.max_poll_records)
+
+    class Stops(OnePipeline):
+        def process(self, records: Sequence[Record]) -> list[Output]:
+            made.stop()
+            return []
+
+    made = Worker(SETTINGS, Stops(), connect, Clock(step_s=0.001))
+    send_one(broker)
+    made.run()
+    assert seen == [(True, False)]
+
+
+def test_the_delay_of_what_is_published_begins_when_its_first_record_is_read() -> None:
+    broker, clock = MemoryBroker(), Clock(step_s=0.001)
+
+    class Slow(OnePipeline):
+        def process(self, records: Sequence[Record]) -> list[Output]:
+            clock.now_s += 40.0
+            made.stop()
+            return []
+
+    made = worker(broker, Slow(), clock)
+    send_one(broker)
+    made.run()
+    status = made.status()
+    assert sum(status.publication_delays.counts) == 1
+    assert 40.0 < status.publication_delays.total_s < 41.0
+    assert status.commit_durations.total_s < 1.0, "which began after it"
 
 
 def test_pictures_of_many_models_are_taken_so_seldom_that_they_take_a_fiftieth_of_the_time() -> None:

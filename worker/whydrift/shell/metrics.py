@@ -69,6 +69,15 @@ class Metric(Enum):
     REBALANCES = _counter("rebalances", "Changes of the partitions assigned to this worker.")
     COMMIT_DURATION = _durations("commit_duration", "How long transactions took to commit.")
     TURN_DURATION = _durations("turn_duration", "How long the loop worked on what one poll gave, commits included.")
+    DELAY = _durations(
+        "publication_delay",
+        "From reading the first record of a transaction to its commit: what whydrift adds to a record's way.",
+    )
+    TURN_AGE = _gauge(
+        "turn_age",
+        "Since the loop last came round, with or without records; large: something in it hangs.",
+        unit="seconds",
+    )
     COMMIT_AGE = _gauge("commit_age", "Since all that was read was last known to be committed.", unit="seconds")
     RECORD_AGE = _gauge("record_age", "Since a record was last read from any partition.", unit="seconds")
     PARTITION_LAG = _gauge("partition_lag_records", "Offsets of the events topic not yet processed.", "partition")
@@ -135,6 +144,14 @@ class Metric(Enum):
     INCIDENTS = _gauge("model_incidents", "Open incidents of a model.", "model_id")
     INCIDENTS_OPEN = _gauge(
         "incidents_open", "Open incidents by leading fault and severity.", "model_id", "fault", "severity"
+    )
+    INCIDENT = _gauge(
+        "incident_info",
+        "Always 1, while an incident is open; the labels are those of its alert, and do not change with its causes.",
+        "model_id",
+        "incident_id",
+        "opened_as",
+        "severity",
     )
     INCIDENTS_OPENED = _counter("incidents_opened", "Incidents opened, by leading fault.", "model_id", "fault")
     INCIDENT_PROBABILITY = _gauge(

@@ -92,6 +92,8 @@ class Worker:
         self._failures_in_a_row = 0
         self._paused_until_s = 0.0
         self._commit_due_s: float | None = None
+        self._read_s: float | None = None
+        """When the first record since the last commit was read."""
         self._status = WorkerStatus(settings.topics.events, running=False)
         self._rejects: Counter[str] = Counter()
         self._pictured: tuple[PartitionStatus, ...] = ()
@@ -190,12 +192,14 @@ class Worker:
         if change.revoked or change.assigned:
             log.info("partitions changed", revoked=sorted(change.revoked), assigned=sorted(change.assigned))
             self._status = replace(self._status, rebalances=self._status.rebalances + 1)
-            self._progress_s = float("-inf")
         for partition in change.revoked:
             self._drop(partition)
         for partition in sorted(change.assigned):
             self._drop(partition)
             self._restores[partition] = self._new_restore(partition)
+        if change.revoked or change.assigned:
+            # Before `joined`: a worker that knew of no partitions yet would call itself ready for the rest of this turn.
+            self._show_progress(self._clock_s())
         if change.joined and not self._status.joined:
             self._status = replace(self._status, joined=True)
 
@@ -212,12 +216,15 @@ class Worker:
             restore.close()
 
     def _process(self, records: Mapping[int, Sequence[Record]]) -> None:
+        begun_s = self._clock_s()
         for partition, batch in records.items():
             task = self._tasks.get(partition)
             if task is None:
                 continue  # revoked since it was fetched
             task.process(batch)
             self._last_record_s = self._clock_s()
+            if self._read_s is None:
+                self._read_s = begun_s
             if self._commit_due_s is None:
                 self._commit_due_s = self._last_record_s + self._settings.commit_interval_ms / 1000
         for partition, task in self._tasks.items():
@@ -272,6 +279,7 @@ class Worker:
         """One transaction. Raises KafkaClientError, after which everything starts over from the last commit."""
         begun_s = self._clock_s()
         self._commit_due_s = None
+        read_s, self._read_s = self._read_s, None
         running = {number: task for number, task in self._tasks.items() if task.phase is Phase.RUNNING}
         saving = [
             number
@@ -296,6 +304,9 @@ class Worker:
         # 5. All or nothing.
         producer.commit()
         self._committed(changed, manifests, begun_s)
+        if read_s is not None:
+            delays = self._status.publication_delays.with_one(self._clock_s() - read_s)
+            self._status = replace(self._status, publication_delays=delays)
 
     def _send_snapshot(self, producer: Producer, partition: int) -> Manifest:
         manifest, records = self._tasks[partition].snapshot()
@@ -356,6 +367,7 @@ class Worker:
         )
         self._paused_until_s = self._clock_s() + pause_s
         self._commit_due_s = None
+        self._read_s = None
         if self._producer is not None:
             self._producer.discard()
             self._producer = None
@@ -394,6 +406,13 @@ class Worker:
         now_s = self._clock_s()
         if now_s - self._progress_s < PROGRESS_S:
             return
+        self._show_progress(now_s)
+        if now_s >= self._picture_due_s:
+            self._pictured = tuple(task.pipeline.status() for _, task in sorted(self._tasks.items()))
+            took_s = self._clock_s() - now_s
+            self._picture_due_s = now_s + max(STATUS_S, took_s / PICTURE_FRACTION)
+
+    def _show_progress(self, now_s: float) -> None:
         self._progress_s = now_s
         partitions = [
             task.progress(self._consumer.end(number), self._consumer.position(number))
@@ -403,7 +422,3 @@ class Worker:
         if not any(task.records for task in self._tasks.values()) and self._last_commit_s is not None:
             self._last_commit_s = now_s
         self._status = replace(self._status, partitions=tuple(sorted(partitions, key=lambda one: one.partition)))
-        if now_s >= self._picture_due_s:
-            self._pictured = tuple(task.pipeline.status() for _, task in sorted(self._tasks.items()))
-            took_s = self._clock_s() - now_s
-            self._picture_due_s = now_s + max(STATUS_S, took_s / PICTURE_FRACTION)

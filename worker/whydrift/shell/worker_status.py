@@ -76,6 +76,8 @@ class WorkerStatus:
     commit_durations: Durations = Durations()
     turn_durations: Durations = Durations()
     """Of a turn's work, without the time it waited for records."""
+    publication_delays: Durations = Durations()
+    """From reading the first record of a transaction to its commit."""
     commit_age_s: float | None = None
     """Since the last commit, or since everything read so far was already committed; None before the first."""
     record_age_s: float | None = None
