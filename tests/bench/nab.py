@@ -1,7 +1,7 @@
 """The Numenta Anomaly Benchmark: `python tests/bench/nab.py DATA_FOLDER [--verbose]`.
 
 Real series of aggregates (loads, latencies, rates, prices) with labelled anomalies, one value an interval, which is what
-`whydrift` has of arrivals. Every detector sees each file once, value by value; the threshold is the benchmark's: the best for
+`RateGuard` has of arrivals. Every detector sees each file once, value by value; the threshold is the benchmark's: the best for
 the corpus, one for all files (`nab_score`). `--at` adds lines with thresholds that were given, not chosen.
 
 Belongs here: files, detectors to compare, the table. Not here: the score's arithmetic.
@@ -61,7 +61,7 @@ def _ms(text: str) -> int:
 
 
 def novelty(series: Series) -> Scores:
-    """What whydrift ships."""
+    """The detector in the core, with its only settings. No part of the worker applies it so far."""
     guard = Novelty()
     return [guard.update(value) or 0.0 for value in series.values]
 
@@ -111,8 +111,8 @@ def silent(series: Series) -> Scores:
 
 
 DETECTORS: Mapping[str, Detector] = {
-    "novelty (whydrift)": novelty,
-    "RateGuard's alarms (whydrift, arrivals)": rate_guard,
+    "novelty (in the core, not yet applied)": novelty,
+    "RateGuard's alarms (applied to arrivals)": rate_guard,
     "new maximum or minimum": record,
     "normal distribution of the last 288": gaussian,
     "random": random,

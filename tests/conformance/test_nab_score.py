@@ -1,6 +1,6 @@
 """The score of the Numenta benchmark on a perfect, a silent and a hand-computed detector, and on what decides between profiles.
 
-Belongs here: the arithmetic of `tests/bench/nab_score.py`. Not here: files and detectors (`tests/bench/nab.py`, which needs data).
+Belongs here: the arithmetic of `tests/bench/nab_score.py`. Not here: files and detectors (`tests/bench/nab.py`).
 """
 
 import sys
