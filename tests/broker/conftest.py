@@ -19,6 +19,7 @@ from whydrift.shell.clients import Client, Consumer, GroupMetadata, KafkaClientE
 from whydrift.shell.connect import connect
 from whydrift.shell.kafka_settings import ClientName, KafkaSettings, Topics
 from whydrift.shell.memory import MemoryBroker, MemoryClient
+from whydrift.shell.topic_check import topic_uses
 
 T = TypeVar("T")
 
@@ -63,9 +64,8 @@ class Cluster:
 
     def create(self, partitions: int) -> None:
         """All four topics."""
-        topics = self.settings.topics
-        for topic in (topics.events, topics.diagnoses, topics.rejected, topics.state):
-            self.admin.create_topic(topic, partitions, 1, {})
+        for use in topic_uses(self.settings.topics):
+            self.admin.create_topic(use.topic, partitions, 1, use.config)
 
     def send(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
         """In one committed transaction."""

@@ -117,7 +117,7 @@ def test_a_missing_topic_ends_the_run_with_1_and_the_command_that_creates_it(clu
         assert running.ended() == 1
     topics = cluster.settings.topics
     assert running.lines[-1].startswith(f"whydrift: {topics.events} and {topics.diagnoses} and ")
-    assert f"`kafka-topics --create --topic {topics.events} --partitions 4`" in running.lines[-1]
+    assert f" --create --topic {topics.events} --partitions 4 --replication-factor 1`" in running.lines[-1]
     assert "Traceback" not in "".join(running.lines)
 
 

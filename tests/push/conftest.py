@@ -1,5 +1,6 @@
 """A real Alertmanager for the tests of what is pushed to it."""
 
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from whydrift.shell.local_kafka import free_ports
 
@@ -65,4 +67,33 @@ class Alertmanager:
 def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     made = Alertmanager(tmp_path / "alertmanager")
     yield made.start()
+    made.stop()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[Alertmanager, Path]]:
+    """One that wants TLS, ana's password, and a client certificate; and the folder with what that needs."""
+    authority = trustme.CA()
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("whydrift@example.org")
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    for name, issued in (("server", server), ("client", client)):
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
+    (folder / "password").write_text("correct horse\n")
+    # bcrypt of `correct horse`
+    web = f"""
+tls_server_config:
+  cert_file: {folder}/server.pem
+  key_file: {folder}/server.key
+  client_ca_file: {folder}/ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+basic_auth_users: {{ana: $2b$04$66I0Kc1SVir8SUonPxvgeOMwjp4rkqxZO/bzyNY06QdK/xxT2QZKq}}
+"""
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.load_cert_chain(folder / "client.pem", folder / "client.key")
+    reader = httpx.Client(verify=context, auth=("ana", "correct horse"))
+    made = Alertmanager(tmp_path / "guarded", web=web, scheme="https", client=reader)
+    yield made.start(), folder
     made.stop()

@@ -1,14 +1,10 @@
 """Incidents in a real Alertmanager: one alert each, as long as they last, whatever happens to either side."""
 
-import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import trustme
 
 from whydrift.shell.push.alertmanager import AlertmanagerSink
 from whydrift.shell.push.settings import Access, AlertmanagerSettings, Links
@@ -224,35 +220,6 @@ def test_hostile_names_are_alerts_like_any_other(alertmanager: Alertmanager, clo
 
 
 # --- credentials
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[tuple[Alertmanager, Path]]:
-    """One that wants TLS, ana's password, and a client certificate; and the folder with what that needs."""
-    authority = trustme.CA()
-    folder = tmp_path / "certificates"
-    folder.mkdir()
-    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("whydrift@example.org")
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
-    for name, issued in (("server", server), ("client", client)):
-        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        issued.cert_chain_pems[0].write_to_path(str(folder / f"{name}.pem"))
-    (folder / "password").write_text("correct horse\n")
-    # bcrypt of `correct horse`
-    web = f"""
-tls_server_config:
-  cert_file: {folder}/server.pem
-  key_file: {folder}/server.key
-  client_ca_file: {folder}/ca.pem
-  client_auth_type: RequireAndVerifyClientCert
-basic_auth_users: {{ana: $2b$04$66I0Kc1SVir8SUonPxvgeOMwjp4rkqxZO/bzyNY06QdK/xxT2QZKq}}
-"""
-    context = ssl.create_default_context(cafile=folder / "ca.pem")
-    context.load_cert_chain(folder / "client.pem", folder / "client.key")
-    reader = httpx.Client(verify=context, auth=("ana", "correct horse"))
-    made = Alertmanager(tmp_path / "guarded", web=web, scheme="https", client=reader)
-    yield made.start(), folder
-    made.stop()
 
 
 def test_it_is_let_in_with_password_and_certificates(guarded: tuple[Alertmanager, Path], clock: SetClock) -> None:

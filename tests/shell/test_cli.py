@@ -36,7 +36,7 @@ from whydrift_schemas import encode
 from .event_lines import healthy, in_thousands
 
 TIMEOUT_S = 120.0
-COMMANDS = ("run", "profile", "replay", "report", "demo")
+COMMANDS = ("run", "topics", "doctor", "profile", "replay", "report", "demo")
 QUICK = Config(core=Settings(baseline_events=400, first_stage_events=100))
 
 

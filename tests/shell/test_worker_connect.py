@@ -50,7 +50,7 @@ SECURED = KafkaSettings(
 
 
 def test_kafka_python_knows_every_setting_it_is_given_by_name() -> None:
-    given = kafka_python_client._common(SECURED)
+    given = kafka_python_client.common_settings(SECURED)
     for client in (KafkaConsumer, KafkaProducer, KafkaAdminClient):
         assert given.keys() <= client.DEFAULT_CONFIG.keys()
     assert {name: value for name, value in given.items() if name.startswith(("s", "client"))} == {

@@ -26,7 +26,7 @@ def test_diagnoses_and_rejects_may_have_any_partition_count() -> None:
 def test_all_missing_topics_are_named_at_once() -> None:
     with pytest.raises(
         KafkaSetupError,
-        match=r"d and s do not exist at localhost:9092: set kafka\.create_topics, or run `.* --topic d ",
+        match=r"d and s do not exist at localhost:9092: run `whydrift topics` .*, or run `.* --topic d ",
     ):
         checked_partition_counts(client(e=3, r=2), SETTINGS)
 

@@ -101,6 +101,49 @@ def run(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def topics(
+    config: ConfigOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the commands of Kafka's own tools that would create them.")
+    ] = False,
+) -> None:
+    """Create the topics that are missing.
+
+    The four of kafka.topics, the state topic compacted. Where the events
+    topic exists the others get as many partitions, else all get
+    kafka.new_topic_partitions. What is there is left as it is.
+
+    \b
+    Examples:
+      whydrift topics --config whydrift.yaml
+      whydrift topics --dry-run
+    """
+    from whydrift import app as commands
+    from whydrift.config import load
+
+    _end(lambda: commands.topics(load(config), dry_run=dry_run))
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Check the configuration against the real world.
+
+    Reference files, ports, Alertmanager, webhooks, brokers, credentials,
+    topics and their settings, permissions, clocks, and a sample of events:
+    for each how it is, and the command or setting that mends it. Nothing is
+    changed, and no group is joined: it may run beside workers.
+
+    \b
+    Examples:
+      whydrift doctor --config whydrift.yaml
+    """
+    from whydrift import app as commands
+    from whydrift.config import load
+
+    _end(lambda: commands.doctor(load(config)))
+
+
+@app.command()
 def profile(
     events: EventsArgument,
     output: Annotated[Path, typer.Option("--output", metavar="REF", help="The reference file to write.")],

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -23,6 +24,10 @@ from whydrift.core.records import Emit, Output
 from whydrift.core.status import PartitionStatus
 from whydrift.shell.clients import KafkaClientError
 from whydrift.shell.connect import connect
+from whydrift.shell.doctor.finding import Finding, Verdict
+from whydrift.shell.doctor.kafka_checks import check_kafka
+from whydrift.shell.doctor.local_checks import check_graphs, check_http, check_references
+from whydrift.shell.doctor.push_checks import check_alertmanagers, check_webhooks
 from whydrift.shell.files import check_writable as check_file_writable
 from whydrift.shell.files import write_whole
 from whydrift.shell.http_server import HttpServer, HttpServerError
@@ -47,6 +52,7 @@ from whydrift.shell.sinks.jsonl import JsonlSink
 from whydrift.shell.sources.jsonl_files import STDIN, TOPIC, JsonlFiles
 from whydrift.shell.sources.source import SourceError
 from whydrift.shell.terminal import output_console, printable_text, progress_bar, steps_bar
+from whydrift.shell.topic_check import check_counts, create_command, create_missing, topic_uses
 from whydrift.shell.worker import OPERATOR_ERRORS as WORKER_ERRORS
 from whydrift.shell.worker import Worker
 
@@ -57,6 +63,10 @@ BATCH_RECORDS = 1_000
 
 class UsageError(Exception):
     """What was asked for makes no sense. The message says why."""
+
+
+class UnwellError(Exception):
+    """The operator must act: the doctor found something. The message counts; what it is was printed."""
 
 
 class OutputError(Exception):
@@ -72,6 +82,7 @@ OPERATOR_ERRORS = (
     ProfileError,
     SourceError,
     OutputError,
+    UnwellError,
 )
 """Somebody has to act, and the message says what to do. Anything else is a bug, and shows its traceback."""
 
@@ -131,6 +142,55 @@ def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+# --- topics and doctor
+
+
+def topics(config: Config, *, dry_run: bool = False) -> None:
+    """Create the topics that are missing; `dry_run`: print the commands that would. Raises OPERATOR_ERRORS."""
+    client = connect(config.kafka)
+    try:
+        before = client.partition_counts([use.topic for use in topic_uses(config.kafka.topics)])
+        after = before if dry_run else create_missing(client, config.kafka)
+    finally:
+        client.close()
+    partitions = before.get(config.kafka.topics.events, config.kafka.new_topic_partitions)
+    console = output_console()
+    for use in topic_uses(config.kafka.topics):
+        if use.topic in before:
+            console.print(f"{use.topic}: there, {counted(before[use.topic], 'partition')}")
+        elif dry_run:
+            console.print(create_command(use.topic, partitions, config.kafka), soft_wrap=True)
+        else:
+            console.print(f"{use.topic}: created, {counted(after[use.topic], 'partition')}")
+    if not dry_run:
+        check_counts(after, config.kafka)
+
+
+def doctor(config: Config, now_s: Callable[[], float] = time.time) -> None:
+    """Look at everything the worker will count on, and print what is found as it is found. Raises UnwellError."""
+    console = output_console()
+    found: Counter[Verdict] = Counter()
+    for finding in _findings(config, now_s):
+        found[finding.verdict] += 1
+        console.print(f"{finding.verdict:<5} {finding.subject:<16} {printable_text(finding.told)}", soft_wrap=True)
+        if finding.mend:
+            console.print(f"{'':<22} → {finding.mend}", soft_wrap=True)
+    said = f"{found[Verdict.FAIL]} failed, {found[Verdict.WARN]} to know of, {found[Verdict.OK]} well"
+    if found[Verdict.FAIL]:
+        raise UnwellError(f"the doctor's findings: {said}; do what → says, and ask again")
+    console.print(said)
+
+
+def _findings(config: Config, now_s: Callable[[], float]) -> Iterator[Finding]:
+    found, references = check_references(config.references)
+    yield from found
+    yield from check_http(config.http)
+    yield from check_graphs()
+    yield from check_alertmanagers(config.alertmanager, now_s)
+    yield from check_webhooks(config.webhook)
+    yield from check_kafka(config.kafka, config.core, references, now_s)
 
 
 # --- replay

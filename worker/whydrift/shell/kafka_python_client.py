@@ -39,57 +39,57 @@ class KafkaPythonClient:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        with _translated(f"connecting to {settings.bootstrap_servers}"):
+        with translated(f"connecting to {settings.bootstrap_servers}"):
             try:
-                self._admin = KafkaAdminClient(**_common(settings))
+                self._admin = KafkaAdminClient(**common_settings(settings))
             except (errors.KafkaTimeoutError, errors.KafkaConnectionError) as error:
                 raise KafkaSetupError(
-                    f"no broker answered at {settings.bootstrap_servers} within {_patience_ms(settings)} ms: "
+                    f"no broker answered at {settings.bootstrap_servers} within {patience_ms(settings)} ms: "
                     "check kafka.bootstrap_servers, kafka.security and the network"
                 ) from error
 
     def partition_counts(self, topics: Sequence[str]) -> Mapping[str, int]:
-        with _translated("describing topics"):
+        with translated("describing topics"):
             described = self._admin.describe_topics(list(topics))
         return {topic["name"]: len(topic["partitions"]) for topic in described if topic["error_code"] == 0}
 
     def create_topic(self, topic: str, partitions: int, replicas: int, config: Mapping[str, str]) -> None:
         wanted = {topic: {"num_partitions": partitions, "replication_factor": replicas, "configs": dict(config)}}
-        with _translated(f"creating topic {topic}"):
+        with translated(f"creating topic {topic}"):
             try:
                 self._admin.create_topics(wanted, wait_for_metadata=True)
             except errors.TopicAlreadyExistsError:
-                self._admin.wait_for_topics([topic], timeout_ms=_patience_ms(self._settings))
+                self._admin.wait_for_topics([topic], timeout_ms=patience_ms(self._settings))
 
     def offsets(self, topic: str, partition: int) -> tuple[int, int]:
         at = TopicPartition(topic, partition)
-        with _translated(f"asking for the offsets of {topic}-{partition}"):
+        with translated(f"asking for the offsets of {topic}-{partition}"):
             begin = self._listed(at, -2, "read_committed")
             return begin, self._listed(at, -1, "read_committed")
 
     def _listed(self, at: TopicPartition, spec: int, isolation: str) -> int:
         level = 1 if isolation == "read_committed" else 0
         found = self._admin.list_partition_offsets(
-            {at: spec}, isolation_level=level, timeout_ms=_patience_ms(self._settings)
+            {at: spec}, isolation_level=level, timeout_ms=patience_ms(self._settings)
         )
         return int(found[at].offset)
 
     def consumer(self) -> "KafkaPythonConsumer":
-        with _translated("joining the group"):
+        with translated("joining the group"):
             return KafkaPythonConsumer(self._settings)
 
     def producer(self, transactional_id: str) -> "KafkaPythonProducer":
-        with _translated("starting a producer"):
+        with translated("starting a producer"):
             return KafkaPythonProducer(self._settings, transactional_id)
 
     def reader(self, topic: str, partition: int) -> "KafkaPythonReader":
         at = TopicPartition(topic, partition)
-        with _translated(f"opening {topic}-{partition}"):
+        with translated(f"opening {topic}-{partition}"):
             begin, end = self._listed(at, -2, "read_uncommitted"), self._listed(at, -1, "read_uncommitted")
             return KafkaPythonReader(self._settings, at, begin, end)
 
     def close(self) -> None:
-        with _translated("closing"):
+        with translated("closing"):
             self._admin.close()
 
 
@@ -129,7 +129,7 @@ class KafkaPythonConsumer:
         self._settings = settings
         self._topic = settings.topics.events
         self._consumer = KafkaConsumer(
-            **_common(settings),
+            **common_settings(settings),
             group_id=settings.group_id,
             group_instance_id=settings.instance_id,
             isolation_level="read_committed",
@@ -153,7 +153,7 @@ class KafkaPythonConsumer:
         self._consumer.partitions_for_topic(self._topic)
 
     def poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
-        with _translated("polling"):
+        with translated("polling"):
             if self._consumer.group_metadata().state is not MemberState.STABLE:
                 # kafka-python 3.0.12 forgets a JoinGroup that is answered between two polls and starts the next one, which
                 # with short polls goes on for ever. It gives no records meanwhile anyhow, so wait for the answer here.
@@ -179,23 +179,23 @@ class KafkaPythonConsumer:
 
     def start_at(self, partition: int, offset: int) -> None:
         at = TopicPartition(self._topic, partition)
-        with _translated(f"seeking {self._topic}-{partition}"):
+        with translated(f"seeking {self._topic}-{partition}"):
             self._consumer.seek(at, offset)
             self._consumer.resume(at)
         self._listener.held.discard(partition)
 
     def position(self, partition: int) -> int | None:
-        with _translated("asking for the position"):
+        with translated("asking for the position"):
             position: int | None = self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
         return position
 
     def end(self, partition: int) -> int | None:
-        with _translated("asking for the end"):
+        with translated("asking for the end"):
             end: int | None = self._consumer.highwater(TopicPartition(self._topic, partition))
         return end
 
     def committed(self, partition: int) -> int | None:
-        with _translated("asking for the committed offset"):
+        with translated("asking for the committed offset"):
             at = TopicPartition(self._topic, partition)
             offset: int | None = self._consumer.committed(at, timeout_ms=self._settings.transaction_timeout_ms * 2)
         return offset
@@ -205,7 +205,7 @@ class KafkaPythonConsumer:
         return metadata
 
     def close(self) -> None:
-        with _translated("leaving the group"):
+        with translated("leaving the group"):
             self._consumer.close(autocommit=False)
 
 
@@ -214,12 +214,12 @@ class KafkaPythonProducer:
 
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
         self._topic = settings.topics.events
-        self._patience_ms = _patience_ms(settings)
+        self._patience_ms = patience_ms(settings)
         self._sent: list[Any] = []
         self._connected: dict[Any, Any] | None = None
         self.doubtful = False
         self._producer = KafkaProducer(
-            **_common(settings),
+            **common_settings(settings),
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             delivery_timeout_ms=settings.delivery_timeout_ms,
@@ -236,12 +236,12 @@ class KafkaPythonProducer:
             raise
 
     def begin(self) -> None:
-        with _translated("beginning a transaction"):
+        with translated("beginning a transaction"):
             self._producer.begin_transaction()
         self._sent = []
 
     def send(self, message: Message) -> None:
-        with _translated(f"sending to {message.topic}"):
+        with translated(f"sending to {message.topic}"):
             future = self._producer.send(
                 message.topic,
                 key=message.key,
@@ -252,7 +252,7 @@ class KafkaPythonProducer:
         self._sent.append(future)
 
     def flush(self) -> None:
-        with _translated("sending"):
+        with translated("sending"):
             self._producer.flush(timeout=self._patience_ms / 1000)
             for future in self._sent:
                 # A record that expired is known to its future alone; the transaction would commit without it.
@@ -264,12 +264,12 @@ class KafkaPythonProducer:
         by_partition = {
             TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()
         }
-        with _translated("sending offsets"):
+        with translated("sending offsets"):
             manager = self._producer._transaction_manager
             self._bounded(lambda: manager.send_offsets_to_transaction(by_partition, group))
 
     def commit(self) -> None:
-        with _translated("committing"):
+        with translated("committing"):
             self._bounded(self._producer._transaction_manager.begin_commit)
         connected = self._connections()
         before = self._connected or connected
@@ -304,7 +304,7 @@ class KafkaPythonReader:
         self._begin, self._end = begin, end
         self._position = begin
         self._consumer = KafkaConsumer(
-            **_common(settings),
+            **common_settings(settings),
             group_id=None,
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -319,7 +319,7 @@ class KafkaPythonReader:
     def read(self, timeout_s: float) -> Sequence[Record]:
         if self.done:
             return []
-        with _translated(f"reading {self._at.topic}-{self._at.partition}"):
+        with translated(f"reading {self._at.topic}-{self._at.partition}"):
             found = self._consumer.poll(timeout_ms=max(0, int(timeout_s * 1000)))
             # Moves past transaction markers and aborted records too, which no record would tell.
             position = self._consumer.position(self._at, timeout_ms=0)
@@ -336,7 +336,7 @@ class KafkaPythonReader:
         return 1.0 if length <= 0 else min(1.0, (self._position - self._begin) / length)
 
     def close(self) -> None:
-        with _translated("closing"):
+        with translated("closing"):
             self._consumer.close(autocommit=False)
 
 
@@ -349,15 +349,16 @@ def _record(one: Any) -> Record:
     return Record(one.topic, one.partition, one.offset, one.value, one.key, broker_ms, tuple(one.headers))
 
 
-def _patience_ms(settings: KafkaSettings) -> int:
+def patience_ms(settings: KafkaSettings) -> int:
     """How long anything may take before it is called failed."""
     return settings.request_timeout_ms * 3
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
+def common_settings(settings: KafkaSettings) -> dict[str, Any]:
+    """What every part of kafka-python is told."""
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
-        "bootstrap_timeout_ms": _patience_ms(settings),
+        "bootstrap_timeout_ms": patience_ms(settings),
         "request_timeout_ms": settings.request_timeout_ms,
         # 100, the default, costs 105 ms in every transaction (CONCURRENT_TRANSACTIONS); 10 costs 14.
         "retry_backoff_ms": 10,
@@ -379,7 +380,7 @@ def _security(security: Security) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     """kafka-python's errors in the words of `clients`."""
     try:
         yield

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -40,10 +40,14 @@ class LocalKafkaError(Exception):
 
 
 class LocalKafka:
-    """One broker process and its folder. `start` after `kill` or `stop` goes on with the same data on the same ports."""
+    """One broker process and its folder. `start` after `kill` or `stop` goes on with the same data on the same ports.
 
-    def __init__(self, folder: Path) -> None:
+    properties: of the broker, over those of a single node without security.
+    """
+
+    def __init__(self, folder: Path, properties: Mapping[str, object] | None = None) -> None:
         self._folder = folder
+        self._properties = properties or {}
         self._port, self._controller_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._java: Sequence[str] = ()
@@ -90,7 +94,8 @@ class LocalKafka:
 
     def _format(self, java: Sequence[str], properties: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        properties.write_text(_properties(self._folder / "data", self._port, self._controller_port), encoding="utf-8")
+        settings = _settings(self._folder / "data", self._port, self._controller_port) | dict(self._properties)
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
         cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "A")
         tool = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id, "-c", str(properties)]
         done = subprocess.run(
@@ -174,9 +179,9 @@ def _one_process_at_a_time() -> Iterator[None]:
         yield
 
 
-def _properties(data: Path, port: int, controller_port: int) -> str:
+def _settings(data: Path, port: int, controller_port: int) -> dict[str, object]:
     listeners = f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}"
-    settings: dict[str, object] = {
+    return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
@@ -187,7 +192,6 @@ def _properties(data: Path, port: int, controller_port: int) -> str:
         "log.dirs": data,
         **SINGLE_NODE_PROPERTIES,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 SINGLE_NODE_PROPERTIES: dict[str, object] = {

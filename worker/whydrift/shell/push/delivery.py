@@ -211,7 +211,12 @@ def client_of(access: Access, timeout_s: float) -> httpx.Client:
         password = secret(access.password, access.password_file, "access.password_file")
         auth = httpx.BasicAuth(access.username, password or "")
     return httpx.Client(
-        auth=auth, headers=headers, timeout=timeout_s, verify=_context(access), trust_env=False, follow_redirects=False
+        auth=auth,
+        headers=headers,
+        timeout=timeout_s,
+        verify=tls_context(access),
+        trust_env=False,
+        follow_redirects=False,
     )
 
 
@@ -225,7 +230,8 @@ def secret(given: str | None, file: Path | None, setting: str) -> str | None:
         raise PushError(f"{setting} is {file}, which cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
-def _context(access: Access) -> ssl.SSLContext:
+def tls_context(access: Access) -> ssl.SSLContext:
+    """How servers are checked, and who we are to them. Raises PushError."""
     try:
         context = ssl.create_default_context(cafile=access.ca_file)
         if access.certificate_file is not None:
