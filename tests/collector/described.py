@@ -3,10 +3,13 @@
 Belongs here: helpers. Not here: tests, or models of any framework.
 """
 
+from importlib import import_module
 from typing import Any
 
 from whydrift_schemas import ModelDescription, Parameter, encode
 from whydrift_schemas.collector import describe
+
+from ..conftest import skip_or_fail
 
 AT_MS = 1_795_452_060_000
 
@@ -34,3 +37,11 @@ def changed(before: ModelDescription, after: ModelDescription) -> set[str]:
     """Names of tensors with another digest."""
     old = tensors(before)
     return {name for name, one in tensors(after).items() if name not in old or old[name].digest != one.digest}
+
+
+def installed(framework: str) -> Any:
+    """The framework; where it is missing the test, or the file, is skipped (in CI: fails)."""
+    try:
+        return import_module(framework)
+    except ImportError:
+        skip_or_fail(f"{framework} is not installed (pip install '.[frameworks]')")

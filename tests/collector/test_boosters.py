@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.collector.described import changed, event, names, structure
+from tests.collector.described import changed, event, installed, names, structure
 
 DRAW = np.random.default_rng(7)
 X = DRAW.normal(size=(300, 4))
@@ -15,13 +15,13 @@ TASKS = [(Y, "binary"), (Y3, "multiclass"), (X[:, 0] * 2, "regression")]
 
 
 def xgboost(y: Any = Y, trees: int = 6, **said: Any) -> Any:
-    module = pytest.importorskip("xgboost", reason="pip install xgboost")
+    module = installed("xgboost")
     kind = module.XGBRegressor if y.dtype.kind == "f" else module.XGBClassifier
     return kind(n_estimators=trees, max_depth=3, n_jobs=1, **said).fit(X, y)
 
 
 def lightgbm(y: Any = Y, trees: int = 6, **said: Any) -> Any:
-    module = pytest.importorskip("lightgbm", reason="pip install lightgbm")
+    module = installed("lightgbm")
     kind = module.LGBMRegressor if y.dtype.kind == "f" else module.LGBMClassifier
     return kind(n_estimators=trees, n_jobs=1, verbose=-1, **said).fit(
         X, y, feature_name=said.get("feature_name", "auto")
@@ -54,7 +54,7 @@ def test_other_data_change_the_trees_and_other_numbers_of_trees_the_structure(fi
 
 
 def test_an_xgboost_booster_tells_its_inputs_in_order_with_their_types() -> None:
-    module = pytest.importorskip("xgboost", reason="pip install xgboost")
+    module = installed("xgboost")
     codes = np.column_stack([X[:, :3], Y])
     data = module.DMatrix(codes, Y, feature_names=NAMES, feature_types=["q", "q", "i", "c"], enable_categorical=True)
     told = event(module.train({"objective": "binary:logistic", "nthread": 1}, data, 3))
@@ -70,7 +70,7 @@ def test_xgboosts_other_boosters_are_read(booster: str) -> None:
 
 
 def test_a_lightgbm_booster_tells_its_inputs_in_order_with_their_types() -> None:
-    module = pytest.importorskip("lightgbm", reason="pip install lightgbm")
+    module = installed("lightgbm")
     codes = np.column_stack([X[:, :3], Y3])
     data = module.Dataset(codes, Y, feature_name=NAMES, categorical_feature=["term"])
     told = event(

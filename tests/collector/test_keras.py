@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.collector.described import changed, event, names, structure, tensors
+from tests.collector.described import changed, event, installed, names, structure, tensors
 
-tf = pytest.importorskip("tensorflow", reason="pip install tensorflow-cpu")
-keras = pytest.importorskip("keras")
+tf = installed("tensorflow")
+keras = installed("keras")
 
 
 def network(width: int = 8, last: int = 3, activation: str = "softmax", seed: int = 1) -> Any:

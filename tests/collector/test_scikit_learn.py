@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.collector.described import changed, event, names, structure, tensors
+from tests.collector.described import changed, event, installed, names, structure, tensors
 
 pytest.importorskip("sklearn")
 from sklearn.calibration import CalibratedClassifierCV
@@ -142,7 +142,7 @@ def test_classes_that_are_permuted_keep_their_digests_and_change_places() -> Non
 
 
 def test_a_table_of_mixed_columns_is_told_in_input_order_with_its_types() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = installed("pandas")
     table = pandas.DataFrame(
         {"income": X[:, 0], "region": np.where(Y, "eu", "us"), "age": X[:, 1], "plan": Y.astype(str)}
     )

@@ -129,6 +129,12 @@ def test_a_fault_that_is_switched_on_is_named_and_one_that_is_mended_resolves(pr
     project("up", "-d", "--no-build", "kafka", "serving", "whydrift")
     until_long(lambda: project.metric("whydrift_model_baseline_ratio") == 1, "the reference is learnt")
     assert project.metric("whydrift_model_incidents") == 0
+    examined = project("exec", "-T", "whydrift", "sh", "-c", "whydrift doctor || true")
+    assert "ok    kafka " in examined
+    assert [line for line in examined.splitlines() if line.startswith("FAIL")] == [
+        "FAIL  alertmanager     http://alertmanager:9093: the name alertmanager is not known here "
+        "(Name or service not known)"
+    ], "it is not run here"
     project("exec", "-T", "serving", "touch", "/faults/unit_change")
     opened = {"fault": "unit_change", "model_id": "ldl-estimate"}
     until_long(lambda: project.metric("whydrift_incidents_open", **opened) == 1, "the incident")
