@@ -1,4 +1,4 @@
-"""Shared by all tests: where the real Kafka comes from.
+"""Shared by all tests: where the real Kafka comes from, and the tables that are printed at the end.
 
 `--kafka=packages` (the default) starts one from packages, `--kafka=docker` from the image, `--kafka=HOST:PORT` uses a running
 one. It is started once, when the first test asks for it. Every test makes its own topics and groups.
@@ -7,6 +7,7 @@ one. It is started once, when the first test asks for it. Every test makes its o
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,16 @@ from whydrift.shell.local_kafka import KAFKA_VERSION, SINGLE_NODE_PROPERTIES, Lo
 
 # Before anything imports numpy, and for child processes too: on small matrices BLAS threads only spin, and wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Prints what tests have recorded under the name "table": a passed test's own output is not seen, least of all in CI."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, text in report.user_properties:
+                if name == "table":
+                    terminalreporter.write_sep("-", report.nodeid)
+                    terminalreporter.write_line(text)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

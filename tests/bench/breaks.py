@@ -116,10 +116,13 @@ def _map(formula: Callable[[np.ndarray, np.ndarray, Draw, int], np.ndarray], sha
 
 
 def _ramp(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
-    rows, sd = (2_000, 1_000, 500)[severity], scene.values(scene.numeric).std()
+    """The world moves slowly: its values have the digits they always had."""
+    rows, healthy = (2_000, 1_000, 500)[severity], scene.values(scene.numeric)
+    sd, digits = healthy.std(), next(n for n in range(7) if n == 6 or np.allclose(healthy, healthy.round(n)))
     for place, one in enumerate(events):
         if one.row[scene.numeric] is not None:
-            one.row[scene.numeric] += min(1.0, place / rows) * (0.5, 1.0, 1.5)[severity] * sd * draw.uniform(0, 2)
+            moved = min(1.0, place / rows) * (0.5, 1.0, 1.5)[severity] * sd * draw.uniform(0, 2)
+            one.row[scene.numeric] = round(float(one.row[scene.numeric] + moved), digits)
     return (scene.numeric,)
 
 

@@ -12,7 +12,7 @@ Belongs here: running and counting. Not here: tables (`real_tables`), troubles (
 import argparse
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -59,6 +59,7 @@ class Stage:
     state: dict[str, bytes]
     first_offset: int
     false: Sequence[Diagnosis]
+    """Opened in health: before the break, and in its twin, the same rows unbroken."""
     healthy_answers: Sequence[float]
 
 
@@ -129,11 +130,10 @@ def stage(table: str, folder: Path, family: str, seed: int) -> Stage:
     breaks_ms = live[WARMED_UP].at_ms
     before = [pair for pair in wire(live[:WARMED_UP], it.classes, segment) if pair[0] < breaks_ms]
     first = len(before)
-    false = [one for _, one in said(pipeline, records(before, 0)) if one.status is Status.OPENED]
-    healthy_only = replace(it, healthy=healthy)
-    return Stage(
+    false = [one for _, some in said(pipeline, records(before, 0)) for one in some if one.status is Status.OPENED]
+    found = Stage(
         table,
-        healthy_only,
+        replace(it, healthy=healthy),
         settings,
         live[:WARMED_UP],
         live[WARMED_UP:],
@@ -142,6 +142,8 @@ def stage(table: str, folder: Path, family: str, seed: int) -> Stage:
         false,
         healthy_answers,
     )
+    twin = [one for _, some in heard(found, found.after) for one in some if one.status is Status.OPENED]
+    return replace(found, false=[*false, *twin])
 
 
 def segment_of(rows: Sequence[Any]) -> str | None:
@@ -153,11 +155,10 @@ def segment_of(rows: Sequence[Any]) -> str | None:
     return None
 
 
-def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[tuple[int, Diagnosis]]:
+def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[tuple[int, list[Diagnosis]]]:
+    """Each record's offset, and what is said on it."""
     for value in values:
-        for one in pipeline.process([value]):
-            if isinstance(one, Emit):
-                yield one.offset, one.diagnosis
+        yield value.offset, [one.diagnosis for one in pipeline.process([value]) if isinstance(one, Emit)]
 
 
 # -- trials
@@ -165,7 +166,7 @@ def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[tuple[int, Di
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What became of one trouble. delay: broken rows until the first incident; None = not found."""
+    """What became of one trouble. delay: broken rows until the first incident; None = not found. incidents: opened until then."""
 
     table: str
     trouble: str
@@ -228,20 +229,24 @@ def can(trouble: Trouble, scene: Scene) -> bool:
     return trouble.binary is None or trouble.binary == scene.is_binary
 
 
-def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, with_baselines: bool) -> Trial:
+def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, later_rows: int = LATER_ROWS) -> Trial:
+    events, features = broken(it, name, severity, scene, draw)
+    return follow(it, events, Trial(it.table, name, severity, TROUBLES[name].names, features), later_rows)
+
+
+def broken(it: Stage, name: str, severity: int, scene: Scene, draw: Draw) -> tuple[list[Served], tuple[str, ...]]:
+    """The stage's rows after the break, broken, and the inputs that are."""
     trouble = TROUBLES[name]
     events = [replace(one, row=dict(one.row), other={}) for one in it.after]
     features = tuple(trouble.change(events, draw, severity, scene))
     if trouble.answers_anew and scene.other_model is not None:
         for one, answer in zip(events, scene.answers([one.row for one in events]), strict=True):
             one.answer = answer
-    found = follow(it, events, Trial(it.table, name, severity, trouble.names, features))
-    tried = baselines.delays(it.before, events) if with_baselines else ()
-    return replace(found, baselines=tuple(tried))
+    return events, features
 
 
-def follow(it: Stage, events: Sequence[Served], found: Trial) -> Trial:
-    """What the pipeline says of these events after the stage's healthy ones."""
+def heard(it: Stage, events: Sequence[Served]) -> Iterator[tuple[int, list[Diagnosis]]]:
+    """What the pipeline says of these events after the stage's healthy ones: predictions seen by each record, what is said."""
     pipeline = Pipeline.restore(it.settings, "events", 0, {}, it.state)
     segment = segment_of(it.served.healthy)
     breaks_ms = it.after[0].at_ms
@@ -249,19 +254,26 @@ def follow(it: Stage, events: Sequence[Served], found: Trial) -> Trial:
     values = sorted([*late, *wire(events, it.served.classes, segment)], key=lambda pair: pair[0])
     # Predictions before each offset: a delay counts events of the model, not labels.
     predictions = np.cumsum([b'"kind": "prediction"' in value[:30] for _, value in values])
+    for offset, some in said(pipeline, records(values, it.first_offset)):
+        yield int(predictions[offset - it.first_offset]), some
+
+
+def follow(it: Stage, events: Sequence[Served], found: Trial, later_rows: int = LATER_ROWS) -> Trial:
+    """What became of a trial: its first incident, and what that is called `later_rows` on; no more is read than that takes."""
     first: tuple[int, str] | None = None
     opened = 0
-    for offset, one in said(pipeline, records(values, it.first_offset)):
-        place = int(predictions[offset - it.first_offset])
-        opened += one.status is Status.OPENED
-        if first is None and one.status is Status.OPENED:
-            first = place, one.incident_id
-            causes = tuple((cause.fault.value, cause.probability) for cause in one.causes)
-            named = tuple(one.causes[0].features)
-            later = tuple(name for name, _ in causes)
-            found = replace(found, delay=place, causes=causes, named_features=named, later=later)
-        elif first is not None and one.incident_id == first[1] and place <= first[0] + LATER_ROWS:
-            found = replace(found, later=tuple(cause.fault.value for cause in one.causes))
+    for place, some in heard(it, events):
+        if first is not None and place > first[0] + later_rows:
+            break
+        for one in some:
+            opened += one.status is Status.OPENED
+            if first is None and one.status is Status.OPENED:
+                first = place, one.incident_id
+                causes = tuple((cause.fault.value, cause.probability) for cause in one.causes)
+                named = tuple(one.causes[0].features)
+                found = replace(found, delay=place, causes=causes, named_features=named)
+            if first is not None and one.incident_id == first[1]:
+                found = replace(found, later=tuple(cause.fault.value for cause in one.causes))
     return replace(found, incidents=opened)
 
 
@@ -310,15 +322,21 @@ def calibration(trials: Sequence[Trial]) -> tuple[float, list[str]]:
     return error, lines
 
 
-def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
-    print(HEAD)
+def lines_of(trials: Sequence[Trial]) -> Iterator[str]:
+    """The table: by severity, in all, by trouble, by table of data."""
+    yield from HEAD.splitlines()
     for severity, title in enumerate(SEVERITIES):
-        print(row(f"**{title}**", [one for one in trials if one.severity == severity]))
-    print(row("**all**", trials))
+        if of_it := [one for one in trials if one.severity == severity]:
+            yield row(f"**{title}**", of_it)
+    yield row("**all**", trials)
     for name in dict.fromkeys(one.trouble for one in trials):
-        print(row(name, [one for one in trials if one.trouble == name]))
+        yield row(name, [one for one in trials if one.trouble == name])
     for table in dict.fromkeys(one.table for one in trials):
-        print(row(f"*{table}*", [one for one in trials if one.table == table]))
+        yield row(f"*{table}*", [one for one in trials if one.table == table])
+
+
+def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
+    print("\n".join(lines_of(trials)))
     wrong = Counter(
         (one.trouble, SEVERITIES[one.severity], one.causes[0][0] if one.causes else "not found")
         for one in trials
@@ -330,7 +348,7 @@ def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
     error, lines = calibration(trials)
     print(f"\nExpected calibration error {error:.3f}\n")
     print("\n".join(lines))
-    rows, false = len(stages) * WARMED_UP, sum(len(one.false) for one in stages)
+    rows, false = len(stages) * (WARMED_UP + BROKEN), sum(len(one.false) for one in stages)
     low, high = stats.chi2.ppf(0.025, 2 * false) / 2 if false else 0.0, stats.chi2.ppf(0.975, 2 * false + 2) / 2
     each = 1e5 / rows
     rate = f"{false * each:.2f} per 100,000 ({low * each:.2f}–{high * each:.2f})"
@@ -348,19 +366,31 @@ def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
             print(f"| {name} | {interval(len(there), len(delays))} | {late} | {alarms * each:.1f} |")
 
 
-def trials_of(it: Stage, wanted: argparse.Namespace, seed: int) -> Iterator[Trial]:
+def trials_of(
+    it: Stage,
+    seed: int,
+    faults: Collection[str] = TROUBLES,
+    severities: Sequence[int] = (0, 1, 2),
+    later_rows: int = LATER_ROWS,
+    with_baselines: bool = False,
+) -> Iterator[tuple[Scene, Trial]]:
+    """Each trouble that can be made of the stage, at each severity, and on which columns."""
     for number, name in enumerate(TROUBLES):
         scene = scenes(it, seed, number)
-        if name not in wanted.faults or not can(TROUBLES[name], scene):
+        if name not in faults or not can(TROUBLES[name], scene):
             continue
-        for severity in range(3):
-            draw = np.random.default_rng([seed, number, severity])
-            trial = run(it, name, severity, scene, draw, wanted.baselines)
-            if wanted.verbose:
-                causes = " ".join(f"{cause} {p:.2f}" for cause, p in trial.causes)
-                what = f"{it.table} {seed} {name}/{SEVERITIES[severity]} {scene.numeric}/{scene.category}"
-                print(f"{what}: {trial.delay} {causes} {list(trial.named_features)} ×{trial.incidents}", flush=True)
-            yield trial
+        for severity in severities:
+            trial = run(it, name, severity, scene, np.random.default_rng([seed, number, severity]), later_rows)
+            if with_baselines:
+                events, _ = broken(it, name, severity, scene, np.random.default_rng([seed, number, severity]))
+                trial = replace(trial, baselines=tuple(baselines.delays(it.before, events)))
+            yield scene, trial
+
+
+def told(trial: Trial, scene: Scene, seed: int) -> str:
+    causes = " ".join(f"{cause} {p:.2f}" for cause, p in trial.causes)
+    what = f"{trial.table} {seed} {trial.trouble}/{SEVERITIES[trial.severity]} {scene.numeric}/{scene.category}"
+    return f"{what}: {trial.delay} {causes} {list(trial.named_features)} ×{trial.incidents}"
 
 
 def main() -> None:
@@ -382,7 +412,10 @@ def main() -> None:
             for seed in range(wanted.first_seed, wanted.first_seed + wanted.seeds):
                 it = stage(table, wanted.data, family, seed)
                 stages.append(it)
-                trials += trials_of(it, wanted, seed)
+                for scene, trial in trials_of(it, seed, wanted.faults, with_baselines=wanted.baselines):
+                    trials.append(trial)
+                    if wanted.verbose:
+                        print(told(trial, scene, seed), flush=True)
     report(trials, stages)
 
 
