@@ -12,7 +12,7 @@ Belongs here: running and counting. Not here: tables (`real_tables`), troubles (
 import argparse
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ from real_tables import Service, service
 from scipy import stats
 
 from whydrift.core.pipeline import Pipeline
-from whydrift.core.profile import read_profile
+from whydrift.core.profile import Profile, read_profile
 from whydrift.core.profiler import Profiler
 from whydrift.core.records import Emit, Record
 from whydrift.core.settings import Settings
@@ -61,6 +61,7 @@ class Stage:
     false: Sequence[Diagnosis]
     """Opened in health: before the break, and in its twin, the same rows unbroken."""
     healthy_answers: Sequence[float]
+    profiles: Mapping[str, Profile]
 
 
 def served(
@@ -112,12 +113,25 @@ def records(values: Sequence[tuple[int, bytes]], first: int) -> list[Record]:
     return [Record("events", 0, first + i, value, timestamp_ms=at_ms) for i, (at_ms, value) in enumerate(values)]
 
 
-def stage(table: str, folder: Path, family: str, seed: int) -> Stage:
+def stage(
+    table: str,
+    folder: Path,
+    family: str,
+    seed: int,
+    warmed_up: int = WARMED_UP,
+    has_reference: bool = True,
+    relearnt_at: int | None = None,
+) -> Stage:
+    """A model that has served `warmed_up` healthy rows, and what it serves next.
+
+    has_reference: of 4,000 rows of health; otherwise it is learnt from the stream. relearnt_at: row before which somebody has
+    everything learnt anew.
+    """
     it = service(table, folder, family)
     settings = Settings()
     draw = np.random.default_rng([seed, 1])
     order = draw.permutation(it.breaks_at) if table == "car_loan" else draw.permutation(len(it.live))
-    chosen = order[: WARMED_UP + BROKEN].tolist()
+    chosen = order[: warmed_up + BROKEN].tolist()
     rows, truth = [dict(it.live[place]) for place in chosen], [it.live_truth[place] for place in chosen]
     healthy = [dict(row) for row in it.healthy[:4_000]]
     healthy_answers = it.answers(healthy)
@@ -125,25 +139,34 @@ def stage(table: str, folder: Path, family: str, seed: int) -> Stage:
     profiler = Profiler(settings)
     reference = served(healthy, healthy_answers, it.healthy_truth[:4_000], -4_500, draw)
     profiler.add(records(wire(reference, it.classes, segment), 0))
-    pipeline = Pipeline(settings, "events", 0, read_profile(profiler.finish()))
+    profiles = read_profile(profiler.finish()) if has_reference else {}
+    pipeline = Pipeline(settings, "events", 0, profiles)
     live = served(rows, it.answers(rows), truth, 0, draw)
-    breaks_ms = live[WARMED_UP].at_ms
-    before = [pair for pair in wire(live[:WARMED_UP], it.classes, segment) if pair[0] < breaks_ms]
+    breaks_ms = live[warmed_up].at_ms
+    before = [pair for pair in wire(live[:warmed_up], it.classes, segment) if pair[0] < breaks_ms]
+    if relearnt_at is not None:
+        before = sorted([*before, relearn(live[relearnt_at].at_ms)], key=lambda pair: pair[0])
     first = len(before)
     false = [one for _, some in said(pipeline, records(before, 0)) for one in some if one.status is Status.OPENED]
     found = Stage(
         table,
         replace(it, healthy=healthy),
         settings,
-        live[:WARMED_UP],
-        live[WARMED_UP:],
+        live[:warmed_up],
+        live[warmed_up:],
         pipeline.snapshot(),
         first,
         false,
         healthy_answers,
+        profiles,
     )
     twin = [one for _, some in heard(found, found.after) for one in some if one.status is Status.OPENED]
     return replace(found, false=[*false, *twin])
+
+
+def relearn(at_ms: int) -> tuple[int, bytes]:
+    command = {"kind": "command", "model_id": MODEL_ID, "timestamp": at_ms, "action": "relearn", "author": "bench"}
+    return at_ms, json.dumps(command).encode()
 
 
 def segment_of(rows: Sequence[Any]) -> str | None:
@@ -247,7 +270,7 @@ def broken(it: Stage, name: str, severity: int, scene: Scene, draw: Draw) -> tup
 
 def heard(it: Stage, events: Sequence[Served]) -> Iterator[tuple[int, list[Diagnosis]]]:
     """What the pipeline says of these events after the stage's healthy ones: predictions seen by each record, what is said."""
-    pipeline = Pipeline.restore(it.settings, "events", 0, {}, it.state)
+    pipeline = Pipeline.restore(it.settings, "events", 0, it.profiles, it.state)
     segment = segment_of(it.served.healthy)
     breaks_ms = it.after[0].at_ms
     late = [pair for pair in wire(it.before, it.served.classes, segment) if pair[0] >= breaks_ms]
@@ -348,7 +371,7 @@ def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
     error, lines = calibration(trials)
     print(f"\nExpected calibration error {error:.3f}\n")
     print("\n".join(lines))
-    rows, false = len(stages) * (WARMED_UP + BROKEN), sum(len(one.false) for one in stages)
+    rows, false = sum(len(one.before) + len(one.after) for one in stages), sum(len(one.false) for one in stages)
     low, high = stats.chi2.ppf(0.025, 2 * false) / 2 if false else 0.0, stats.chi2.ppf(0.975, 2 * false + 2) / 2
     each = 1e5 / rows
     rate = f"{false * each:.2f} per 100,000 ({low * each:.2f}–{high * each:.2f})"
