@@ -155,6 +155,21 @@ class PerformancePicture:
     current: float
 
 
+@dataclass(frozen=True, slots=True)
+class EstimatePicture:
+    """The loss of the current rows as estimated without their labels: `metric` and `reference` as in `PerformancePicture`.
+
+    low, high: interval of 95 % for what labels will show. It holds as long as the world's answers to such inputs and scores have
+    not changed, which only labels can tell.
+    """
+
+    metric: str
+    reference: float
+    current: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dimension:
     """What divides rows into groups: replica, version, label source, a segment key.
@@ -233,6 +248,8 @@ class Case:
     errors: ErrorPicture
     model_changes: tuple[ModelChange, ...]
     performance: PerformancePicture | None
+    estimate: EstimatePicture | None = None
+    """None where nothing is estimated, and where labels have refuted the estimates."""
     segments: Mapping[str, ColumnView] = field(default_factory=dict)
     dependence: Mapping[str, ColumnView] = field(default_factory=dict)
     answered: Aligned = NOT_ALIGNED

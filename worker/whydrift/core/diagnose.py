@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 
-from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
+from whydrift.core.case import Case, ColumnView, EstimatePicture, PerformancePicture, RatePicture, SignalEvidence
 from whydrift.core.dependence import PREFIX as DEPENDENCE
+from whydrift.core.estimator import HOLDS_UNDER, holds_under
 from whydrift.core.exhibits import exhibit, since
 from whydrift.core.faults import rules
-from whydrift.core.faults.inputs import MAX_EXAMINED, listed
+from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import DAY_MS
@@ -464,6 +465,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
     signals = [signal for signal in case.alarmed if signal.signal in verdict.taken]
     ordered = [s for s in signals if s.signal in own] + [s for s in signals if s.signal not in own]
     causes, shown, unlikely = _causes([verdict.lead, *verdict.rivals])
+    causes = tuple(_with_withdrawal(case, cause) for cause in causes)
     is_close = len(causes) > 1 and causes[1].probability >= _CLOSE * causes[0].probability
     second = shown[1] if is_close else None
     deciders = [suspect.decider for suspect in shown[:2] if suspect.decider]
@@ -475,7 +477,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         headline=shown[0].headline,
         decider=deciders[0] if len(causes) > 1 and deciders else "",
         severity=severity(case, causes[0].fault, signals),
-        impact=_impact(case),
+        impact=_impact(case, causes),
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
@@ -562,12 +564,27 @@ def _chosen(candidates: Sequence[RuledOut], causes: Sequence[Cause]) -> tuple[Ru
     return tuple([no for fault, no in by_fault.items() if fault not in named][:MAX_RULED_OUT])
 
 
-def _impact(case: Case) -> Impact | None:
-    """What labels of the current rows say about performance; None without any."""
-    seen = case.performance
+def _impact(case: Case, causes: Sequence[Cause]) -> Impact | None:
+    """What labels of the current rows say about performance; without any, what is estimated, where that holds then."""
+    seen: PerformancePicture | EstimatePicture | None = case.performance
+    if seen is None and holds_under(causes):
+        seen = case.estimate
     if seen is None or not (isfinite(seen.reference) and isfinite(seen.current)):
         return None
-    return Impact(metric=seen.metric, reference=seen.reference, current=seen.current, estimated=False)
+    is_estimated = isinstance(seen, EstimatePicture)
+    return Impact(metric=seen.metric, reference=seen.reference, current=seen.current, estimated=is_estimated)
+
+
+def _with_withdrawal(case: Case, cause: Cause) -> Cause:
+    """Where the truth has changed: that estimates without labels do not show it, and are withdrawn."""
+    if cause.family is not Family.CONCEPT_DRIFT or cause.fault in HOLDS_UNDER:
+        return cause
+    seen = case.estimate
+    what = (
+        "is withdrawn" if seen is None else f"would be {seen.metric} {number(float(f'{seen.current:.3g}'))}: withdrawn"
+    )
+    said = f" What is estimated without labels {what}, as they say otherwise."
+    return cause.model_copy(update={"explanation": cause.explanation + said})
 
 
 def severity(case: Case, fault: Fault, signals: Sequence[SignalEvidence]) -> Severity:

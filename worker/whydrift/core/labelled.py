@@ -15,7 +15,7 @@ from whydrift.core.retained import Retained
 
 MAX_INPUTS = 24
 """Inputs carried to the label, the first in the model's order: waiting predictions are many."""
-_LARGEST = 3e38
+LARGEST = 3e38
 """Beyond it single precision ends."""
 OUTCOMES = ("prediction", "decision", "actual", "loss")
 _FIRST = len(OUTCOMES) + 1
@@ -50,7 +50,7 @@ def pack(dimensions: Floats, inputs: Floats) -> list[bytes]:
     """Rows of dimensions (rows, WIDTH) and inputs (rows, columns) in single precision, for the join to carry."""
     both = np.empty((len(inputs), WIDTH + min(inputs.shape[1], MAX_INPUTS)), np.float32)
     both[:, :WIDTH] = dimensions
-    np.clip(inputs[:, :MAX_INPUTS], -_LARGEST, _LARGEST, out=both[:, WIDTH:], casting="same_kind")
+    np.clip(inputs[:, :MAX_INPUTS], -LARGEST, LARGEST, out=both[:, WIDTH:], casting="same_kind")
     raw, size = both.tobytes(), both.shape[1] * 4
     return [raw[at : at + size] for at in range(0, len(raw), size)]
 
@@ -62,8 +62,11 @@ class LabelledWatch:
         self.sources = Column("source", Kind.CATEGORICAL) if sources is None else sources
         self._kept = Retained(sample)
 
-    def update(self, outcomes: Sequence[Outcome], *, is_healthy: bool) -> None:
-        """Take joined rows. is_healthy: they are being learnt from."""
+    def update(self, outcomes: Sequence[Outcome], *, is_healthy: bool) -> Floats:
+        """Take joined rows; returns them: OUTCOMES, then inputs (rows, 4 + MAX_INPUTS).
+
+        is_healthy: they are being learnt from.
+        """
         values = np.full((len(outcomes), _WIDTH), np.nan)
         values[:, 0] = encode_column(self.sources, [outcome.source for outcome in outcomes])[0]
         values[:, 1:_FIRST] = [outcome[: len(OUTCOMES)] for outcome in outcomes]
@@ -75,6 +78,7 @@ class LabelledWatch:
         times_ms = np.array([outcome.prediction_ms for outcome in outcomes], np.int64)
         offsets = np.array([outcome.offset for outcome in outcomes], np.int64)
         self._kept.add(values, times_ms, offsets, is_healthy=is_healthy)
+        return np.concatenate([values[:, 1:_FIRST], values[:, _FIRST + WIDTH :]], axis=1)
 
     def recent(self) -> Rows:
         return self._kept.recent(_WIDTH)

@@ -22,7 +22,7 @@ from whydrift.core.dimensions import DimensionWatch
 from whydrift.core.graphs import IncidentGraphs, graphs, with_curves
 from whydrift.core.incidents import Incident, Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
-from whydrift.core.labelled import LabelledWatch, Outcome, pack
+from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import Monitor
@@ -337,18 +337,29 @@ class ModelWatch:
             self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())])
         actuals = self._actual_rows(rows, self.labels)
         is_healthy = self.labels.is_collecting and not self.labels.alarms
-        self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
+        outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
         self.labels.update(actuals, at_ms=middle_ms(actuals))
         delays = _delay_rows(rows)
         self.longest_delay_ms = max(self.longest_delay_ms, *(row.delay_ms for row in rows))
         # A young stream has seen the quick labels only: neither learn from their delays nor judge by them.
         if stream_ms - (self.first_ms or 0) >= _DELAYS_SEEN * self.longest_delay_ms:
             self.delays.update(delays, at_ms=middle_ms(delays))
-        for name in dict.fromkeys(row.joined.answer.model_version for row in rows):
+        names = [row.joined.answer.model_version for row in rows]
+        for name in dict.fromkeys(names):
             version = self.versions.get(name)
             lost = [row for row in rows if row.joined.answer.model_version == name and row.loss is not None]
             if version is not None and lost:
                 version.update_losses(_loss_rows(lost))
+            if version is not None:
+                mine = outcomes[[place for place, one in enumerate(names) if one == name]]
+                self._update_estimator(version, mine, self.labels)
+
+    def _update_estimator(self, version: VersionWatch, rows: Floats, labels: Monitor) -> None:
+        """Labels grade what was estimated without them; in health they are learnt from."""
+        watching = (self.inputs.monitor, labels, version.outputs, version.losses)
+        is_healthy = not any(monitor.alarms for monitor in watching)
+        inputs = len(OUTCOMES) + len(self.inputs.monitor.columns)
+        version.estimator.update(rows[:, :inputs], labels.columns[0], version.performance.task, is_healthy=is_healthy)
 
     def _outcomes(self, rows: Sequence[_JoinedRow], actuals: Rows) -> list[Outcome]:
         found = []
@@ -504,6 +515,8 @@ class ModelWatch:
             monitor.learn_now()
         version = max(self.versions.values(), key=lambda v: (v.events, v.version))
         outputs, losses, surrogate = version.profile(keep_sample=keep_sample)
+        if self.labels is not None:
+            version.estimator.learn(self.labels.columns[0], version.performance.task)
         segments, who = self.dimensions.profile(keep_sample=keep_sample)
         nothing = MonitorProfile((), {}, Rows.concat([], 0))
         return Profile(
@@ -522,6 +535,7 @@ class ModelWatch:
             who=who,
             labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
+            estimate=version.estimator.snapshot_references(),
         )
 
     # -- state --------------------------------------------------------------------------------------------------------

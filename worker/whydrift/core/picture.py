@@ -3,18 +3,30 @@
 Belongs here: which rows count as current, and gathering views. Not here: any judgement (`faults`, `diagnose`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whydrift.core.aligned import answered, labelled
-from whydrift.core.case import Case, ColumnView, ErrorPicture, PerformancePicture, RatePicture, SignalEvidence
+from whydrift.core.case import (
+    Case,
+    ColumnView,
+    ErrorPicture,
+    EstimatePicture,
+    PerformancePicture,
+    RatePicture,
+    SignalEvidence,
+)
 from whydrift.core.columns import Rows
 from whydrift.core.detectors.rate import RateGuard
+from whydrift.core.estimate import Estimated
+from whydrift.core.estimator import holds_under
 from whydrift.core.inputs import FLAGS
 from whydrift.core.monitor import Monitor
+from whydrift.core.performance import NotReady
+from whydrift.core.reference import ColumnReference
 from whydrift.core.version import VersionWatch
 
 if TYPE_CHECKING:
@@ -66,6 +78,7 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         errors=errors,
         model_changes=tuple(model.changes),
         performance=None if version is None else _performance(version, onset),
+        estimate=None if version is None else _estimate(version, onset),
         segments=_views(model.dimensions.segments, _since(model.dimensions.segments.recent(), onset)),
         dependence=_views(model.dependence.monitor, _since(model.dependence.monitor.recent(), onset)),
         answered=answered(model, version, lambda rows: _since(rows, onset)),
@@ -95,6 +108,43 @@ def _rate(name: str, guard: RateGuard, log10_threshold: float) -> RatePicture:
     return RatePicture(guard.expected_per_hour(), guard.observed_per_hour(), evidence)
 
 
+def estimated(
+    model: "ModelWatch", version: VersionWatch, since: Callable[[Rows], Rows] = lambda rows: rows
+) -> dict[str, Estimated] | NotReady:
+    """A version's metrics over its latest answers that count, as labels would show them.
+
+    Withdrawn where labels have refuted it, and while an incident is open under which they will.
+    """
+    found = version.estimator.estimate(version.answered(since))
+    if isinstance(found, NotReady):
+        return found
+    for one in model.incidents.open.values():
+        if one.is_published and not holds_under(one.diagnosis.causes):
+            return NotReady(
+                f"withdrawn during {one.fault} (incident {one.incident_id}): labels will show something else"
+            )
+    return found
+
+
+def _estimate(version: VersionWatch, onset: Onset) -> EstimatePicture | None:
+    """Of the answers since the onset, without the first of them, which may be from before it."""
+
+    def later(rows: Rows) -> Rows:
+        current = _since(rows, onset)
+        return current.take(slice(len(current) // 3, None))
+
+    found, reference = version.estimator.estimate(version.answered(later)), version.losses.references[0]
+    loss = None if isinstance(found, NotReady) else found.get(version.estimator.loss)
+    if loss is None or reference is None:
+        return None
+    return EstimatePicture(version.estimator.loss, _mean_of(reference), loss.value, loss.low, loss.high)
+
+
+def _mean_of(reference: ColumnReference) -> float:
+    """The mean over evenly spaced quantiles is the mean of the reference."""
+    return float((reference.quantiles[1:] + reference.quantiles[:-1]).mean() / 2)
+
+
 def _performance(version: VersionWatch, onset: Onset) -> PerformancePicture | None:
     reference = version.losses.references[0]
     losses = _since_time(version.losses.recent(), onset).values[:, 0]
@@ -102,6 +152,4 @@ def _performance(version: VersionWatch, onset: Onset) -> PerformancePicture | No
         return None
     metrics = version.performance.metrics("recent")
     metric = next((name for name in ("log_loss", "mae") if name in metrics), "error_rate")
-    # The mean over evenly spaced quantiles is the mean of the reference.
-    was = float((reference.quantiles[1:] + reference.quantiles[:-1]).mean() / 2)
-    return PerformancePicture(metric, was, float(np.mean(losses)))
+    return PerformancePicture(metric, _mean_of(reference), float(np.mean(losses)))

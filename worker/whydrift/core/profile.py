@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from whydrift.core.columns import Column
+from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
-from whydrift.core.reference import BINS, QUANTILES
+from whydrift.core.reference import BINS, QUANTILES, ColumnReference
+from whydrift.core.settings import Settings
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
@@ -56,6 +59,8 @@ class Profile:
     labelled: MonitorProfile
     """Rows with their labels: a sample only; the column is that of the labels' sources."""
     surrogate: Surrogate | None
+    estimate: Mapping[str, Any] | None
+    """What the estimator of performance without labels has learnt, as it wrote it (`Estimator.snapshot_references`)."""
 
     def snapshot(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).snapshot() for name in _PARTS}
@@ -67,6 +72,7 @@ class Profile:
             "events": self.events,
             "keys": list(self.keys),
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
+            "estimate": self.estimate,
             **parts,
         }
 
@@ -81,6 +87,8 @@ class Profile:
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
+        estimate = state.get("estimate")  # files from before it was learnt have none
+        Estimator(Settings(), _Part.of(parts["inputs"]), _Part.of(parts["outputs"])).install(estimate)  # raises
         return cls(
             model_id=state["model_id"],
             version=state["version"],
@@ -89,8 +97,21 @@ class Profile:
             events=state["events"],
             keys=tuple(state["keys"]),
             surrogate=surrogate,
+            estimate=estimate,
             **parts,
         )
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part as an estimator looks at it."""
+
+    columns: list[Column]
+    references: list[ColumnReference | None]
+
+    @classmethod
+    def of(cls, part: MonitorProfile) -> "_Part":
+        return cls(list(part.columns), [part.references.get(column.name) for column in part.columns])
 
 
 def _check_fit(name: str, part: MonitorProfile) -> None:

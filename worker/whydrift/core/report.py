@@ -4,12 +4,15 @@ Belongs here: gathering it. Not here: metric names (`whydrift.shell.metrics`), t
 """
 
 from math import isfinite
+from typing import TypeGuard
 
 import numpy as np
 
+from whydrift.core.estimate import Estimated
 from whydrift.core.incidents import column_of_signal, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.performance import NotReady, Window
+from whydrift.core.picture import estimated
 from whydrift.core.status import ModelStatus, PerformanceStatus, SignalStatus
 from whydrift.core.version import VersionWatch
 
@@ -21,6 +24,7 @@ _WINDOWS: tuple[Window, ...] = ("recent", "deployment")
 
 def model_status(model: ModelWatch) -> ModelStatus:
     """A model now; changes nothing."""
+    estimates = {version.version: estimated(model, version) for version in model.versions.values()}
     counts = model.join.counts
     inputs = model.inputs.monitor
     return ModelStatus(
@@ -38,8 +42,13 @@ def model_status(model: ModelWatch) -> ModelStatus:
         incidents=model.incidents.published(),
         incidents_opened=dict(model.incidents.opened),
         signals=_signals(model),
-        performance=tuple(one for version in model.versions.values() for one in _performance(version)),
+        performance=tuple(
+            one
+            for version in model.versions.values()
+            for one in (*_performance(version), *_estimated(version, estimates[version.version]))
+        ),
         resolved=tuple(one.diagnosis for one in model.incidents.over),
+        withdrawn={name: one.reason for name, one in estimates.items() if _is_withdrawn(one)},
         graphs=model.incidents.drawn(),
     )
 
@@ -72,6 +81,26 @@ def _mean_loss(version: VersionWatch) -> list[PerformanceStatus]:
     mean, margin = float(losses.mean()), float(_NORMAL_95 * losses.std(ddof=1) / np.sqrt(len(losses)))
     ends = {"": mean, "_low": mean - margin, "_high": mean + margin}
     return [PerformanceStatus(version.version, f"loss{end}", "recent", value) for end, value in ends.items()]
+
+
+def _estimated(version: VersionWatch, estimates: dict[str, Estimated] | NotReady) -> list[PerformanceStatus]:
+    """What labels are expected to show of the latest answers, or that they have refuted the estimates."""
+    found = []
+    if version.estimator.blocks:
+        coverage = version.estimator.covered / version.estimator.blocks
+        found.append(PerformanceStatus(version.version, "estimated_coverage", "deployment", coverage))
+    if isinstance(estimates, NotReady):
+        withdrawn = [PerformanceStatus(version.version, "estimate_withdrawn", "recent", 1.0)]
+        return found + withdrawn if _is_withdrawn(estimates) else found
+    for metric, one in estimates.items():
+        ends = {"": one.value, "_low": one.low, "_high": one.high}
+        found += [PerformanceStatus(version.version, f"estimated_{metric}{e}", "recent", v) for e, v in ends.items()]
+    return [*found, PerformanceStatus(version.version, "estimate_withdrawn", "recent", 0.0)]
+
+
+def _is_withdrawn(estimates: dict[str, Estimated] | NotReady) -> TypeGuard[NotReady]:
+    """Whether there were some, and labels refute them: no number of further events makes them ready."""
+    return isinstance(estimates, NotReady) and estimates.needs is None
 
 
 def _performance(version: VersionWatch) -> list[PerformanceStatus]:

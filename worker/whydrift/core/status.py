@@ -25,7 +25,9 @@ class PerformanceStatus:
     """One performance metric of one model version; `window` is "recent" or "deployment".
 
     Metrics are those of `performance`; loss, loss_low, loss_high: the mean loss of recent labels with its interval of 95 %;
-    loss_per_day, loss_per_day_low, loss_per_day_high: the loss's trend with its interval.
+    loss_per_day, loss_per_day_low, loss_per_day_high: the loss's trend with its interval. estimated_<metric>, and its …_low and
+    …_high: what labels of the latest answers are expected to show, with the interval of 95 %; estimated_coverage: how often they
+    did, of the blocks of labels since; estimate_withdrawn: 1 while labels say otherwise, or are bound to.
     """
 
     model_version: str
@@ -71,6 +73,8 @@ class ModelStatus:
     performance: tuple[PerformanceStatus, ...]
     resolved: tuple[Diagnosis, ...] = ()
     """The latest incidents that are over, as they were said last, oldest first."""
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
+    """Versions whose estimates without labels are withdrawn, and why."""
     graphs: Mapping[str, IncidentGraphs] = field(default_factory=dict)
     """What is drawn of the open incidents and of the latest that are over, by id."""
 

@@ -6,7 +6,7 @@ Belongs here: outputs, residual, loss, and the guards on both. Not here: joining
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log10, nan
 from types import MappingProxyType
 from typing import Any
@@ -19,8 +19,11 @@ from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, 
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.detectors.adwin import MeanGuard
+from whydrift.core.estimate import Answered
+from whydrift.core.estimator import Estimator, as_carried
 from whydrift.core.history import Means
 from whydrift.core.inputs import BinnedRows
+from whydrift.core.labelled import MAX_INPUTS
 from whydrift.core.labels import Answer
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import RETAINED_ROWS, Monitor
@@ -82,6 +85,7 @@ class VersionWatch:
         if losses is not None:
             self.losses.install(losses)
         self.performance = Performance(task, settings.baseline_events, conventions)
+        self.estimator = Estimator(settings, inputs, self.outputs)
         self.loss_means = Means()
         """The loss over time, for people to look at."""
         self.last_ms = -1
@@ -118,6 +122,7 @@ class VersionWatch:
         if profile.surrogate is not None:
             version._freeze_bins()
         version._renew_guards()
+        version.estimator.install(profile.estimate)
         return version
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -281,6 +286,16 @@ class VersionWatch:
         self._guard("loss", rows, rows.values[:, 0])
         self.loss_means.add(middle_ms(rows), float(rows.values[:, 0].sum()), len(rows))
 
+    def answered(self, since: Callable[[Rows], Rows] = lambda rows: rows) -> Answered:
+        """The latest answers with their inputs, labelled or not; `since` picks the rows that count."""
+        said, given = since(self.outputs.recent()), self.inputs.recent()
+        said = said.take(np.isfinite(said.values[:, [_PREDICTION, _DECISION]]).any(axis=1))
+        mine, its = np.intersect1d(said.offsets, given.offsets, return_indices=True)[1:]
+        inputs = as_carried(given.values[its][:, :MAX_INPUTS])
+        return Answered(
+            said.values[mine, _PREDICTION], said.values[mine, _DECISION], inputs, self.outputs.columns[_DECISION].codes
+        )
+
     # -- guards -------------------------------------------------------------------------------------------------
 
     def _guardable(self) -> dict[str, ColumnReference | None]:
@@ -345,6 +360,8 @@ class VersionWatch:
             self._guarded.pop(name, None)
             self.guard_onsets.pop(name, None)
         self._renew_guards()
+        if names & {"loss", "prediction", "decision"}:
+            self.estimator.forget()
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -356,6 +373,7 @@ class VersionWatch:
             "losses": self.losses.snapshot(),
             "performance": self.performance.snapshot(),
             "loss_means": self.loss_means.snapshot(),
+            "estimator": self.estimator.snapshot(),
             "counts": [self.last_ms, self.events],
             "guards": {name: guard.snapshot() for name, guard in self.guards.items()},
             "guard_onsets": {name: list(onset) for name, onset in self.guard_onsets.items()},
@@ -371,6 +389,7 @@ class VersionWatch:
         return {
             "outputs": self.outputs.snapshot_references(),
             "losses": self.losses.snapshot_references(),
+            "estimate": self.estimator.snapshot_references(),
             "surrogate": None if self._surrogate is None else self._surrogate.snapshot(),
             "binned": [
                 [place, None if known[place] is reference else reference.snapshot()]
@@ -388,6 +407,8 @@ class VersionWatch:
         version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
         version.performance = Performance.restore(state["performance"])
         version.loss_means = Means.restore(state["loss_means"])
+        estimator, learnt = state["estimator"], references["estimate"]
+        version.estimator = Estimator.restore(settings, inputs, version.outputs, estimator, learnt)
         version.last_ms, version.events = state["counts"]
         version.errors = dict(state["errors"])
         version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
@@ -418,6 +439,7 @@ class VersionWatch:
         """See `Monitor.thin_learning`."""
         self.outputs.thin_learning()
         self.losses.thin_learning()
+        self.estimator.thin_learning()
         del self._features[1::2]
 
     def profile(self, *, keep_sample: bool) -> tuple[MonitorProfile, MonitorProfile, Surrogate | None]:
