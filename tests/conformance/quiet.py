@@ -53,12 +53,15 @@ class Health:
     labelled: float = 0.9
     extra: dict[str, Callable[[Draw, int], Values]] = field(default_factory=dict)
     """Further columns."""
+    timed: dict[str, Callable[[Draw, NDArray[Any]], Values]] = field(default_factory=dict)
+    """Further columns that depend on when: functions of the draw and of the times in milliseconds."""
 
     def events(self, seed: int, n: int) -> list[dict[str, Any]]:
         """The wire's events, in order of arrival."""
         draw = np.random.default_rng(seed)
         times = self.times_ms(draw, n).astype(np.int64)
         columns = dict(self.features(draw, n)) | {name: make(draw, n) for name, make in self.extra.items()}
+        columns |= {name: make(draw, times) for name, make in self.timed.items()}
         answers = self.answers(draw, columns, n)
         latencies = np.exp(draw.normal(1.2, 0.3, n)).round(3).tolist()
         versions = self.versions(n)

@@ -22,6 +22,7 @@ from whydrift.core.dimensions import DimensionWatch
 from whydrift.core.graphs import IncidentGraphs, graphs, with_curves
 from whydrift.core.incidents import Incident, Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
+from whydrift.core.label_delays import are_late
 from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.learning import MonitorProfile
@@ -40,9 +41,6 @@ _LEAST_LOG10_THRESHOLD = 4.0
 _GUARD_SIGNALS = 5
 """Signals without bets of their own: arrivals, label arrivals, parameters, two guards."""
 _LEAST_SIGNALS = 64
-_DELAY_ROWS = 200
-_LATER, _LATE_SHARE = 1.5, 0.05
-"""Growth of the median delay, and share of labels beyond the slowest of health by as much, from which late ones are news."""
 _DELAYS_SEEN = 2
 """Delays are known when the stream is this many times as old as the longest label took."""
 _RETUNE_CHUNKS = 4_096
@@ -442,20 +440,10 @@ class ModelWatch:
     def _are_labels_late(self) -> bool:
         """Whether delays have grown by what matters. (Those of young predictions come first when traffic surges.)
 
-        Labels that come in batches take long at the beginning of a batch and little at its end. So late is what takes so much
-        longer than any label did in health; or than half of them, where the rows seen span as long as the slowest label took.
+        See `label_delays.are_late`, which knows in what order labels come.
         """
         reference = self.delays.references[0]
-        if reference is None or not self.delays.alarms:
-            return False
-        rows = self.delays.recent()
-        delays = rows.values[:, 0]
-        later = log10(_LATER)
-        if (delays[-_DELAY_ROWS:] > reference.high + later).mean() >= _LATE_SHARE:
-            return True
-        span_ms = int(rows.times_ms.max() - rows.times_ms.min())
-        is_later = np.median(delays[-_DELAY_ROWS:]) > reference.median + later
-        return bool(is_later and log10(max(span_ms, 1) / 1_000) >= reference.high)
+        return reference is not None and bool(self.delays.alarms) and are_late(self.delays.recent(), reference)
 
     def review(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """See what the alarms mean for incidents."""

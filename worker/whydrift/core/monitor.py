@@ -272,7 +272,7 @@ class Monitor:
             for aspect in [aspect for aspect in flag_aspects(reference) if aspect in allowed]:
                 ones, n = flag_share(reference, aspect)
                 places.append((column.name, index, str(aspect)))
-                flags.append(flag_bets(ones, Tolerance(n, signals, margin), aspect))
+                flags.append(flag_bets(ones, Tolerance(n, signals, margin, reference.times), aspect))
         for index, name in enumerate(self.flags):
             seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
             if seen:

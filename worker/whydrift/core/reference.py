@@ -5,13 +5,14 @@ Belongs here: the reference of a column, made from rows; binning rows by referen
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whydrift.core.autocorrelation import category_times, flag_times, numeric_times
 from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
 
 BINS = 32
@@ -54,6 +55,7 @@ class ColumnReference:
     Coded: `shares` by category, most frequent first.
     singletons: values that stand for those never seen: the ones seen once (Good-Turing), and the ones too many to be kept.
     masses: share of each bin, (BINS,). UNSEEN has a mass beside those of the seen.
+    times: where values hang together, how many in a row tell as much as one (`autocorrelation`), by group of bets and by flag.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ColumnReference:
     shares: Mapping[str, float]
     singletons: int
     dimension: int = 0
+    times: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -142,6 +145,7 @@ class ColumnReference:
         state["kind"] = str(self.kind)
         state["atoms"] = [list(self.atoms), list(self.atoms.values())]
         state["shares"] = [list(self.shares), list(self.shares.values())]
+        state["times"] = dict(self.times)
         return state
 
     @classmethod
@@ -159,6 +163,7 @@ _MAX_CODES = 1_001  # columns.MAX_VOCABULARY and the overflow
 def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnReference:
     """The reference of one column from its rows in stream order: values (rows,), presence (rows,)."""
     usable = values[presence == Presence.PRESENT]
+    repeated = repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None])[:, 0]
     common: dict[str, Any] = {
         "name": column.name,
         "kind": column.kind,
@@ -166,10 +171,21 @@ def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnR
         "null": int((presence == Presence.NULL).sum()),
         "absent": int((presence == Presence.ABSENT).sum()),
         "foreign": int((presence == Presence.FOREIGN).sum()),
-        "repeated": int(repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None]).sum()),
+        "repeated": int(repeated.sum()),
         "dimension": column.dimension,
     }
-    return _learn_coded(column, usable, common) if column.kind.is_coded else _learn_numeric(usable, common)
+    found = _learn_coded(column, usable, common) if column.kind.is_coded else _learn_numeric(usable, common)
+    is_missing = (presence == Presence.NULL) | (presence == Presence.ABSENT)
+    flags = {"missing": is_missing, "type": presence == Presence.FOREIGN, "repeated": repeated}
+    return replace(found, times=_times(found, column, usable) | flag_times(flags))
+
+
+def _times(reference: ColumnReference, column: Column, values: Floats) -> dict[str, float]:
+    """How the values hang together, in stream order."""
+    bins = reference.bins(column, values)
+    if reference.kind.is_coded:
+        return category_times(bins)
+    return numeric_times(reference.masses[reference.used_bins], bins)
 
 
 def _learn_coded(column: Column, codes: Floats, common: dict[str, Any]) -> ColumnReference:

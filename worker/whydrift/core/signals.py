@@ -33,6 +33,8 @@ class Aspect(StrEnum):
 _FAMILIES = families()
 _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
+_GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("categories", "local")}
+"""Signals whose values in a reference are none, or too few to tell how they hang together: as others do of the same column."""
 _RANGE_ONES = 2.0
 """Values expected beyond the reference's ends in as many new values as the reference has: one on each side."""
 
@@ -69,14 +71,30 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     """
     share = ones / max(tolerance.n, 1)
     family = "rise" if aspect in (Aspect.UNSEEN, Aspect.OUT_OF_RANGE) else "bernoulli"
-    return _FAMILIES[family].make(np.array([1 - share, share]), tolerance)
+    group = _group(aspect, tolerance)
+    return _tempered(_FAMILIES[family].make(np.array([1 - share, share]), tolerance.of(group)), tolerance.time(group))
+
+
+def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
+    """The group of bets that tells how a flag's values hang together; "" where nothing does."""
+    if aspect is None:
+        return ""
+    return next((group for group in _GROUPS.get(aspect, (str(aspect),)) if group in tolerance.times), "")
+
+
+def _tempered(bets: Bets, time: float) -> Bets:
+    return bets if time <= 1 else Bets(bets.log_f / time, bets.weights)
 
 
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
     """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet."""
     used = reference.used_bins
-    family = _FAMILIES["categorical" if reference.kind.is_coded else "numeric"]
-    bets = family.make(reference.masses[used], replace(tolerance, n=reference.n))
+    tolerance = replace(tolerance, n=reference.n, times=reference.times)
+    if reference.kind.is_coded:
+        made = _FAMILIES["categorical"].make(reference.masses[used], tolerance.of("categories"))
+        bets = _tempered(made, tolerance.time("categories"))
+    else:
+        bets = _FAMILIES["numeric"].make(reference.masses[used], tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return Bets(log_f, bets.weights)

@@ -306,8 +306,9 @@ class VersionWatch:
         for name, reference in self._guardable().items():
             if reference is None or self._guarded.get(name) is reference or reference.distinct < 2:
                 continue
-            margin = _GUARD_MARGIN + _GUARD_Z * _RANK_SD / max(reference.n, 1) ** 0.5
-            self.guards[name] = MeanGuard(_mean_rank(reference), margin, upward=name == "loss")
+            time = reference.times.get("centre", 1.0)
+            margin = _GUARD_MARGIN + _GUARD_Z * _RANK_SD / max(reference.n / time, 1) ** 0.5
+            self.guards[name] = MeanGuard(_mean_rank(reference), margin, upward=name == "loss", time=time)
             self._guarded[name] = reference
             self.guard_onsets.pop(name, None)
 

@@ -32,10 +32,11 @@ class MeanGuard:
     """Tells when the mean of a series in [0, 1] left its place in health by more than a margin.
 
     center: mean in health. margin: smallest distance that counts. upward: whether only an increase counts.
+    time: where values hang together, how many in a row tell as much as one (`autocorrelation`).
     """
 
-    def __init__(self, center: float, margin: float, upward: bool) -> None:
-        self.center, self.margin, self.upward = center, margin, upward
+    def __init__(self, center: float, margin: float, upward: bool, time: float = 1.0) -> None:
+        self.center, self.margin, self.upward, self.time = center, margin, upward, time
         self._adwin = ADWIN(delta=DELTA)
         self.is_alarmed = False
         self._watch = 0
@@ -53,7 +54,7 @@ class MeanGuard:
         distance = self._adwin.estimation - self.center
         beyond = (distance if self.upward else abs(distance)) - self.margin
         # river's variance is the sum of squared distances from the mean.
-        error = _ERRORS * sqrt(max(self._adwin.variance, 0.0)) / max(self.width, 1)
+        error = _ERRORS * sqrt(max(self._adwin.variance, 0.0) * self.time) / max(self.width, 1)
         if self.is_alarmed:
             self.is_alarmed = beyond > 0 or self.width < _LEAST_WIDTH
         else:
@@ -70,6 +71,7 @@ class MeanGuard:
             "center": self.center,
             "margin": self.margin,
             "upward": self.upward,
+            "time": self.time,
             "is_alarmed": self.is_alarmed,
             "watch": self._watch,
             "helper": helper,
@@ -77,7 +79,7 @@ class MeanGuard:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "MeanGuard":
-        guard = cls(state["center"], state["margin"], state["upward"])
+        guard = cls(state["center"], state["margin"], state["upward"], state.get("time", 1.0))
         guard.is_alarmed, guard._watch = state["is_alarmed"], state["watch"]
         guard._adwin._helper.__setstate__(state["helper"])
         return guard

@@ -7,8 +7,8 @@ Bets are kept as log f, so that a chunk's evidence is `counts @ log_f`.
 Source: betting e-values (arXiv 2203.03532); tolerance for the finite reference (arXiv 2602.13848).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import betaincinv, ndtri
@@ -31,11 +31,22 @@ class Tolerance:
     """How far health may be from the reference: its sampling error plus a margin of practical significance.
 
     n: values the reference rests on. signals: signals of the model, which share CONFIDENCE. margin: see `Settings.margin`.
+    times: where values hang together, how many in a row tell as much as one, by group of bets (`autocorrelation`); else 1.
     """
 
     n: int
     signals: int
     margin: float
+    times: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, group: str) -> "Tolerance":
+        """For this group of bets: the reference counts for as many values as are independent."""
+        time = self.time(group)
+        return self if time <= 1 else replace(self, n=max(int(self.n / time), 1))
+
+    def time(self, group: str) -> float:
+        """The power 1 / time of a bet keeps its expectation ≤ 1 where values hang together over so many rows."""
+        return self.times.get(group, 1.0)
 
     def shape(self, phi: Floats, masses: Floats, sides: float) -> Floats:
         """Largest |E φ| that is still health, for shapes φ (shapes, bins) with |φ| ≤ 1, centred under the reference masses.

@@ -4,6 +4,9 @@ Finds shifts from about the tolerance up (at n = 2,000 and margin 0: a fifth of 
 shape; blind to what keeps every bin's share (a joint change, an exact permutation of time).
 """
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 
 from whydrift.core.columns import Floats
@@ -28,38 +31,41 @@ _SHAPES_CONFIDENCE = 0.6
 """Share of a signal's CONFIDENCE that shapes get; the rates of sets of bins share the rest."""
 
 
-def _shapes(masses: Floats, tolerance: Tolerance) -> Health:
+def shapes(masses: Floats) -> dict[str, Floats]:
     """Legendre polynomials of the rank: 1 moves with the centre, 2 with the spread, 4 with the form (two modes, heavy tails)."""
     x = 2 * (np.cumsum(masses) - masses / 2) - 1
-    phi = np.stack([x, (3 * x**2 - 1) / 2, (35 * x**4 - 30 * x**2 + 3) / 8])
-    return shape_health(phi, masses, tolerance, 2 * len(phi) / _SHAPES_CONFIDENCE)
+    return {"centre": x, "spread": (3 * x**2 - 1) / 2, "form": (35 * x**4 - 30 * x**2 + 3) / 8}
 
 
-def _rates(masses: Floats, tolerance: Tolerance) -> tuple[Health, Health]:
+def _shapes(masses: Floats, tolerance: Tolerance) -> list[Health]:
+    own = shapes(masses)
+    sides = 2 * len(own) / _SHAPES_CONFIDENCE
+    return [shape_health(phi[None, :], masses, tolerance.of(group), sides) for group, phi in own.items()]
+
+
+def _rates(masses: Floats, tolerance: Tolerance) -> list[Health]:
     """Tails, and single bins. Only what rises is bet on, so that one side is all there is to pay for."""
-    low, high = _tails(masses)
-    tails = np.stack([low, high, np.maximum(low, high)])
-    sides = (len(tails) + len(masses)) / (1 - _SHAPES_CONFIDENCE)
-    found = [rate_health(inside, masses, tolerance, sides) for inside in (tails, np.eye(len(masses)))]
-    tail, local = (Health(one.directions, np.zeros(len(one.high)), one.high) for one in found)
-    return tail, local
+    low, high = tails(masses)
+    sets = {"tails": np.stack([low, high, np.maximum(low, high)]), "local": np.eye(len(masses))}
+    sides = sum(map(len, sets.values())) / (1 - _SHAPES_CONFIDENCE)
+    found = [rate_health(inside, masses, tolerance.of(group), sides) for group, inside in sets.items()]
+    return [Health(one.directions, np.zeros(len(one.high)), one.high) for one in found]
 
 
 def _health(masses: Floats, tolerance: Tolerance) -> Health:
-    tail, local = _rates(masses, tolerance)
-    return _shapes(masses, tolerance) + tail + local
+    return reduce(add, _shapes(masses, tolerance) + _rates(masses, tolerance))
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
     tail, local = _rates(masses, tolerance)
-    shapes = _shapes(masses, tolerance)
-    groups = [shape_bets(shapes.only(which)) for which in range(len(shapes.high))]
+    groups = [shape_bets(shape) for shape in _shapes(masses, tolerance)]
     groups += [rate_bets(tail, _TAIL_ODDS), rate_bets(local, _LOCAL_ODDS)]
+    log_f = [group / tolerance.time(name) for group, name in zip(groups, _WEIGHTS, strict=True)]
     weights = [np.full(group.shape[1], w / group.shape[1]) for group, w in zip(groups, _WEIGHTS.values(), strict=True)]
-    return Bets(np.concatenate(groups, axis=1), np.concatenate(weights))
+    return Bets(np.concatenate(log_f, axis=1), np.concatenate(weights))
 
 
-def _tails(masses: Floats) -> tuple[Floats, Floats]:
+def tails(masses: Floats) -> tuple[Floats, Floats]:
     """Indicators of the outer bins on each side. One bin at least, however heavy: its bets then say so by their rate."""
     low = (np.cumsum(masses) <= TAIL).astype(float)
     high = (np.cumsum(masses[::-1])[::-1] <= TAIL).astype(float)

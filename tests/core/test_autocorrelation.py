@@ -1,0 +1,87 @@
+"""How many rows tell as much as one: equal to theory where there is one, 1 without dependence, and what bets make of it."""
+
+import numpy as np
+import pytest
+
+from whydrift.core.autocorrelation import category_times, flag_times, integrated_time
+from whydrift.core.columns import Column, Floats, Kind, Presence
+from whydrift.core.detectors.adwin import MeanGuard
+from whydrift.core.detectors.bets import Tolerance
+from whydrift.core.reference import ColumnReference, learn_column
+from whydrift.core.signals import distribution_bets
+
+ROWS = 2_000
+
+
+def autoregressive(coefficient: float, rows: int, seed: int) -> Floats:
+    """Stationary, of variance 1."""
+    draw = np.random.default_rng(seed)
+    noise = draw.normal(0, (1 - coefficient**2) ** 0.5, rows)
+    values = np.empty(rows)
+    values[0] = draw.normal()
+    for place in range(1, rows):
+        values[place] = coefficient * values[place - 1] + noise[place]
+    return values
+
+
+def learnt(values: Floats) -> ColumnReference:
+    return learn_column(Column("x", Kind.NUMERIC), values, np.full(len(values), Presence.PRESENT, np.int8))
+
+
+def evidence(reference: ColumnReference, values: Floats) -> float:
+    """Greatest log10 of the mixture over all beginnings of the stream, as one product from its first row on."""
+    bets = distribution_bets(reference, Tolerance(reference.rows, 100, 0.0))
+    sums = np.cumsum(bets.log_f[reference.bins(Column("x", Kind.NUMERIC), values)], axis=0)
+    return float((np.logaddexp.reduce(sums + np.log(bets.weights), axis=1) / np.log(10)).max())
+
+
+@pytest.mark.parametrize(("coefficient", "expected"), [(0.5, 3.0), (0.8, 9.0), (0.9, 19.0)])
+def test_an_autoregression_has_the_time_of_theory(coefficient: float, expected: float) -> None:
+    """(1 + c) / (1 − c) of the values themselves; rather more than less, as few long blocks tell."""
+    for rows, least, most in ((20_000, 0.98, 2.0), (2_000, 0.8, 2.2), (250, 0.7, 3.5)):
+        found = [integrated_time(autoregressive(coefficient, rows, seed)[None, :]) for seed in range(20)]
+        assert least * expected <= np.median(found) <= most * expected
+        assert rows == 250 or min(found) >= 0.75 * expected
+
+
+def test_rows_without_dependence_have_no_time_and_so_lose_nothing() -> None:
+    for seed in range(200):
+        assert learnt(np.random.default_rng(seed).lognormal(size=ROWS)).times == {}
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [7.0] * ROWS], ids=["none", "one", "constant"])
+def test_what_has_no_variance_has_no_time(values: list[float]) -> None:
+    assert integrated_time(np.array(values)[None, :]) == 1.0
+
+
+def test_categories_and_flags_in_runs_of_twenty_count_as_one() -> None:
+    draw = np.random.default_rng(2)
+    runs = np.repeat(draw.integers(0, 4, ROWS // 20), 20)
+    assert 20 <= category_times(runs)["categories"] <= 60
+    assert flag_times({"missing": runs == 0, "type": draw.random(ROWS) < 0.1}).keys() == {"missing"}
+
+
+def test_a_level_that_hangs_together_is_no_news_and_a_shift_of_it_is() -> None:
+    """Without the times the same healthy rows are worth many decimal powers."""
+    healthy = healthy_bare = 0.0
+    for seed in range(10):
+        values = autoregressive(0.9, 3 * ROWS, seed)
+        reference = learnt(values[:ROWS])
+        bare = {name: value for name, value in reference.snapshot().items() if name != "times"}
+        healthy = max(healthy, evidence(reference, values[ROWS:]))
+        healthy_bare = max(healthy_bare, evidence(ColumnReference.restore(bare), values[ROWS:]))
+        assert evidence(reference, values[ROWS:] + 2) > 6
+    assert healthy < 3
+    assert healthy_bare > 10
+
+
+def test_times_are_kept_and_a_state_from_before_there_were_any_restores() -> None:
+    reference = learnt(autoregressive(0.9, ROWS, 1))
+    state = reference.snapshot()
+    assert ColumnReference.restore(state).times == reference.times != {}
+    del state["times"]
+    assert ColumnReference.restore(state).times == {}
+    guard = MeanGuard(0.3, 0.05, upward=True, time=7.0).snapshot()
+    assert MeanGuard.restore(guard).time == 7.0
+    del guard["time"]
+    assert MeanGuard.restore(guard).time == 1.0

@@ -1,0 +1,82 @@
+"""How many values in a row tell as much as one: the integrated autocorrelation time of a column's values, from its reference.
+
+Bets multiply up row by row, as if rows were independent. Where they hang together (a sensor, one customer's batch, a season),
+twenty rows repeat one piece of news twenty times. So a column has, for each kind of bet, a *time*: the bets are raised to the
+power 1 / time, and the reference counts as n / time rows. Of rows that are independent once they lie `time` apart, a product of
+bets raised to 1 / time has expectation ≤ 1 (Hölder: it is the geometric mean of `time` products of independent ones). Where
+dependence fades slowly that is no proof: the time below then makes the variance of sums right, which counts over many rows.
+
+Estimated by means of blocks of 2, 4, 8 … rows: their variance, over what it would be if rows were independent, grows to the time,
+as 1 − c / block, and stays there; from two lengths follows where it goes. Blocks that vary no more than chance allows say 1,
+so that a column without dependence loses nothing. Few blocks are long ones, and those of a short reference end below the time: so
+the time is at least that of an autoregression with the series' correlation of neighbours, one standard error up, its bias mended
+(Marriott and Pope 1954: r + (1 + 4 r) / n).
+
+Limits: what is slower than a sixteenth of the reference is seen in part, and cannot be told from a level that moves for good.
+References made before there were times have none: 1.
+Belongs here: the estimate. Not here: what is done with it (`detectors.bets`, `signals`).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtri
+
+from whydrift.core.columns import Floats
+from whydrift.core.detectors.numeric import shapes, tails
+
+_LEAST_BLOCKS = 16
+_CHANCE = 1e-5
+"""That blocks of independent rows vary so much: a model has hundreds of series, each with some ten lengths of blocks."""
+
+
+def integrated_time(series: Floats) -> float:
+    """Rows that tell as much as one independent row; ≥ 1. series (parts, rows): parts are weighted by their variances."""
+    rows = series.shape[1]
+    centred = series - series.mean(axis=1, keepdims=True) if rows else series
+    variance = float((centred**2).sum()) / max(rows - 1, 1)
+    longest, before, sums, block = 1.0, 1.0, centred, 1
+    is_dependent = False
+    while variance > 0 and sums.shape[1] // 2 >= _LEAST_BLOCKS:
+        whole = sums.shape[1] // 2 * 2
+        sums, block = sums[:, 0:whole:2] + sums[:, 1:whole:2], 2 * block
+        freedom = sums.shape[1] - 1
+        spread = float(((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum()) / freedom
+        ratio = spread / block / variance
+        if ratio > float(chdtri(freedom, _CHANCE)) / freedom:
+            is_dependent, longest = True, max(longest, ratio, 2 * ratio - before)
+        before = ratio
+    return max(longest, _autoregressive_time(centred)) if is_dependent else 1.0
+
+
+def _autoregressive_time(centred: Floats) -> float:
+    """(1 + r) / (1 − r), r the correlation of neighbours, as high as it may well be."""
+    rows = centred.shape[1]
+    r = float((centred[:, 1:] * centred[:, :-1]).sum() / (centred**2).sum())
+    r += (1 + 4 * r) / rows + (max(1 - r * r, 0.0) / rows) ** 0.5
+    r = float(min(r, 1 - 1 / rows))
+    return float((1 + r) / (1 - r))
+
+
+def numeric_times(masses: Floats, bins: NDArray[np.intp]) -> dict[str, float]:
+    """By group of bets of `detectors.numeric`: masses (bins,) of the reference, the bin of each of its values in stream order."""
+    low, high = tails(masses)
+    series = {name: phi[None, :] for name, phi in shapes(masses).items()}
+    series |= {"tails": np.stack([low, high]), "local": np.eye(len(masses))}
+    return _longer({name: integrated_time(phi[:, bins]) for name, phi in series.items()})
+
+
+def category_times(bins: NDArray[np.intp]) -> dict[str, float]:
+    """For bets on the shares of categories: the bin of each value in stream order."""
+    _, places = np.unique(bins, return_inverse=True)
+    return _longer({"categories": integrated_time(np.eye(int(places.max(initial=0)) + 1)[:, places])})
+
+
+def flag_times(flags: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+    """For bets on yes-or-no signals: whether each row is one, by signal."""
+    return _longer({name: integrated_time(flag.astype(float)[None, :]) for name, flag in flags.items()})
+
+
+def _longer(times: Mapping[str, float]) -> dict[str, float]:
+    return {name: time for name, time in times.items() if time > 1}
