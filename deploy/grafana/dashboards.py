@@ -191,7 +191,15 @@ def model() -> Dashboard:
         chosen = f'model_id="$model_id", metric="{metric}", window="recent"'
         return f"max by (model_version) ({name(Metric.PERFORMANCE)}{{{chosen}}})"
 
-    others = f'{name(Metric.PERFORMANCE)}{{model_id="$model_id", window="recent", metric!~"loss.*|n|.*_per_day.*"}}'
+    others = f'{name(Metric.PERFORMANCE)}{{model_id="$model_id", window="recent", metric!~"loss.*|n|.*_per_day.*|estimate.*"}}'
+
+    def estimated(end: str) -> str:
+        chosen = f'model_id="$model_id", metric=~"estimated_(log_loss|mae|error_rate){end}"'
+        return f"max by (metric, model_version) ({name(Metric.PERFORMANCE)}{{{chosen}}})"
+
+    def of_estimates(metric: str) -> str:
+        return f'max by (model_version) ({name(Metric.PERFORMANCE)}{{model_id="$model_id", metric="{metric}"}})'
+
     return (
         made.with_variable(chosen)
         .annotation(noted)
@@ -231,6 +239,27 @@ def model() -> Dashboard:
                 "Of the latest labels.",
                 "short",
                 (f"max by (metric, model_version) ({others})", "{{metric}} {{model_version}}"),
+            )
+        )
+        .with_panel(
+            lines(
+                "Loss estimated without labels",
+                "What labels of the latest answers are expected to show, with its interval of 95 %, beside what labels that "
+                "have come show. It ends while it is withdrawn.",
+                "short",
+                (estimated(""), "{{metric}} {{model_version}}"),
+                (estimated("_low"), "{{metric}} {{model_version}}"),
+                (estimated("_high"), "{{metric}} {{model_version}}"),
+                (performance("loss"), "loss by labels {{model_version}}"),
+            )
+        )
+        .with_panel(
+            lines(
+                "Whether the estimate holds",
+                "Part of the blocks of later labels that were in its interval, about 95 % in health; 1 while it is withdrawn.",
+                "percentunit",
+                (of_estimates("estimated_coverage"), "in the interval {{model_version}}"),
+                (of_estimates("estimate_withdrawn"), "withdrawn {{model_version}}"),
             )
         )
         .with_row(Row("Traffic and labels"))

@@ -1,6 +1,6 @@
 """Performance without labels, held against the labels that come later.
 
-`python tests/bench/estimated_performance.py DATA_FOLDER [--tables …] [--seeds N] [--drift]`
+`python tests/bench/estimated_performance.py DATA_FOLDER [--tables …] [--references N …] [--seeds N] [--drift]`
 
 A stream of predictions runs through the pipeline, its labels some minutes late. After each window of predictions, what the
 estimator says of it is put beside what the window's labels show once they are there: coverage of the interval of 95 % (nominal),
@@ -111,7 +111,7 @@ def coverage(wanted: argparse.Namespace) -> None:
     print("| table, reference | metric | windows | covered % | mean error | error of the reference | half width |")
     print("|---|---|--:|--:|--:|--:|--:|")
     for table in wanted.tables:
-        for size in (LARGE, SMALL):
+        for size in wanted.references:
             found: list[Window] = []
             for seed in range(wanted.seeds):
                 it = service(table, wanted.data)
@@ -164,7 +164,8 @@ def main() -> None:
     options.add_argument("data", type=Path, metavar="DATA_FOLDER")
     options.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options.add_argument("--rows", type=int, default=50_000, help="of the live stream at most")
-    options.add_argument("--seeds", type=int, default=1)
+    options.add_argument("--references", nargs="+", type=int, default=[LARGE, SMALL], help="healthy rows learnt from")
+    options.add_argument("--seeds", type=int, default=1, help="drawings of the reference from the healthy rows")
     options.add_argument("--drift", action="store_true", help="when estimates are withdrawn, instead of coverage")
     wanted = options.parse_args()
     (withdrawals if wanted.drift else coverage)(wanted)

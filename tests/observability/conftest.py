@@ -23,6 +23,7 @@ from ..servers import Server, program
 from ..shell.event_lines import healthy, in_thousands
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+ESTIMATE = 'whydrift_model_performance{metric=~"estimated_log_loss.*"} > 0'
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ class Prometheus:
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.get("query", query=expr)["result"]
+        return found
+
+    def query_minutes(self, expr: str, minutes: int = 30) -> list[dict[str, Any]]:
+        """The series that a panel over the last minutes draws, by the server's clock."""
+        now_s = float(self.get("query", query="time()")["result"][1])
+        window = {"start": str(now_s - 60 * minutes), "end": str(now_s), "step": "0.5"}
+        found: list[dict[str, Any]] = self.get("query_range", query=expr, **window)["result"]
         return found
 
 
@@ -96,13 +104,15 @@ def scene(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scen
     cluster.create(1)
     topic = cluster.settings.topics.events
     sections = {"alertmanager": {"urls": [alertmanager.url]}}
-    lines = [*with_labels(healthy(1_200)), "oops", *with_labels(in_thousands(300, first=1_200))]
+    well, ill = [*with_labels(healthy(1_200)), "oops"], [*with_labels(in_thousands(300, first=1_200))]
     rules = [DEPLOY / "prometheus/rules/worker.yaml", DEPLOY / "prometheus/rules/incidents.yaml"]
     with run_command(configuration(cluster, folder, sections)) as worker:
         until(lambda: worker.get("/readyz")[0] == 200, "ready")
         with prometheus(folder, worker.address, rules, alertmanager.url.removeprefix("http://")) as seen:
             until(lambda: bool(seen.query("whydrift_ready == 1")), "a scrape before the events")
-            cluster.send(topic, [line.encode() for line in lines])
+            cluster.send(topic, [line.encode() for line in well])
+            until(lambda: bool(seen.query(ESTIMATE)), "an estimate without labels is scraped")
+            cluster.send(topic, [line.encode() for line in ill])
             until(lambda: bool(seen.query("whydrift_incidents_open == 1")), "the incident is scraped")
             until(lambda: bool(alertmanager.alerts()), "the alert")
             until(lambda: bool(seen.query("whydrift_sink_sent_total >= 1")), "its delivery is scraped")

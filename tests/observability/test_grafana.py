@@ -21,29 +21,41 @@ def panels(content: Any) -> Iterator[Any]:
         yield from panel.get("panels") or []
 
 
-def queries(content: Any) -> Iterator[tuple[str, str]]:
+def queries(content: Any) -> Iterator[tuple[str, str, bool]]:
+    """Title, expression, and whether Grafana asks for all that the window of time shows, not for now alone."""
     for panel in panels(content):
-        yield from ((panel["title"], target["expr"]) for target in panel.get("targets") or [])
+        for target in panel.get("targets") or []:
+            yield panel["title"], target["expr"], target.get("range", False)
     for note in content.get("annotations", {}).get("list", []):
         if "expr" in note:
-            yield f"annotation {note['name']}", note["expr"]
+            yield f"annotation {note['name']}", note["expr"], True
 
 
-EVERY_QUERY = [(key, title, expr) for key, content in DASHBOARDS.items() for title, expr in queries(content)]
+EVERY_QUERY = [(key, *asked) for key, content in DASHBOARDS.items() for asked in queries(content)]
 
 
 def test_there_are_three_dashboards_with_queries_in_each() -> None:
     assert sorted(DASHBOARDS) == ["fleet", "model", "worker"]
-    assert {key for key, _, _ in EVERY_QUERY} == set(DASHBOARDS)
+    assert {key for key, *_ in EVERY_QUERY} == set(DASHBOARDS)
     assert len(EVERY_QUERY) > 40
 
 
-@pytest.mark.parametrize(("dashboard", "title", "expr"), EVERY_QUERY)
-def test_a_query_returns_data(scene: Scene, dashboard: str, title: str, expr: str) -> None:
+@pytest.mark.parametrize(("dashboard", "title", "expr", "is_range"), EVERY_QUERY)
+def test_a_query_returns_data(scene: Scene, dashboard: str, title: str, expr: str, *, is_range: bool) -> None:
     asked = expr.replace("$model_id", "credit-risk")
     assert "$" not in asked
     # A rate needs two scrapes with the events between them, a quantile a commit.
-    until(lambda: bool(scene.prometheus.query(asked)), f"{dashboard}, {title}: {asked}")
+    ask = scene.prometheus.query_minutes if is_range else scene.prometheus.query
+    until(lambda: bool(ask(asked)), f"{dashboard}, {title}: {asked}")
+
+
+def test_an_estimate_is_withdrawn_while_an_incident_is_open_under_which_labels_show_something_else(
+    scene: Scene,
+) -> None:
+    chosen = 'whydrift_model_performance{model_id="credit-risk", metric="%s"}'
+    until(lambda: bool(scene.prometheus.query(chosen % "estimate_withdrawn" + " == 1")), "withdrawn")
+    assert scene.prometheus.query(chosen % "estimated_log_loss") == []
+    assert scene.prometheus.query_minutes(chosen % "estimated_log_loss")
 
 
 def test_the_variable_lists_the_models(scene: Scene) -> None:

@@ -14,11 +14,12 @@ import pytest
 from starlette.testclient import TestClient
 from tests.shell.status_fakes import RUNNING, incident, model
 
-from whydrift.core.status import PartitionStatus
+from whydrift.core.status import PartitionStatus, PerformanceStatus
 from whydrift.shell.http_server import app
 from whydrift.shell.metrics_collector import registry
 from whydrift.shell.pages import plates
 from whydrift.shell.pages.addresses import address, segment
+from whydrift.shell.pages.words import number
 from whydrift.shell.telemetry_settings import MetricsSettings
 from whydrift.shell.worker_status import PartitionProgress, Phase
 from whydrift_schemas import Diagnosis, Severity, encode
@@ -135,6 +136,39 @@ def test_a_model_shows_incidents_performance_and_signals(site: TestClient) -> No
     assert "log loss" in html
     assert "income.distribution" in html
     assert "learning" in site.get("/models/young").text
+
+
+def test_what_is_estimated_without_labels_is_shown_with_its_interval_on_the_page_and_beside_it(
+    site: TestClient,
+) -> None:
+    html = site.get("/models/well").text
+    assert "Estimated without labels" in html
+    assert "labels that came later were in the interval" in html
+    (beside,) = site.get("/api/v1/models/well").json()["models"]
+    values = {one["metric"]: one["value"] for one in beside["performance"] if one["window"] == "recent"}
+    assert values["estimated_accuracy_low"] < values["estimated_accuracy"] < values["estimated_accuracy_high"]
+    assert values["estimate_withdrawn"] == 0
+    assert beside["withdrawn"] == {}
+    low, high = (number(values[f"estimated_accuracy_{end}"]) for end in ("low", "high"))
+    assert f'<td class="num">{low} to {high}</td>' in html
+
+
+def test_where_an_estimate_is_withdrawn_the_page_and_the_json_say_why(site: TestClient) -> None:
+    html = site.get("/models/risk").text
+    reason = (
+        f"withdrawn during unit_change (incident {diagnosis_of('risk').incident_id}): labels will show something else"
+    )
+    assert reason in html
+    assert "expected of the latest answers" not in html
+    (beside,) = site.get("/api/v1/models/risk").json()["models"]
+    assert list(beside["withdrawn"].values()) == [reason]
+
+
+def test_a_fleet_s_model_without_labels_is_listed_with_what_is_estimated() -> None:
+    estimated = (PerformanceStatus("1", "estimated_mae", "recent", 3.25),)
+    shown = PartitionStatus("events", 0, 10, 1, 10, {}, (model("blind", performance=estimated),))
+    with client(Pictured(shown)) as site:
+        assert '<span class="muted">estimated mae</span> 3.25' in site.get("/").text
 
 
 def test_without_matplotlib_the_numbers_are_there(site: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

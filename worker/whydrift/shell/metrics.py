@@ -133,7 +133,9 @@ class Metric(Enum):
     )
     PERFORMANCE = _gauge(
         "model_performance",
-        "Performance by metric and window; of several partitions, the one with most joined labels.",
+        "Performance by metric and window; of several partitions, the one with most joined labels. By labels, and as "
+        "estimated_<metric> (…_low, …_high: 95 %) what labels of the latest answers are expected to show; "
+        "estimate_withdrawn is 1 while labels say otherwise, or are bound to.",
         "model_id",
         "model_version",
         "metric",

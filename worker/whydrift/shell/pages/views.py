@@ -28,6 +28,18 @@ class Health(StrEnum):
 
 
 _RANKS = {health: rank for rank, health in enumerate(Health)}
+_ESTIMATED = "estimated_"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric as labels of a version's latest answers are expected to show it, with the ends of its interval of 95 %."""
+
+    version: str
+    metric: str
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +63,10 @@ class ModelView:
 
     @property
     def performance(self) -> PerformanceStatus | None:
-        """The one number for a list: the recent loss or error of the version that answered last."""
+        """The one number for a list: the recent loss or error of the version that answered last, estimated if nothing else."""
         recent = [one for one in self.model.performance if one.window == "recent"]
-        for metric in ("log_loss", "error_rate", "mae"):
+        losses = ("log_loss", "error_rate", "mae")
+        for metric in (*losses, *(_ESTIMATED + name for name in losses)):
             found = [one for one in recent if one.metric == metric]
             if found:
                 return found[-1]
@@ -61,12 +74,39 @@ class ModelView:
 
     @property
     def metrics(self) -> tuple[tuple[str, str, float | None, float | None], ...]:
-        """Version, metric, recent value, value since deployment."""
-        values = {(one.model_version, one.metric, one.window): one.value for one in self.model.performance}
-        names = dict.fromkeys((one.model_version, one.metric) for one in self.model.performance)
+        """Version, metric, recent value, value since deployment: by labels."""
+        by_labels = [one for one in self.model.performance if not one.metric.startswith("estimate")]
+        values = {(one.model_version, one.metric, one.window): one.value for one in by_labels}
+        names = dict.fromkeys((one.model_version, one.metric) for one in by_labels)
         return tuple(
             (version, metric, values.get((version, metric, "recent")), values.get((version, metric, "deployment")))
             for version, metric in names
+        )
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What is expected of the latest answers without their labels; () where nothing is, and where labels refute it."""
+        values = {
+            (one.model_version, one.metric): one.value for one in self.model.performance if one.window == "recent"
+        }
+        lows = [(version, name.removesuffix("_low")) for version, name in values if name.endswith("_low")]
+        return tuple(
+            Estimate(
+                version,
+                metric.removeprefix(_ESTIMATED),
+                values[version, metric],
+                values[version, metric + "_low"],
+                values[version, metric + "_high"],
+            )
+            for version, metric in lows
+            if metric.startswith(_ESTIMATED)
+        )
+
+    @property
+    def coverage(self) -> tuple[tuple[str, float], ...]:
+        """Version, and how often labels that came later were within the interval, of the blocks graded."""
+        return tuple(
+            (one.model_version, one.value) for one in self.model.performance if one.metric == f"{_ESTIMATED}coverage"
         )
 
 
