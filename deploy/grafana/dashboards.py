@@ -369,10 +369,21 @@ def worker() -> Dashboard:
         .with_panel(
             lines(
                 "Ages",
-                "Since the last record, since the last commit.",
+                "Since the last record, the last commit, the last turn of the loop (large: it hangs).",
                 "s",
                 (f"max({name(Metric.RECORD_AGE)})", "record"),
                 (f"max({name(Metric.COMMIT_AGE)})", "commit"),
+                (f"max({name(Metric.TURN_AGE)})", "turn of the loop"),
+                span=THIRD,
+            )
+        )
+        .with_panel(
+            lines(
+                "What whydrift adds",
+                "From reading a record to its commit.",
+                "s",
+                (quantile(Metric.DELAY, 0.5), "median"),
+                (quantile(Metric.DELAY, 0.99), "P99"),
                 span=THIRD,
             )
         )
