@@ -1,6 +1,7 @@
 """What the worker counts on, on kafka-python, on librdkafka and on the in-memory log alike."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -255,6 +256,32 @@ def test_a_member_that_lost_its_partition_cannot_commit_it(cluster: Cluster, joi
         _commit_offset(producer, lost, before)
     producer.discard()
     assert second.committed(lost) is None
+
+
+@pytest.mark.parametrize("real_cluster", ["librdkafka"], indirect=True)
+def test_a_member_whose_static_identity_is_taken_is_told_while_its_partition_is_held(real_cluster: Cluster) -> None:
+    """Its next commit tells on every client; kafka-python keeps to itself what a heartbeat was answered."""
+    real_cluster.create(1)
+    settings = replace(real_cluster.settings, instance_id="one")
+    held = real_cluster.client(settings).consumer()
+
+    def is_assigned() -> bool:
+        held.poll(0.05)
+        return held.take_change().assigned == {0}
+
+    until(is_assigned, "assigned, and not started")
+    second = Member(real_cluster.client(settings))
+
+    def poll_on() -> bool:
+        held.poll(0.05)
+        return False
+
+    try:
+        with pytest.raises(KafkaSetupError):
+            until(poll_on, "told")
+    finally:
+        second.leave()
+        held.close()
 
 
 def _commit_offset(producer: Producer, partition: int, group: object) -> None:

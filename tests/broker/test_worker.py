@@ -372,7 +372,9 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(cluster: Cluste
         error = one.ended()
     assert isinstance(error, KafkaSetupError)
     assert "not-there does not exist" in str(error)
-    assert "kafka-topics --create --topic not-there --partitions 2 --config cleanup.policy=compact" in str(error)
+    assert "run `whydrift topics`" in str(error)
+    size = "--partitions 2 --replication-factor 1 --config cleanup.policy=compact`"
+    assert f"{cluster.settings.bootstrap_servers} --create --topic not-there {size}" in str(error)
 
 
 def test_missing_topics_are_created_when_asked_for(cluster: Cluster) -> None:

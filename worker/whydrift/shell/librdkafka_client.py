@@ -191,7 +191,8 @@ class LibrdkafkaConsumer:
             messages: list[Any] = self._consumer.consume(num_messages=self._at_most, timeout=timeout_s)
         found: dict[int, list[Record]] = {}
         for message in messages:
-            if message.partition() in self._held:
+            # An error of the whole consumer has no topic, and calls itself partition 0.
+            if message.topic() is not None and message.partition() in self._held:
                 continue
             if message.error() is not None:
                 _raise_unless_passing("polling", message.error())
