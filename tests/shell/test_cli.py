@@ -420,6 +420,7 @@ def test_a_profile_lets_a_replay_judge_from_the_first_event_on(
     assert re.search(r"^credit-risk +2,100 +3$", out, re.MULTILINE), "events and features of each model"
     assert out.splitlines()[-1] == f"{reference.stat().st_size:,} bytes written to {reference}"
     assert "smaller changes show" not in out
+    assert "credit-risk: hardly any labels among its events" in out
     assert [entry.name for entry in tmp_path.iterdir()] == ["credit.ref"], "nothing is left lying about"
     bad = written(tmp_path / "bad.jsonl", in_thousands(300, first=5_000))
     _, out, _ = ended(lambda: app.replay(Config(), [str(bad)], reference=reference), capsys)

@@ -26,11 +26,12 @@ def reference(folder: Path, name: str) -> Path:
 def test_references_are_told_one_by_one_with_what_is_wrong(tmp_path: Path) -> None:
     good = reference(tmp_path, "credit-risk")
     (tmp_path / "bad.ref").write_text("{}")
-    found, known = check_references([good, tmp_path / "bad.ref", tmp_path / "no.ref", good])
-    assert [one.verdict for one in found[:3]] == [Verdict.OK, Verdict.FAIL, Verdict.FAIL]
+    found, known = check_references([good, tmp_path / "bad.ref", tmp_path / "no.ref", good], Settings())
+    assert [one.verdict for one in found[:4]] == [Verdict.OK, Verdict.WARN, Verdict.FAIL, Verdict.FAIL]
     assert found[0].told == f"{good}: 1 models (credit-risk)"
-    assert "this is not a whydrift reference" in found[1].told
-    assert "No such file" in found[2].told
+    assert f"{good}: credit-risk: hardly any labels among its events" in found[1].told
+    assert "this is not a whydrift reference" in found[2].told
+    assert "No such file" in found[3].told
     assert f"{good} knows credit-risk, and so does a file before it" in [one.told for one in found]
     assert list(known) == ["credit-risk"]
 
@@ -40,7 +41,7 @@ def records(lines: list[str]) -> list[Record]:
 
 
 def test_models_without_reference_and_features_that_events_lack_are_named(tmp_path: Path) -> None:
-    _, known = check_references([reference(tmp_path, "credit-risk")])
+    _, known = check_references([reference(tmp_path, "credit-risk")], Settings())
     lines = [*healthy(5), *healthy(5, model_id="other")]
     for number, line in enumerate(lines):
         event = json.loads(line)

@@ -18,9 +18,10 @@ import structlog
 from whydrift import __version__
 from whydrift.config import Config, ConfigError, printable
 from whydrift.core.pipeline import Pipeline
-from whydrift.core.profile import ProfileError
+from whydrift.core.profile import ProfileError, read_profile
 from whydrift.core.profiler import LEAST_EVENTS, Profiler
 from whydrift.core.records import Emit, Output
+from whydrift.core.settings import Settings
 from whydrift.core.status import PartitionStatus
 from whydrift.shell.clients import KafkaClientError
 from whydrift.shell.connect import connect
@@ -184,7 +185,7 @@ def doctor(config: Config, now_s: Callable[[], float] = time.time) -> None:
 
 
 def _findings(config: Config, now_s: Callable[[], float]) -> Iterator[Finding]:
-    found, references = check_references(config.references)
+    found, references = check_references(config.references, config.core)
     yield from found
     yield from check_http(config.http)
     yield from check_graphs()
@@ -348,17 +349,21 @@ def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample:
     write_reference(output, content)
     print_models(console, profiler.models, feature_counts(content))
     print_rejects(console, report.rejected)
-    for remark in _too_few(profiler, config.core.baseline_events):
-        console.print(remark, style="yellow")
+    for remark in (*_too_few(profiler, config.core.baseline_events), *_blind(content, config.core)):
+        console.print(printable_text(remark), style="yellow")
     console.print(f"{counted(len(content), 'byte')} written to {printable_text(str(output))}")
 
 
 def _too_few(profiler: Profiler, enough: int) -> Iterator[str]:
     left_out = profiler.too_few()
     for model_id, count in left_out.items():
-        events = counted(count, "event")
-        yield f"{printable_text(model_id)}: no reference from {events}; at least {LEAST_EVENTS} are needed"
+        yield f"{model_id}: no reference from {counted(count, 'event')}; at least {LEAST_EVENTS} are needed"
     for model_id, count in profiler.models.items():
         if count < enough and model_id not in left_out:
-            events = counted(count, "event")
-            yield f"{printable_text(model_id)}: only {events}; with {enough:,} and more, smaller changes show"
+            yield f"{model_id}: only {counted(count, 'event')}; with {enough:,} and more, smaller changes show"
+
+
+def _blind(content: bytes, settings: Settings) -> Iterator[str]:
+    for model_id, made in read_profile(content).items():
+        for spot in made.blind_spots(settings):
+            yield f"{model_id}: {spot.text}"

@@ -23,7 +23,7 @@ SEGMENT = "segment."
 """Begins the names of segment columns; no feature's column begins so."""
 MAX_SEGMENT_KEYS = 8
 """Keys of segments followed, those seen first."""
-WIDTH = 2 + MAX_SEGMENT_KEYS
+WIDTH: int = 2 + MAX_SEGMENT_KEYS
 """Dimensions of a row at most: replica, version, segments."""
 _ASPECTS = frozenset((Aspect.UNSEEN,))
 

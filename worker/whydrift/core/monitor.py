@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
+from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
 from whydrift.core.counting import Counter, Place
@@ -287,6 +288,16 @@ class Monitor:
         self.trail.arrange(list(self._places))
         self._first_flag = len(places) - len(flags)
         self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags))
+        self._blind_spots: tuple[BlindSpot, ...] | None = None
+
+    @property
+    def blind_spots(self) -> tuple[BlindSpot, ...]:
+        """What the references cannot show. While all columns are being learnt, that some have none yet goes without saying."""
+        if self._blind_spots is None:
+            self._blind_spots = blind_spots(self, self._settings.margin, self.model_signals)
+        return tuple(
+            one for one in self._blind_spots if not (self.is_collecting and one.blindness is Blindness.NO_VALUES)
+        )
 
     @property
     def binning(self) -> Binning:

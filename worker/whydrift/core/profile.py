@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.columns import Column
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, QUANTILES, ColumnReference
 from whydrift.core.settings import Settings
+from whydrift.core.signals import flag_aspects
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
@@ -28,6 +30,10 @@ _COLUMNS: dict[str, list[tuple[str, ...]]] = {
     "delays": [("label_delay",)],
 }
 """What the columns of our own parts may be."""
+_NO_LABELS = (
+    "hardly any labels among its events: how well the model does is learnt from those to come, be it well or not"
+)
+_NO_ROWS = "no rows in it: relations between inputs, and whether undoing a change mends it, are not known at first"
 MAX_BYTES = 64 * 1024 * 1024
 """A file said to be larger when decompressed was not written by us."""
 
@@ -61,6 +67,17 @@ class Profile:
     surrogate: Surrogate | None
     estimate: Mapping[str, Any] | None
     """What the estimator of performance without labels has learnt, as it wrote it (`Estimator.snapshot_references`)."""
+
+    def blind_spots(self, settings: Settings) -> tuple[BlindSpot, ...]:
+        """What it cannot show of the inputs, and of the whole."""
+        parts = (getattr(self, name) for name in _PARTS)
+        signals = sum(1 + len(flag_aspects(one)) for part in parts for one in part.references.values())
+        found = [*blind_spots(_Part.of(self.inputs), settings.margin, max(signals, 1))]
+        if not self.losses.references:
+            found.append(BlindSpot(Blindness.NO_LABELS, (), _NO_LABELS))
+        if not len(self.inputs.sample):
+            found.append(BlindSpot(Blindness.NO_ROWS, (), _NO_ROWS))
+        return tuple(found)
 
     def snapshot(self) -> dict[str, Any]:
         parts = {name: getattr(self, name).snapshot() for name in _PARTS}

@@ -11,6 +11,7 @@ import numpy as np
 from whydrift.core.columns import Floats
 from whydrift.core.detectors import families
 from whydrift.core.detectors.bets import Bets, Tolerance
+from whydrift.core.detectors.numeric import least_shift
 from whydrift.core.reference import BINS, ColumnReference
 
 
@@ -98,3 +99,17 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return Bets(log_f, bets.weights)
+
+
+def least_change(reference: ColumnReference, tolerance: Tolerance) -> float:
+    """The least change that may show, however long it lasts: smaller ones are within the tolerance.
+
+    Of a quantity: a shift of the centre in standard deviations, as a normal would have to move. Of categories: the rise of the
+    most frequent one's share.
+    """
+    tolerance = replace(tolerance, n=reference.n, times=reference.times)
+    masses = reference.masses[reference.used_bins]
+    if not reference.kind.is_coded:
+        return least_shift(masses, tolerance)
+    top = int(np.argmax(masses))
+    return float(_FAMILIES["categorical"].health(masses, tolerance.of("categories")).high[top] - masses[top])

@@ -6,6 +6,7 @@ Belongs here: frozen values. Not here: metric names (`whydrift.shell.metrics`) o
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from whydrift.core.blind_spots import BlindSpot
 from whydrift.core.graphs import IncidentGraphs
 from whydrift_schemas import Diagnosis, Fault, Severity
 
@@ -75,6 +76,8 @@ class ModelStatus:
     """The latest incidents that are over, as they were said last, oldest first."""
     withdrawn: Mapping[str, str] = field(default_factory=dict)
     """Versions whose estimates without labels are withdrawn, and why."""
+    blind_spots: tuple[BlindSpot, ...] = ()
+    """What its reference of the inputs cannot show."""
     graphs: Mapping[str, IncidentGraphs] = field(default_factory=dict)
     """What is drawn of the open incidents and of the latest that are over, by id."""
 

@@ -65,6 +65,14 @@ def _make(masses: Floats, tolerance: Tolerance) -> Bets:
     return Bets(np.concatenate(log_f, axis=1), np.concatenate(weights))
 
 
+def least_shift(masses: Floats, tolerance: Tolerance) -> float:
+    """The shift of the centre, in standard deviations of a normal, that is as large as the tolerance.
+
+    A shift of δ moves the mean of 2u − 1 by δ / √π (u: the rank under the reference).
+    """
+    return float(_shapes(masses, tolerance)[0].high[0] * np.sqrt(np.pi))
+
+
 def tails(masses: Floats) -> tuple[Floats, Floats]:
     """Indicators of the outer bins on each side. One bin at least, however heavy: its bets then say so by their rate."""
     low = (np.cumsum(masses) <= TAIL).astype(float)

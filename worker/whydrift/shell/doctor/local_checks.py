@@ -9,14 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from whydrift.core.profile import Profile
+from whydrift.core.settings import Settings
 from whydrift.shell.doctor.finding import Finding, fail, ok, warn
 from whydrift.shell.pages.plates import can_draw
 from whydrift.shell.references import ReferenceFileError, read_references
 from whydrift.shell.telemetry_settings import HttpSettings
 from whydrift.shell.terminal import printable_text
 
+_MOST_BLIND = 5
+"""Models whose blind spots are told one by one."""
 
-def check_references(paths: Sequence[Path]) -> tuple[list[Finding], Mapping[str, Profile]]:
+
+def check_references(paths: Sequence[Path], core: Settings) -> tuple[list[Finding], Mapping[str, Profile]]:
     """One finding a file, and what the good ones hold together."""
     found: list[Finding] = []
     known: dict[str, Profile] = {}
@@ -35,9 +39,20 @@ def check_references(paths: Sequence[Path]) -> tuple[list[Finding], Mapping[str,
         known |= profiles
         models = ", ".join(printable_text(model_id) for model_id in sorted(profiles)[:5])
         found.append(ok("references", f"{path}: {len(profiles)} models ({models}{' …' if len(profiles) > 5 else ''})"))
+        found += _blind_spots(path, profiles, core)
     if not paths:
         found.append(ok("references", "none: the first events of each model are taken for health"))
     return found, known
+
+
+def _blind_spots(path: Path, profiles: Mapping[str, Profile], core: Settings) -> Iterator[Finding]:
+    blind = {model_id: spots for model_id, profile in sorted(profiles.items()) if (spots := profile.blind_spots(core))}
+    mend = "`whydrift profile` on more healthy events, over whole weeks, with their labels"
+    for model_id in list(blind)[:_MOST_BLIND]:
+        for spot in blind[model_id]:
+            yield warn("references", printable_text(f"{path}: {model_id}: {spot.text}"), mend)
+    if len(blind) > _MOST_BLIND:
+        yield warn("references", f"{path}: {len(blind) - _MOST_BLIND:,} more models have blind spots", mend)
 
 
 def check_http(settings: HttpSettings) -> Iterator[Finding]:
