@@ -11,7 +11,7 @@ from whydrift.core.profiler import Profiler
 from whydrift.core.records import Record
 from whydrift.core.settings import Settings
 
-from .small_world import MODEL_ID, SETTINGS, Change, Event, Feed, events
+from .small_world import MODEL_ID, Change, Event, Feed, events
 
 DEFAULTS = Settings()
 
