@@ -4,11 +4,12 @@ Counts per interval are bet against what is usual: a trailing mean, the same hou
 reaches from the least of these divided by TOLERANCE to the greatest times TOLERANCE, so that what changes slowly (ramps), or
 changed yesterday or last week too (season), stays quiet, while a surge, a collapse and a stop do not. The interval is as long as
 it must be: it doubles until it holds enough arrivals and they are no burstier than their mean.
+A change within minutes shows besides by its edge, however small beside what a day brings (`rate_step`).
 Bets are Poisson likelihood ratios at the edge of health, divided by the measured dispersion; one interval moves the evidence
 by at most _STEP, so that a single burst is never an alarm.
 
-Limits: a night or a weekend that falls at once, and below 1 / TOLERANCE of what was before, may alarm the first time it is seen.
-Blind to changes below TOLERANCE, to a day that stays at the level of the night (stops apart), and to the silence of a feed whose
+Limits: a night or a weekend that falls at once may alarm the first time it is seen. Blind to slow changes below TOLERANCE, to a
+day that stays at the level of the night (stops apart), and to the silence of a feed whose
 stream time stands still (the shell's wall clock sees that).
 """
 
@@ -16,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp, log, log10
 from typing import Any
+
+from whydrift.core.detectors.rate_step import EDGE, KEPT, step_evidence
 
 TOLERANCE = 2.5
 """Health reaches from what is usual divided by this to what is usual times this."""
@@ -33,6 +36,8 @@ _STEP = 5.0
 _SUSPICIOUS = 2.0
 """Evidence from which nothing is learnt: it may be the beginning of an alarm. In health it is far below."""
 _QUIET_INTERVALS = 3
+_NEW_LEVEL_MS = 86_400_000
+"""A step that has lasted so long is how it is now; what is larger than TOLERANCE stays an alarm until somebody accepts it."""
 _MAX_CATCH_UP = 1_000
 """Empty intervals walked through one by one after a gap; evidence saturates long before."""
 _CAP = 1e100
@@ -76,6 +81,18 @@ class RateGuard:
     up: list[float] = field(default_factory=lambda: [0.0] * len(_UP))
     """Evidence of each alternative; each keeps its own, as a mean of factors would cost log 2 at every interval."""
     down: list[float] = field(default_factory=lambda: [0.0] * len(_DOWN))
+    counts: list[float] = field(default_factory=list)
+    """Arrivals of the latest intervals, those under an alarm left out."""
+    usuals: list[list[float]] = field(default_factory=list)
+    """Of the same intervals, the least and the greatest by the hour of the day and of the week; −1 where not known."""
+    step_e: float = 0.0
+    """Evidence for a step, an e-value."""
+    step_from: float = -1.0
+    """Arrivals in an interval before the step that is alarmed; −1 when none is."""
+    step_after: int = 0
+    """Intervals since the likeliest step."""
+    lately: list[float] = field(default_factory=list)
+    """The latest intervals under an alarm."""
     is_alarmed: bool = False
     onset_ms: int = -1
     quiet: int = 0
@@ -108,6 +125,7 @@ class RateGuard:
             return
         usual = self._usual()
         self._bet(arrivals, usual)
+        self._look_for_step(arrivals)
         self._judge(arrivals, usual, log10_threshold)
         if not self._is_suspicious():
             self._follow(arrivals, usual)
@@ -125,6 +143,7 @@ class RateGuard:
             self._double()
             return
         self.mean, self.dispersion = mean, max(variance / mean, 1.0)
+        self.counts, self.usuals = [float(count) for count in self.learning], [[-1.0, -1.0]] * len(self.learning)
         self.is_ready, self.learning = True, []
 
     def _double(self) -> None:
@@ -199,6 +218,19 @@ class RateGuard:
                 usual.append(sum(known) / len(known) * self.interval_ms / _HOUR_MS)
         return usual
 
+    def _by_hours(self) -> list[float]:
+        """Least and greatest arrivals of this interval by its hour of day and week, and by those beside; −1 where not known.
+
+        A step may come a little sooner or later than yesterday.
+        """
+        start_ms = self.boundary_ms - self.interval_ms
+        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        found = []
+        for season in (self.day, self.week):
+            if all(season[hour % len(season)] >= 0 for hour in range(first, last + 1)):
+                found += [one for hour in range(first - 1, last + 2) if (one := season[hour % len(season)]) >= 0]
+        return [edge(found) * self.interval_ms / _HOUR_MS if found else _UNKNOWN for edge in (min, max)]
+
     def _bet(self, arrivals: int, usual: list[float]) -> None:
         if self._greater() < 1.0 and not self.is_alarmed:
             self.onset_ms = self.boundary_ms - self.interval_ms
@@ -208,6 +240,28 @@ class RateGuard:
         if not self.downward_only:
             self.up = self._raised(self.up, arrivals, high, _UP, TOLERANCE)
         self.down = self._raised(self.down, arrivals, low, _DOWN, 1 / TOLERANCE)
+
+    def _look_for_step(self, arrivals: int) -> None:
+        """Evidence over the latest intervals. While an alarm lasts they are kept as they were before it."""
+        if self.is_alarmed:
+            return
+        self.counts = [*self.counts, float(arrivals)][-KEPT:]
+        self.usuals = [*self.usuals, self._by_hours()][-KEPT:]
+        sides = (False,) if self.downward_only else (True, False)
+        self.step_e, self.step_after = max(
+            step_evidence(self.counts, self.usuals, self.interval_ms, up=up) for up in sides
+        )
+
+    def _begin(self) -> None:
+        """An alarm begins: since when, and, of a step, from what."""
+        is_step = self.step_e > self._greater()
+        if is_step:
+            self.onset_ms = self.boundary_ms - self.step_after * self.interval_ms
+        since = max((self.boundary_ms - self.onset_ms) // self.interval_ms, 1)
+        self.counts, self.usuals = self.counts[:-since], self.usuals[:-since]
+        if is_step:
+            before = self.counts[-self.step_after :]
+            self.step_from = sum(before) / len(before)
 
     def _raised(
         self, evidence: list[float], arrivals: int, expected: float, ratios: tuple[float, ...], edge: float
@@ -229,10 +283,28 @@ class RateGuard:
         if not self.is_alarmed:
             self.is_alarmed = self.log10_e >= log10_threshold
             self.quiet = 0
+            if self.is_alarmed:
+                self._begin()
             return
+        self.lately = [*self.lately, float(arrivals)][-_QUIET_INTERVALS:]
         self.quiet = self.quiet + 1 if any(self._is_within(arrivals, expected) for expected in usual) else 0
-        if self.quiet >= _QUIET_INTERVALS:
+        if self.quiet >= _QUIET_INTERVALS and (self.step_from < 0 or self._is_step_over()):
             self._recover()
+
+    def _is_step_over(self) -> bool:
+        """Whether it is as before the step, or as usual at this hour; or has lasted so long that it is news no more."""
+        if self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS:
+            return True
+        here, intervals = sum(self.lately), len(self.lately)
+        low, high = self._by_hours()
+        return self._is_near(here, self.step_from * intervals, self.step_from * intervals) or (
+            low >= 0 and self._is_near(here, low * intervals, high * intervals)
+        )
+
+    def _is_near(self, arrivals: float, low: float, high: float) -> bool:
+        """Within EDGE, and two standard deviations of chance."""
+        is_enough = arrivals >= low / EDGE - 2 * low**0.5
+        return is_enough and (self.downward_only or arrivals <= high * EDGE + 2 * high**0.5)
 
     def _is_within(self, arrivals: int, expected: float) -> bool:
         return expected / TOLERANCE <= arrivals and (self.downward_only or arrivals <= expected * TOLERANCE)
@@ -240,19 +312,25 @@ class RateGuard:
     def _recover(self) -> None:
         self._learn_pending(only_unknown=True)
         self.is_alarmed, self.up, self.down = False, [0.0] * len(_UP), [0.0] * len(_DOWN)
+        self.step_e, self.step_from, self.lately = 0.0, -1.0, []
 
     @property
     def log10_e(self) -> float:
-        """Evidence for a change either way."""
+        """Evidence for a change either way: half of it from levels, half from steps."""
         sides = [self.down] if self.downward_only else [self.up, self.down]
-        return log10(max(sum(map(sum, sides)) / sum(map(len, sides)), 1e-300))
+        levels = sum(map(sum, sides)) / sum(map(len, sides))
+        return log10(max((levels + self.step_e) / 2, 1e-300))
 
     def expected_per_hour(self) -> float | None:
-        """The trailing mean, None while it is not known."""
+        """The trailing mean (of a step, what was before it); None while it is not known."""
+        if self.step_from >= 0:
+            return self.step_from * _HOUR_MS / self.interval_ms
         return self.mean * _HOUR_MS / self.interval_ms if self.is_ready else None
 
     def observed_per_hour(self) -> float | None:
-        """The last full interval, None while there is nothing to compare it with."""
+        """The last full interval (of a step, the last ones); None while there is nothing to compare it with."""
+        if self.step_from >= 0 and self.lately:
+            return sum(self.lately) / len(self.lately) * _HOUR_MS / self.interval_ms
         return self.observed * _HOUR_MS / self.interval_ms if self.is_ready else None
 
     def accept(self) -> None:
