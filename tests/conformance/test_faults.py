@@ -40,8 +40,8 @@ SLOW = {
     "one label in twenty comes": 600,
     "a third of the labels takes eight times as long": 1_150,
     "those with a high income default, ever more of them": 1_300,
-    "two in three good cases stay away": 900,
-    "most bad cases stay away": 900,
+    "two in three good cases stay away, others come": 900,
+    "most bad cases stay away, others come": 900,
     "four in ten labels are turned round": 1_000,
     "a second source labels half of the cases, mostly wrong": 1_000,
 }

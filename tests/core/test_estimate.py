@@ -311,8 +311,8 @@ def test_what_is_accepted_is_learnt_anew() -> None:
 def test_where_labels_are_late_a_drift_s_cost_is_estimated_and_marked_so() -> None:
     feed = learnt("measured")
     said = diagnoses(feed(in_order(measured(BEGIN, BEGIN + 400, wild=0.8, has_labels=False))))
-    assert said[-1].causes[0].family == "data_drift"
-    impact = said[-1].impact
+    (drift, *_) = [one for one in reversed(said) if one.causes[0].family == "data_drift"]
+    impact = drift.impact
     assert impact is not None
     assert impact.estimated
     assert impact.metric == "mae"

@@ -146,6 +146,51 @@ def test_a_collapse_and_a_surge_are_found_and_end(factor: float, within: float) 
     assert 52 < one.recoveries[0] < 53
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_traffic_that_halves_or_doubles_within_a_minute_is_found_by_its_edge_and_ends(factor: float, seed: int) -> None:
+    def rate(hour: float) -> float:
+        return 3_600 * (factor if 2 <= hour < 4 else 1)
+
+    one = watch(arrivals(rate, 5, 3_600 * max(factor, 1), seed), 5)
+    assert len(one.alarms) == len(one.recoveries) == 1
+    assert 2 < one.alarms[0] < 2.35
+    assert 4 < one.recoveries[0] < 4.25
+
+
+def test_a_doubled_rate_is_told_with_what_was_before_it_and_since_when() -> None:
+    guard = watch(arrivals(lambda hour: 3_600 if hour < 2 else 7_200, 2.5, 7_200), 2.5).guard
+    assert guard.is_alarmed
+    assert guard.onset_ms == pytest.approx(START_MS + 2 * HOUR_MS, abs=guard.interval_ms)
+    assert guard.expected_per_hour() == pytest.approx(3_600, rel=0.1)
+    assert guard.observed_per_hour() == pytest.approx(7_200, rel=0.15)
+
+
+def test_a_step_that_lasts_for_a_day_is_the_level_then() -> None:
+    one = watch(arrivals(lambda hour: 3_600 if hour < 3 else 7_200, 36, 7_200), 36)
+    assert len(one.alarms) == len(one.recoveries) == 1
+    assert 26.9 < one.recoveries[0] < 27.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_step_at_the_same_hour_of_every_day_is_told_on_the_first_day_only(seed: int) -> None:
+    one = watch(arrivals(office(4_000, 0.45), 24 * 4, 4_000, seed), 24 * 4)
+    assert [hour for hour in one.alarms if hour > 24 + 1] == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_burst_within_an_interval_and_a_backlog_that_ends_are_no_steps(seed: int) -> None:
+    def bursts(hour: float) -> float:
+        return 20_000 if (hour * 60) % 90 < 1 else 3_600
+
+    assert watch(arrivals(bursts, 12, 20_000, seed), 12).alarms == []
+
+    def backlog(hour: float) -> float:
+        return 3_600 * (2 if 3 <= hour < 3.5 else 1)
+
+    assert watch(arrivals(backlog, 6, 7_200, seed), 6, RateGuard(downward_only=True)).alarms == []
+
+
 def test_a_surge_does_not_hide_itself_by_being_learnt() -> None:
     one = watch(arrivals(lambda hour: 10 if hour < 24 * 10 else 100, 24 * 11, 100), 24 * 11)
     assert len(one.alarms) == 1

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from math import exp, log, log10
 from typing import Any
 
-from whydrift.core.detectors.rate_step import EDGE, KEPT, step_evidence
+from whydrift.core.detectors.rate_step import EDGE, KEPT, LEAST_BEFORE, step_evidence
 
 TOLERANCE = 2.5
 """Health reaches from what is usual divided by this to what is usual times this."""
@@ -36,6 +36,8 @@ _STEP = 5.0
 _SUSPICIOUS = 2.0
 """Evidence from which nothing is learnt: it may be the beginning of an alarm. In health it is far below."""
 _QUIET_INTERVALS = 3
+_STEP_INTERVALS = 6
+"""Intervals that show whether a step is over, by their sum."""
 _NEW_LEVEL_MS = 86_400_000
 """A step that has lasted so long is how it is now; what is larger than TOLERANCE stays an alarm until somebody accepts it."""
 _MAX_CATCH_UP = 1_000
@@ -260,7 +262,7 @@ class RateGuard:
         since = max((self.boundary_ms - self.onset_ms) // self.interval_ms, 1)
         self.counts, self.usuals = self.counts[:-since], self.usuals[:-since]
         if is_step:
-            before = self.counts[-self.step_after :]
+            before = self.counts[-max(self.step_after, LEAST_BEFORE) :]
             self.step_from = sum(before) / len(before)
 
     def _raised(
@@ -286,15 +288,18 @@ class RateGuard:
             if self.is_alarmed:
                 self._begin()
             return
-        self.lately = [*self.lately, float(arrivals)][-_QUIET_INTERVALS:]
+        self.lately = [*self.lately, float(arrivals)][-_STEP_INTERVALS:]
         self.quiet = self.quiet + 1 if any(self._is_within(arrivals, expected) for expected in usual) else 0
-        if self.quiet >= _QUIET_INTERVALS and (self.step_from < 0 or self._is_step_over()):
+        if self.quiet < _QUIET_INTERVALS:
+            return
+        if self.step_from >= 0 and self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS:
+            self.mean, self.counts, self.usuals = sum(self.lately) / len(self.lately), [], []
+            self._recover()
+        elif self.step_from < 0 or self._is_step_over():
             self._recover()
 
     def _is_step_over(self) -> bool:
-        """Whether it is as before the step, or as usual at this hour; or has lasted so long that it is news no more."""
-        if self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS:
-            return True
+        """Whether the latest intervals are as those before the step, or as usual at this hour."""
         here, intervals = sum(self.lately), len(self.lately)
         low, high = self._by_hours()
         return self._is_near(here, self.step_from * intervals, self.step_from * intervals) or (
@@ -302,9 +307,9 @@ class RateGuard:
         )
 
     def _is_near(self, arrivals: float, low: float, high: float) -> bool:
-        """Within EDGE, and two standard deviations of chance."""
-        is_enough = arrivals >= low / EDGE - 2 * low**0.5
-        return is_enough and (self.downward_only or arrivals <= high * EDGE + 2 * high**0.5)
+        """Within EDGE, and a standard deviation of chance."""
+        is_enough = arrivals >= low / EDGE - low**0.5
+        return is_enough and (self.downward_only or arrivals <= high * EDGE + high**0.5)
 
     def _is_within(self, arrivals: int, expected: float) -> bool:
         return expected / TOLERANCE <= arrivals and (self.downward_only or arrivals <= expected * TOLERANCE)

@@ -4,7 +4,7 @@ Season, ramps and growth change a rate too, but not within minutes; so a change 
 shows by its edge. For each split of the latest intervals into *before* and *after*, arrivals after it are, given all of them,
 binomial: a likelihood ratio against the edge of health, exact in the sampling error of *before*, is an e-value. The evidence is
 the mean over the splits. Health reaches to EDGE, and by SLOPE further for each hour between the middles of both parts. Where
-the hour of the day or of the week is known, what is usual then is health as well.
+the hour of the day or of the week is known, what is usual then is health as well; and so is any level of the last hour or so.
 
 Bursts: the evidence is divided by the dispersion, measured over single intervals and runs of them, and the most extreme interval
 after the step counts as the next.
@@ -27,12 +27,12 @@ EDGE = 1.25
 SLOPE = 0.2
 """Growth of the logarithm an hour that is health beyond EDGE."""
 MOST_HOURS = 1.2
-"""Between the middles of both parts. So far EDGE and SLOPE leave room for a daily season with a tenth of the traffic at night, whose
-logarithm grows by 0.37 an hour where it is steepest; so does traffic that grows threefold in three hours."""
+"""Between the middles of both parts. So far EDGE and SLOPE leave room for a daily season with a tenth of the traffic at night,
+whose logarithm grows by 0.37 an hour where it is steepest; so does traffic that grows threefold in three hours."""
 _RATIOS = (1.3, 2.0, 4.0)
 """How far beyond health the alternatives are."""
 _AFTER = range(3, 25)
-_LEAST_BEFORE, _MOST_BEFORE, _BEFORE_FOR_AFTER = 12, 60, 3
+LEAST_BEFORE, _MOST_BEFORE, _BEFORE_FOR_AFTER = 12, 60, 3
 KEPT = _MOST_BEFORE + _AFTER[-1]
 """Intervals that are looked at."""
 _RUNS = (1, 2, 4)
@@ -56,14 +56,17 @@ def step_evidence(
 
 def _split(counts: Floats, usual: Sequence[Sequence[float]], after: int, interval_ms: int, *, up: bool) -> float:
     """log e of one split; −∞ where nothing speaks for a step, or too little was before."""
-    before = counts[:-after][-max(_LEAST_BEFORE, min(_MOST_BEFORE, _BEFORE_FOR_AFTER * after)) :]
+    before = counts[:-after][-max(LEAST_BEFORE, min(_MOST_BEFORE, _BEFORE_FOR_AFTER * after)) :]
     hours = (len(before) + after) / 2 * interval_ms / 3_600_000
     edge = EDGE * exp(SLOPE * min(hours, MOST_HOURS))
     was, now = float(before.sum()) / max(len(before), 1), float(counts[-after:].sum()) / after
-    if len(before) < _LEAST_BEFORE or hours > MOST_HOURS or not (now > edge * was > 0 if up else now * edge < was):
+    if len(before) < LEAST_BEFORE or hours > MOST_HOURS or not (now > edge * was > 0 if up else now * edge < was):
         return -inf
     here, scatter = _without_extreme(counts[-after:], up=up), _dispersion(before)
-    log_e = _mixture(here, after, float(before.sum()), len(before), edge if up else 1 / edge, scatter)
+    # What it was for as long within the last hour or so is health: a surge or a backlog that ends is no fall.
+    levels = np.convolve(counts[:-after], np.ones(len(before)), "valid")
+    usually = float(levels.max() if up else levels.min())
+    log_e = _mixture(here, after, usually, len(before), edge if up else 1 / edge, scatter) if usually > 0 else -inf
     limits = [high if up else low for low, high in usual[-after:]]
     if min(limits) > 0:
         # One day's or week's count of the same hours: as uncertain as this one.

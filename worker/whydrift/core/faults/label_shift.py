@@ -146,13 +146,23 @@ def _undo(found: Mix, moved: list[Column]) -> Undo | None:
     )
 
 
-def _more_bad(row: Row, i: int) -> Row | None:
-    """Two in three good cases stay away."""
-    return None if row["label"]["actual"] == "good" and scatter(i, 12) < 0.65 else row
+class _Fewer:
+    """Most cases of one outcome stay away; the next ones come in their place, so that as many come as ever."""
 
+    def __init__(self, outcome: str, share: float) -> None:
+        self.outcome = outcome
+        self.share = share
 
-def _fewer_bad(row: Row, i: int) -> Row | None:
-    return None if row["label"]["actual"] == "bad" and scatter(i, 12) < 0.8 else row
+    def __call__(self, row: Row, i: int) -> Row | None:
+        if i == 0:
+            self._last_ms, self._sooner_ms = row["timestamp"], 0
+        gap_ms, self._last_ms = row["timestamp"] - self._last_ms, row["timestamp"]
+        if row["label"]["actual"] == self.outcome and scatter(i, 12) < self.share:
+            self._sooner_ms += gap_ms
+            return None
+        row["timestamp"] -= self._sooner_ms
+        row["label"]["timestamp"] -= self._sooner_ms
+        return row
 
 
 _POORER = both(
@@ -165,8 +175,8 @@ RULE = Rule(
     rung=Rung.LABELS,
     examine=examine,
     examples=(
-        Example("two in three good cases stay away", _more_bad),
-        Example("most bad cases stay away", _fewer_bad),
+        Example("two in three good cases stay away, others come", _Fewer("good", 0.65)),
+        Example("most bad cases stay away, others come", _Fewer("bad", 0.8)),
         Example("a poorer public comes", _POORER, named=False),
         Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
         Example(
