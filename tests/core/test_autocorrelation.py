@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from whydrift.core.autocorrelation import category_times, flag_times, integrated_time
+from whydrift.core.autocorrelation import (
+    NUMERIC_GROUPS,
+    category_times,
+    common_time,
+    constant_times,
+    flag_times,
+    integrated_time,
+    numeric_times,
+)
 from whydrift.core.columns import Column, Floats, Kind, Presence
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.detectors.bets import Tolerance
@@ -59,6 +67,22 @@ def test_categories_and_flags_in_runs_of_twenty_count_as_one() -> None:
     runs = np.repeat(draw.integers(0, 4, ROWS // 20), 20)
     assert 20 <= category_times(runs)["categories"] <= 60
     assert flag_times({"missing": runs == 0, "type": draw.random(ROWS) < 0.1}).keys() == {"missing"}
+
+
+def test_a_constant_is_as_slow_as_half_of_its_fellows_are_at_least() -> None:
+    fellows = [{"centre": 40.0, "spread": 90.0}, {"categories": 7.0}, {}, {"centre": 9.0}, {"missing": 80.0}]
+    assert common_time(fellows) == 7.0
+    assert common_time([]) == common_time([{}, {}]) == 1.0
+    assert constant_times(7.0, is_coded=True) == {"categories": 7.0}
+    assert constant_times(7.0, is_coded=False).keys() == set(NUMERIC_GROUPS)
+    assert constant_times(1.0, is_coded=False) == {}
+
+
+def test_the_groups_that_a_constant_gets_are_those_that_a_quantity_has() -> None:
+    values = autoregressive(0.95, ROWS, 3)
+    assert set(numeric_times(learnt(values).masses, learnt(values).bins(Column("x", Kind.NUMERIC), values))) == set(
+        NUMERIC_GROUPS
+    )
 
 
 def test_a_level_that_hangs_together_is_no_news_and_a_shift_of_it_is() -> None:

@@ -121,6 +121,32 @@ def test_nothing_is_learnt_while_alarmed_and_rows_since_the_onset_are_taken_out(
     assert monitor.references[0].high < 4.0
 
 
+@pytest.mark.parametrize(("hangs_together", "is_told"), [(True, False), (False, True)])
+def test_a_day_of_another_value_than_a_constant_is_news_where_rows_are_independent(
+    hangs_together: bool, is_told: bool
+) -> None:
+    """A holiday, of 24 hourly rows, that the reference does not have. Where it lasts for weeks, it is news anyhow."""
+    draw = np.random.default_rng(4)
+    level, levels = 0.0, np.empty(3_000)
+    for row in range(len(levels)):
+        level = 0.9 * level + draw.normal()
+        levels[row] = level if hangs_together else draw.normal()
+    monitor = Monitor(SETTINGS, [Column(name, Kind.NUMERIC) for name in ("temperature", "humidity", "holiday")])
+
+    def rows(first: int, last: int, holiday: float) -> None:
+        values = np.stack([levels[first:last], -(levels[first:last] ** 3), np.full(last - first, holiday)], axis=1)
+        at = np.arange(first, last)
+        monitor.update(Rows(values, np.zeros(values.shape, np.int8), 3_600_000 * at, at))
+
+    for first in range(0, 2_400, 24):
+        rows(first, first + 24, 0.0)
+    rows(2_400, 2_424, 1.0)
+    assert ("holiday.unseen" in monitor.alarms) is is_told
+    for first in range(2_424, 2_904, 24):
+        rows(first, first + 24, 1.0)
+    assert "holiday.unseen" in monitor.alarms
+
+
 def test_a_free_flag_learns_its_share_and_alarms_when_it_changes() -> None:
     monitor = Monitor(SETTINGS, columns(), FLAGS)
     feed(monitor, 0, 2_000, odd=0.1)

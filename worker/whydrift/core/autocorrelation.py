@@ -12,12 +12,15 @@ so that a column without dependence loses nothing. Few blocks are long ones, and
 the time is at least that of an autoregression with the series' correlation of neighbours, one standard error up, its bias mended
 (Marriott and Pope 1954: r + (1 + 4 r) / n).
 
+A column of one value does not show how it hangs together: it may be the month, and next month be another. It is taken to be as slow
+as half of its fellows are at least (`common_time`); alone, or among independent ones, it loses nothing.
+
 Limits: what is slower than a sixteenth of the reference is seen in part, and cannot be told from a level that moves for good.
 References made before there were times have none: 1.
 Belongs here: the estimate. Not here: what is done with it (`detectors.bets`, `signals`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,12 @@ _CHANCE = 1e-5
 
 _LEAST_POWER = 0.5
 """Of an autoregression of .9, whose time is 19, 2,000 values show times of 2 (single bins) to 5 (tails); 250 show none."""
+
+
+NUMERIC_GROUPS = ("centre", "spread", "form", "tails", "local")
+"""Groups of bets of `detectors.numeric`."""
+_LEVELS = ("centre", "categories")
+"""Groups that move with a column's level; a column has one of them."""
 
 
 def integrated_time(series: Floats) -> float:
@@ -82,6 +91,17 @@ def category_times(bins: NDArray[np.intp]) -> dict[str, float]:
 def flag_times(flags: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
     """For bets on yes-or-no signals: whether each row is one, by signal."""
     return _longer({name: integrated_time(flag.astype(float)[None, :]) for name, flag in flags.items()})
+
+
+def common_time(columns: Iterable[Mapping[str, float]]) -> float:
+    """The median over columns, of which each has the time of its level; 1 without columns."""
+    levels = [max(times.get(group, 1.0) for group in _LEVELS) for times in columns]
+    return float(np.median(levels)) if levels else 1.0
+
+
+def constant_times(time: float, *, is_coded: bool) -> dict[str, float]:
+    """For all bets on the values of a column of one value: `time` is that of its fellows."""
+    return _longer(dict.fromkeys(("categories",) if is_coded else NUMERIC_GROUPS, time))
 
 
 def _longer(times: Mapping[str, float]) -> dict[str, float]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
+from whydrift.core.autocorrelation import common_time, constant_times
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
@@ -239,8 +240,18 @@ class Monitor:
                 self.references[place] = learn_column(self.columns[place], values[first:], presence[first:])
                 learnt.add(self.columns[place].name)
         if learnt:
+            self._slow_constants(learnt)
             self._sample = thin(rows, self._sample_rows())
             self._rebuild(fresh=learnt)
+
+    def _slow_constants(self, names: Collection[str]) -> None:
+        """Give inputs of one value the time of their fellows. Series of our own making are no calendar: they have aspects."""
+        inputs = [(p, r) for p, r in enumerate(self.references) if r is not None and r.name not in self._aspects]
+        time = common_time(reference.times for _, reference in inputs if reference.distinct > 1)
+        for place, reference in inputs:
+            if reference.name in names and reference.distinct == 1:
+                times = constant_times(time, is_coded=reference.kind.is_coded)
+                self.references[place] = replace(reference, times={**reference.times, **times})
 
     def _sample_rows(self) -> int:
         return max(20, min(SAMPLE_ROWS, _SAMPLE_VALUES // max(len(self.columns), 1)))
