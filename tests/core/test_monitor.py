@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from whydrift.core.columns import Column, Kind, Presence, Rows
+from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import RETAINED_ROWS, SAMPLE_ROWS, Monitor
 from whydrift.core.settings import Settings
 from whydrift.core.state import pack, unpack
@@ -145,6 +146,18 @@ def test_a_day_of_another_value_than_a_constant_is_news_where_rows_are_independe
     for first in range(2_424, 2_904, 24):
         rows(first, first + 24, 1.0)
     assert "holiday.unseen" in monitor.alarms
+
+
+def test_a_profile_of_fewer_columns_takes_the_place_of_more_and_no_evidence_stays() -> None:
+    monitor = learnt()
+    feed(monitor, 2_000, 2_040, shift=1.0)
+    assert max(monitor.levels().values()) > 0
+    whole = monitor.profile(keep_sample=True)
+    names = {"c": whole.references["c"]}
+    monitor.install(MonitorProfile(whole.columns[1:], names, Rows.concat([], 1)))
+    assert set(monitor.levels()) >= {"c.distribution", "c.missing"}
+    assert "x.distribution" not in monitor.levels()
+    assert monitor.levels()["c.distribution"] == -np.inf
 
 
 def test_a_free_flag_learns_its_share_and_alarms_when_it_changes() -> None:

@@ -12,8 +12,8 @@ so that a column without dependence loses nothing. Few blocks are long ones, and
 the time is at least that of an autoregression with the series' correlation of neighbours, one standard error up, its bias mended
 (Marriott and Pope 1954: r + (1 + 4 r) / n).
 
-A column of one value does not show how it hangs together: it may be the month, and next month be another. It is taken to be as slow
-as half of its fellows are at least (`common_time`); alone, or among independent ones, it loses nothing.
+A column of one value does not show how it hangs together: it may be the month, and next month be another. It is taken to be as
+slow as half of its fellows are at least (`common_time`); alone, or among independent ones, it loses nothing.
 
 Limits: what is slower than a sixteenth of the reference is seen in part, and cannot be told from a level that moves for good.
 References made before there were times have none: 1.

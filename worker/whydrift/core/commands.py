@@ -26,16 +26,22 @@ def apply(model: ModelWatch, command: Command, now: Moment) -> list[Diagnosis]:
         keys = [command.incident_id] if command.incident_id else (command.signals or [""])
         model.incidents.snooze(keys, command.until or 0)
         return model.said(model.incidents.publish(now))
-    alarms = model.alarms()
+    return settle(model, signals, now, _because(command), keeps_seen=command.action is Action.ACCEPT)
+
+
+def settle(model: ModelWatch, signals: set[str], now: Moment, because: str, *, keeps_seen: bool) -> list[Diagnosis]:
+    """Learn the references of these signals anew, and of what follows from them, and close their incidents for this reason.
+
+    keeps_seen: from what was seen since the onset, and from what comes; else from what comes only.
+    """
+    alarms, signals = model.alarms(), set(signals)
     # A column is learnt as a whole.
     signals |= {name for monitor in model.monitors() for name in monitor.signals_of(monitor.columns_of(signals))}
     signals |= _attached(model, signals)
     signals |= _following(model, signals)
     settled = [name for name in alarms if plain(name) in signals]
-    # What is accepted is what was seen since the onset; what is learnt anew is what comes from now on.
-    onsets = alarms if command.action is Action.ACCEPT else {}
-    _learn_anew(model, signals, onsets)
-    return model.said(model.incidents.close_signals(settled, now, _because(command)))
+    _learn_anew(model, signals, alarms if keeps_seen else {})
+    return model.said(model.incidents.close_signals(settled, now, because))
 
 
 def _attached(model: ModelWatch, signals: set[str]) -> set[str]:

@@ -84,6 +84,7 @@ class Monitor:
         self.model_signals = 100
         self.log10_threshold = 6.0
         self.alarms: dict[str, Alarm] = {}
+        self._places: dict[str, Place] = {}
         self.trail = Trail()
         """Evidence over time, for people to look at."""
         self._build()
@@ -123,6 +124,8 @@ class Monitor:
         self._recent, self._retained = [], 0
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._learning = self._learn_later()
+        # These are other references, and may be of fewer columns: no evidence is carried over.
+        self._places = {}
         self._rebuild()
 
     def profile(self, *, keep_sample: bool) -> MonitorProfile:

@@ -24,6 +24,7 @@ from whydrift.core.settings import Settings
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.status import OpenIncident, PartitionStatus
 from whydrift.core.stream_time import StreamTime
+from whydrift.core.trailing import follow
 from whydrift_schemas import Diagnosis, RejectReason
 
 
@@ -152,6 +153,7 @@ class Pipeline:
             model = self._models[model_id]
             self._touched.add(model_id)
             outputs += _emits(offset, model.advance(now_ms, offset))
+            outputs += _emits(offset, follow(model, model.moment(now_ms, offset)))
             # Whatever a model says: one that is due again at once would hold up everybody for ever.
             model.due_ms = max(model.due_ms, now_ms + 1)
             self._schedule(model_id, model)
