@@ -21,6 +21,7 @@ from nab_score import PROFILES, Labelled, Result, scored
 
 from whydrift.core.detectors.novelty import Novelty
 from whydrift.core.detectors.rate import RateGuard
+from whydrift.core.interval_news import is_news
 
 Scores = Sequence[float]
 _LOG10_THRESHOLD = 3.0
@@ -61,9 +62,15 @@ def _ms(text: str) -> int:
 
 
 def novelty(series: Series) -> Scores:
-    """The detector in the core, with its only settings. No part of the worker applies it so far."""
+    """The detector in the core, at every threshold."""
     guard = Novelty()
     return [guard.update(value) or 0.0 for value in series.values]
+
+
+def interval_news(series: Series) -> Scores:
+    """What the worker tells of its intervals: yes or no, at the threshold it comes with."""
+    guard = Novelty()
+    return [float(is_news(guard, value)) for value in series.values]
 
 
 def rate_guard(series: Series) -> Scores:
@@ -111,13 +118,44 @@ def silent(series: Series) -> Scores:
 
 
 DETECTORS: Mapping[str, Detector] = {
-    "novelty (in the core, not yet applied)": novelty,
-    "RateGuard's alarms (applied to arrivals)": rate_guard,
+    "news of intervals (as applied, no incidents)": interval_news,
+    "novelty, at its best threshold": novelty,
+    "RateGuard's alarms (incidents of arrivals)": rate_guard,
     "new maximum or minimum": record,
     "normal distribution of the last 288": gaussian,
     "random": random,
     "silent": silent,
 }
+
+
+# --- what it tells of nothing but noise
+
+_WEEK = 2_016
+"""Intervals of five minutes."""
+
+
+def noises(draw: np.random.Generator, values: int) -> dict[str, Sequence[float]]:
+    """Healthy series, a value each five minutes: counts, counts with a day's season, bursts, a quantile of latencies."""
+    day = 1 + 0.6 * np.sin(2 * np.pi * np.arange(values) / 288)
+    return {
+        "arrivals, Poisson of 50": draw.poisson(50, values).tolist(),
+        "… with a daily season": draw.poisson(50 * day).tolist(),
+        "… in bursts": draw.poisson(50 * draw.gamma(1, 1, values)).tolist(),
+        "latency, 99 % of 200": np.quantile(draw.lognormal(1, 0.5, (values, 200)), 0.99, axis=1).tolist(),
+    }
+
+
+def show_noise(streams: int, weeks: int = 4) -> None:
+    told: dict[str, list[int]] = {}
+    for seed in range(streams):
+        for name, values in noises(np.random.default_rng(seed), weeks * _WEEK).items():
+            guard, counts = Novelty(), told.setdefault(name, [0] * weeks)
+            for place, value in enumerate(values):
+                counts[place // _WEEK] += is_news(guard, value)
+    print("\n| told of noise, a week | " + " | ".join(f"week {week + 1}" for week in range(weeks)) + " |")
+    print("|---|" + "--:|" * weeks)
+    for name, counts in told.items():
+        print(f"| {name} | " + " | ".join(f"{count / streams:.1f}" for count in counts) + " |")
 
 
 # --- the table
@@ -138,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("data", type=Path)
     parser.add_argument("--at", type=float, nargs="*", default=[0.01, 0.02, 0.03, 0.05, 0.07])
+    parser.add_argument("--noise", type=int, default=0, help="series of noise of each kind, of four weeks")
     parser.add_argument("--verbose", action="store_true", help="what novelty finds in each file at the best threshold")
     asked = parser.parse_args()
     corpus = read_corpus(asked.data / "nab")
@@ -159,6 +198,8 @@ def main() -> None:
             for file, own in scores.items():
                 hits = [place for place, one in enumerate(own) if one >= results[0].threshold]
                 print(f"    {file}: {hits}, windows {list(labelled[file].windows)}")
+    if asked.noise:
+        show_noise(asked.noise)
 
 
 if __name__ == "__main__":

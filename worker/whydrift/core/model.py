@@ -22,6 +22,7 @@ from whydrift.core.dimensions import DimensionWatch
 from whydrift.core.graphs import IncidentGraphs, graphs, with_curves
 from whydrift.core.incidents import Incident, Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
+from whydrift.core.interval_news import IntervalNews
 from whydrift.core.label_delays import are_late
 from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
@@ -77,6 +78,7 @@ class ModelWatch:
         self.join = LabelJoin(settings.join_capacity, settings.label_ttl_ms)
         self.arrivals = RateGuard(downward_only=False)
         self.label_arrivals = RateGuard(downward_only=True)
+        self.interval_news = IntervalNews()
         self.incidents = Incidents(settings, model_id)
         self.incidents.redraw = self.redraw
         self.descriptions: dict[str, ModelDescription] = {}
@@ -123,9 +125,12 @@ class ModelWatch:
         """Take an event of this model; returns what is to be published."""
         if self.first_ms is None:
             self._begin(stream_ms)
+        self.interval_news.advance(stream_ms)
         if type(event) is PredictionEvent:
+            self.interval_news.add_prediction(event.latency_ms, is_error=event.error is not None)
             return self._add_prediction(event, offset, stream_ms)
         if type(event) is LabelEvent:
+            self.interval_news.add_label()
             return self._add_label(event, offset, stream_ms)
         return self._add_description(event, offset, stream_ms)  # type: ignore[arg-type]  # the only kind left
 
@@ -542,6 +547,7 @@ class ModelWatch:
             "join": self.join.snapshot(),
             "arrivals": self.arrivals.snapshot(),
             "label_arrivals": self.label_arrivals.snapshot(),
+            "interval_news": self.interval_news.snapshot(),
             "incidents": self.incidents.snapshot(),
             "descriptions": [encode(description) for description in self.descriptions.values()],
             "accepted": [encode(description) for description in self.accepted.values()],
@@ -592,6 +598,7 @@ class ModelWatch:
         model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])
         model.arrivals = RateGuard.restore(state["arrivals"])
         model.label_arrivals = RateGuard.restore(state["label_arrivals"])
+        model.interval_news = IntervalNews.restore(state["interval_news"])
         model.incidents = Incidents.restore(settings, model_id, state["incidents"])
         model.incidents.redraw = model.redraw
         model.descriptions = _descriptions_of(state["descriptions"])

@@ -49,6 +49,7 @@ def model_status(model: ModelWatch) -> ModelStatus:
         ),
         resolved=tuple(one.diagnosis for one in model.incidents.over),
         withdrawn={name: one.reason for name, one in estimates.items() if _is_withdrawn(one)},
+        interval_news=dict(model.interval_news.news),
         blind_spots=inputs.blind_spots,
         graphs=model.incidents.drawn(),
     )

@@ -76,6 +76,8 @@ class ModelStatus:
     """The latest incidents that are over, as they were said last, oldest first."""
     withdrawn: Mapping[str, str] = field(default_factory=dict)
     """Versions whose estimates without labels are withdrawn, and why."""
+    interval_news: Mapping[str, int] = field(default_factory=dict)
+    """Intervals told so far whose value was unlike any before, by series (`interval_news.SERIES`)."""
     blind_spots: tuple[BlindSpot, ...] = ()
     """What its reference of the inputs cannot show."""
     graphs: Mapping[str, IncidentGraphs] = field(default_factory=dict)

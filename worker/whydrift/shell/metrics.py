@@ -115,6 +115,12 @@ class Metric(Enum):
     )
     LABELS_CONFLICTING = _counter("model_labels_conflicting", "Labels that contradict an earlier one.", "model_id")
     DUPLICATES = _counter("model_duplicates", "Events seen before.", "model_id")
+    INTERVAL_NEWS = _counter(
+        "model_interval_news",
+        "Intervals of five minutes whose arrivals, labels, mean latency or share of errors were unlike any before. No incidents.",
+        "model_id",
+        "series",
+    )
     LABEL_COVERAGE = _gauge(
         "model_label_coverage",
         "Part of the predictions that got their label, of those that have it or waited in vain.",

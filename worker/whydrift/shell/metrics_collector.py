@@ -190,6 +190,11 @@ def _add_counts(samples: _Samples, model: str, parts: Sequence[ModelStatus]) -> 
         (Metric.WAITING, [part.waiting_for_label for part in parts]),
     ):
         samples.add(metric, sum(counts), model)
+    news: Counter[str] = Counter()
+    for part in parts:
+        news.update(part.interval_news)
+    for series, count in news.items():
+        samples.add(Metric.INTERVAL_NEWS, count, model, series)
     joined, expired = sum(part.labels_joined for part in parts), sum(part.labels_expired for part in parts)
     if joined + expired:
         samples.add(Metric.LABEL_COVERAGE, joined / (joined + expired), model)

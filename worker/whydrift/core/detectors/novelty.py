@@ -9,7 +9,7 @@ Values nearer to a remembered one than a RESOLUTION-th of the range are not reme
 
 Limits: what lies within everything seen is never new, so a level that belongs to another hour is not found (`rate.py` knows
 hours); a heavy tail brings ever new records, more rarely the longer it runs. Scores are no e-values: they carry no budget,
-so no incident comes of them. Nothing in the worker asks it so far: what is said of arrivals is `rate`'s.
+so no incident comes of them. `core.interval_news` counts what it tells of rates and latencies.
 
 Source: detection.md (nearest neighbour distance of single values, 66.2 on NAB's 58 files); figures: tests/bench/README.md.
 """
