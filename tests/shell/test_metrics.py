@@ -66,6 +66,7 @@ FULL = models(
             labels_joined=3,
             labels_expired=1,
             label_delay_s=60.0,
+            interval_news={"arrivals": 2, "latency": 0},
         )
     ]
 )
@@ -178,6 +179,16 @@ def test_labels_are_shown_by_coverage_and_delay() -> None:
     found = scraped(FULL)
     assert one(found, Metric.LABEL_COVERAGE, model_id="credit") == 0.75
     assert one(found, Metric.LABEL_DELAY, model_id="credit") == 60
+
+
+def test_news_of_intervals_are_counted_by_series_over_all_partitions() -> None:
+    parts = (
+        [model("credit", interval_news={"arrivals": 2, "latency": 0})],
+        [model("credit", interval_news={"arrivals": 1})],
+    )
+    found = scraped(models(*parts))
+    assert one(found, Metric.INTERVAL_NEWS, model_id="credit", series="arrivals") == 3
+    assert one(found, Metric.INTERVAL_NEWS, model_id="credit", series="latency") == 0
 
 
 def test_a_thousand_models_of_fifty_features_stay_within_the_budget_and_say_so() -> None:
