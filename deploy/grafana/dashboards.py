@@ -45,8 +45,19 @@ def name(metric: Metric, suffix: str = "") -> str:
     return metric.value.name + suffix
 
 
-def query(expr: str, legend: str = "", ref: str = "A", *, now: bool = False, as_table: bool = False) -> Dataquery:
+def query(
+    expr: str,
+    legend: str = "",
+    ref: str = "A",
+    *,
+    now: bool = False,
+    as_table: bool = False,
+    exemplars: bool = False,
+) -> Dataquery:
+    """`exemplars`: ask for them, too; they are drawn over the lines, and each has its incident's id."""
     made = Dataquery().expr(expr).ref_id(ref).datasource(SOURCE).legend_format(legend or "__auto")
+    if exemplars:
+        made = made.exemplar(True)
     if as_table:
         made = made.format(PromQueryFormat.TABLE)
     return made.instant() if now else made.range()
@@ -56,7 +67,9 @@ def refs(queries: Sequence[tuple[str, str]], **options: bool) -> list[Dataquery]
     return [query(expr, legend, chr(ord("A") + place), **options) for place, (expr, legend) in enumerate(queries)]
 
 
-def lines(title: str, says: str, unit: str, *queries: tuple[str, str], span: int = HALF) -> timeseries.Panel:
+def lines(
+    title: str, says: str, unit: str, *queries: tuple[str, str], span: int = HALF, exemplars: bool = False
+) -> timeseries.Panel:
     legend = (
         common.VizLegendOptions()
         .show_legend(True)
@@ -64,7 +77,11 @@ def lines(title: str, says: str, unit: str, *queries: tuple[str, str], span: int
         .placement(LegendPlacement.BOTTOM)
     )
     made = timeseries.Panel().title(title).description(says).unit(unit).datasource(SOURCE).height(8).span(span)
-    made = made.legend(legend).tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI)).targets(refs(queries))
+    made = (
+        made.legend(legend)
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        .targets(refs(queries, exemplars=exemplars))
+    )
     return made.line_width(1.5).fill_opacity(5)
 
 
@@ -109,6 +126,31 @@ def incidents(selector: str) -> table.Panel:
     return made.override_by_name("probability", [_property("unit", "percentunit")])
 
 
+def identities() -> table.Panel:
+    """Each open incident under its id, which is in its alert, too; two queries, joined by model and id."""
+    by = "model_id, incident_id"
+    queries = [
+        (f"max by ({by}, opened_as, severity) ({name(Metric.INCIDENT)})", ""),
+        (f"1000 * min by ({by}) ({name(Metric.INCIDENT_SINCE)})", ""),
+    ]
+    rename = {"Value #B": "since", "model_id": "model", "incident_id": "incident", "opened_as": "opened as"}
+    tidy = {
+        "excludeByName": {"Time": True, "Value #A": True},
+        "renameByName": rename,
+        "indexByName": {"model_id": 0, "severity": 1, "opened_as": 2, "Value #B": 3, "incident_id": 4},
+    }
+    made = table.Panel().title("Incidents, one by one").datasource(SOURCE).height(9).span(WHOLE)
+    made = made.description(
+        "What each was opened as, since when it is so, and the way to its page, which says the rest."
+    )
+    made = made.targets(refs(queries, now=True, as_table=True))
+    made = made.with_transformation(DataTransformerConfig(id_val="merge", options={}))
+    made = made.with_transformation(DataTransformerConfig(id_val="organize", options=tidy))
+    page = {"title": "its page", "url": "${whydrift_url}/incidents/${__data.fields.incident}", "targetBlank": True}
+    made = made.override_by_name("incident", [_property("links", [page])])
+    return made.override_by_name("since", [_property("unit", "dateTimeFromNow")])
+
+
 def _property(id_: str, value: object) -> Any:
     return DynamicConfigValue(id_val=id_, value=value)
 
@@ -145,7 +187,16 @@ def fleet() -> Dashboard:
         .with_panel(number("Lag", "Records not yet processed.", "short", f"sum({name(Metric.PARTITION_LAG)})", PLAIN))
         .with_panel(number("Events", "Predictions a second.", "short", f"sum(rate({name(Metric.EVENTS)}[5m]))", PLAIN))
         .with_panel(incidents(""))
-        .with_panel(lines("Incidents opened, by fault", "Within the hour before.", "short", (opened, "{{fault}}")))
+        .with_panel(identities())
+        .with_panel(
+            lines(
+                "Incidents opened, by fault",
+                "Within the hour before; exemplars carry the ids of incidents.",
+                "short",
+                (opened, "{{fault}}"),
+                exemplars=True,
+            )
+        )
         .with_panel(
             lines(
                 "Closest to an alarm",

@@ -91,6 +91,19 @@ def test_a_report_with_its_figures_as_files_needs_a_folder_to_write_to_and_nothi
     assert done.stdout.count(b".png") >= 3
 
 
+@pytest.mark.parametrize("command", ["report", "replay", "profile"])
+def test_a_read_only_root_is_told_with_what_to_do_where_no_folder_is_mounted(image: Any, command: str) -> None:
+    docker = ["docker", "run", "--rm", "-i", "--read-only", "--cap-drop=ALL", "--network=none", "--user=12345:12345"]
+    done = subprocess.run(
+        [*docker, IMAGE, command, "-", "--output", "/week"], input=b"", capture_output=True, check=False
+    )
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 2
+    assert line.startswith(
+        "whydrift: the output /week cannot be written: / is read-only: name a folder that can be written"
+    )
+
+
 # --- at work
 
 

@@ -23,6 +23,7 @@ from ..servers import Server, program
 from ..shell.event_lines import healthy, in_thousands
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+RUNBOOK = "https://wiki.example/RUNBOOK.md"
 ESTIMATE = 'whydrift_model_performance{metric=~"estimated_log_loss.*"} > 0'
 
 
@@ -60,12 +61,17 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str, rules: list[Path], alertmanager: str) -> Iterator[Prometheus]:
+def prometheus(
+    folder: Path, target: str, rules: list[Path], alertmanager: str, *, every: str = "200ms"
+) -> Iterator[Prometheus]:
     """Scrapes `target` five times a second, so that tests need not wait, and tells the Alertmanager at HOST:PORT."""
     (port,) = free_ports(1)
     jobs = [{"job_name": "whydrift", "static_configs": [{"targets": [target]}]}]
-    quick = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"}
+    quick: dict[str, Any] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     told = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
+    # As deploy/prometheus/prometheus.yml has it.
+    told |= {"alert_relabel_configs": [{"action": "labeldrop", "regex": "whydrift_runbook"}]}
+    quick["external_labels"] = {"whydrift_runbook": RUNBOOK}
     files = [str(rule) for rule in rules]
     config = {"global": quick, "rule_files": files, "scrape_configs": jobs, "alerting": told}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))

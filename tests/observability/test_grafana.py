@@ -49,6 +49,25 @@ def test_a_query_returns_data(scene: Scene, dashboard: str, title: str, expr: st
     until(lambda: bool(ask(asked)), f"{dashboard}, {title}: {asked}")
 
 
+def test_what_asks_for_exemplars_gets_the_incident_s_id(scene: Scene) -> None:
+    asked = [
+        target["expr"]
+        for content in DASHBOARDS.values()
+        for panel in panels(content)
+        for target in panel.get("targets") or []
+        if target.get("exemplar")
+    ]
+    assert len(asked) == 1, "one metric carries them"
+    (alert,) = scene.alertmanager.alerts()
+    for expr in asked:
+        window = {"query": expr, "start": "0", "end": "99999999999"}
+        until(lambda: bool(scene.prometheus.get("query_exemplars", **window)), "an exemplar")  # noqa: B023
+        found = [
+            one["labels"] for series in scene.prometheus.get("query_exemplars", **window) for one in series["exemplars"]
+        ]
+        assert {one["incident_id"] for one in found} == {alert["labels"]["incident_id"]}
+
+
 def test_an_estimate_is_withdrawn_while_an_incident_is_open_under_which_labels_show_something_else(
     scene: Scene,
 ) -> None:

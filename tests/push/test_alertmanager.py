@@ -10,7 +10,9 @@ from whydrift.shell.push.alertmanager import AlertmanagerSink
 from whydrift.shell.push.settings import Access, AlertmanagerSettings, Links
 from whydrift_schemas import Fault, Severity, Status
 
+from ..hostile import HOSTILE
 from .answering import Answering
+from .bearer_proxy import BearerProxy
 from .conftest import Alertmanager
 from .incidents import SetClock, changed, opened
 
@@ -61,6 +63,15 @@ def test_an_incident_is_one_alert_with_all_that_whoever_is_paged_needs(
     assert said["runbook_url"] == "https://wiki.example/RUNBOOK.md#unit_change"
     assert alert["generatorURL"] == said["status_page"]
     assert alert["startsAt"].startswith("2026-09-21T14:13:20")
+
+
+def test_a_runbook_of_many_pages_is_linked_by_its_template(alertmanager: Alertmanager, clock: SetClock) -> None:
+    links = Links(runbook_url="https://wiki.example/ops/{fault}?from=alert")
+    made = AlertmanagerSink(AlertmanagerSettings(urls=(alertmanager.url,)), links, clock)
+    made.heard(0, [opened()], [opened().diagnosis])
+    made.step()
+    (alert,) = alertmanager.alerts()
+    assert alert["annotations"]["runbook_url"] == "https://wiki.example/ops/unit_change?from=alert"
 
 
 def test_an_update_changes_the_text_of_the_alert_and_opens_no_other(
@@ -195,17 +206,6 @@ def test_every_member_of_a_cluster_is_told_though_one_is_away(alertmanager: Aler
     assert [one.waiting for one in made.deliveries()] == [1, 0]
 
 
-HOSTILE = [
-    '"} or {x="',
-    "{{ .Labels }}",
-    "a\nb\x00\x1b[31m",
-    "x" * 10_000,
-    "👩‍🚀",
-    "<script>alert(1)</script>",
-    "\ud800",
-]
-
-
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_names_are_alerts_like_any_other(alertmanager: Alertmanager, clock: SetClock, name: str) -> None:
     made = sink(alertmanager.url, clock=clock)
@@ -239,6 +239,44 @@ def test_it_is_let_in_with_password_and_certificates(guarded: tuple[Alertmanager
     clock.now_s += 60
     made.step()
     assert made.deliveries()[0].failed == {"credentials": 1}, "a renewed secret is used at once"
+
+
+def test_a_bearer_token_is_shown_at_the_door_and_read_again_when_it_was_renewed(
+    alertmanager: Alertmanager, clock: SetClock, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    incident, other = opened(), opened("another")
+    with BearerProxy(alertmanager.url, "first") as door:
+        made = sink(door.url, clock=clock, access=Access(bearer_token_file=file))
+        made.heard(0, [incident], [incident.diagnosis])
+        made.step()
+        assert [one["labels"]["incident_id"] for one in alertmanager.alerts()] == [incident.diagnosis.incident_id]
+        door.token = "second"
+        made.heard(0, [incident, other], [other.diagnosis])
+        made.step()
+        assert len(alertmanager.alerts()) == 1
+        (failing,) = made.deliveries()
+        assert (failing.failed, failing.waiting, door.refused) == ({"credentials": 1}, 2, 1)
+        file.write_text("second\n")
+        clock.now_s += 60
+        made.step()
+        assert len(alertmanager.alerts()) == 2
+        (well,) = made.deliveries()
+        assert (well.waiting, door.refused) == (0, 1)
+    made.close()
+
+
+@pytest.mark.parametrize("access", [Access(), Access(bearer_token="wrong"), Access(username="ana", password="first")])
+def test_without_the_token_nothing_comes_through(alertmanager: Alertmanager, clock: SetClock, access: Access) -> None:
+    incident = opened()
+    with BearerProxy(alertmanager.url, "first") as door:
+        made = sink(door.url, clock=clock, access=access)
+        made.heard(0, [incident], [incident.diagnosis])
+        made.step()
+        assert made.deliveries()[0].failed == {"credentials": 1}
+    assert alertmanager.alerts() == []
+    made.close()
 
 
 def test_without_its_authority_a_server_is_not_trusted(guarded: tuple[Alertmanager, Path], clock: SetClock) -> None:

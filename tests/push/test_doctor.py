@@ -9,6 +9,7 @@ from whydrift.shell.doctor.push_checks import check_alertmanagers, check_webhook
 from whydrift.shell.push.settings import Access, AlertmanagerSettings, WebhookSettings
 
 from .answering import Answering
+from .bearer_proxy import BearerProxy
 from .conftest import Alertmanager
 
 
@@ -60,6 +61,15 @@ def test_the_right_credentials_are_let_in(guarded: tuple[Alertmanager, Path]) ->
         key_file=folder / "client.key",
     )
     assert found(server.url, access, now_s=0.0)[0].verdict is Verdict.OK
+
+
+def test_a_bearer_token_is_tried_as_the_worker_will(alertmanager: Alertmanager) -> None:
+    with BearerProxy(alertmanager.url, "first") as door:
+        (let_in,) = found(door.url, Access(bearer_token="first"), now_s=there_s(alertmanager.url))
+        assert (let_in.verdict, "version 0." in let_in.told) == (Verdict.OK, True)
+        (kept_out,) = found(door.url, Access(bearer_token="other"), now_s=0.0)
+        assert kept_out.told == f"{door.url} answers 401: not let in"
+        assert "bearer_token" in kept_out.mend
 
 
 def test_what_is_no_alertmanager_is_not_taken_for_one(alertmanager: Alertmanager) -> None:

@@ -175,7 +175,7 @@ def test_a_file_that_is_no_configuration_at_all_is_said_in_one_line(
 
 
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"whydrift\.yaml cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"whydrift\.yaml cannot be read: there is no such file"):
         load(file)
 
 

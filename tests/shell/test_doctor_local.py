@@ -31,7 +31,7 @@ def test_references_are_told_one_by_one_with_what_is_wrong(tmp_path: Path) -> No
     assert found[0].told == f"{good}: 1 models (credit-risk)"
     assert f"{good}: credit-risk: hardly any labels among its events" in found[1].told
     assert "this is not a whydrift reference" in found[2].told
-    assert "No such file" in found[3].told
+    assert "there is no such file: mend the path" in found[3].told
     assert f"{good} knows credit-risk, and so does a file before it" in [one.told for one in found]
     assert list(known) == ["credit-risk"]
 

@@ -81,7 +81,7 @@ def test_a_long_line_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named_before_anything_is_read(tmp_path: Path) -> None:
     there = written(tmp_path / "there", b"a\n")
-    with pytest.raises(SourceError, match=r"nowhere\.jsonl cannot be read: No such file"):
+    with pytest.raises(SourceError, match=r"nowhere\.jsonl cannot be read: there is no such file"):
         JsonlFiles([there, str(tmp_path / "nowhere.jsonl")], max_line_bytes=LIMIT)
 
 

@@ -72,7 +72,9 @@ def test_librdkafka_accepts_every_setting_it_is_given() -> None:
 
 
 def test_a_certificate_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(KafkaSetupError, match=r"kafka\.security\.ca_file is ca\.pem: no such file"):
+    with pytest.raises(
+        KafkaSetupError, match=r"kafka\.security\.ca_file is ca\.pem, which cannot be read: there is no such file"
+    ):
         connect(SECURED)
 
 

@@ -77,7 +77,7 @@ def _whydrift(
       whydrift run --config whydrift.yaml
 
     Exit codes: 0 done; 1 somebody has to act, and stderr says what to do;
-    2 the command line or the configuration is wrong.
+    2 the command line, a path to write to, or the configuration is wrong.
     """
 
 

@@ -29,8 +29,7 @@ from whydrift.shell.doctor.finding import Finding, Verdict
 from whydrift.shell.doctor.kafka_checks import check_kafka
 from whydrift.shell.doctor.local_checks import check_graphs, check_http, check_references
 from whydrift.shell.doctor.push_checks import check_alertmanagers, check_webhooks
-from whydrift.shell.files import check_writable as check_file_writable
-from whydrift.shell.files import write_whole
+from whydrift.shell.files import Place, check_writable, place, unwritable, write_whole
 from whydrift.shell.http_server import HttpServer, HttpServerError
 from whydrift.shell.logs import configure_logs
 from whydrift.shell.metrics_collector import registry
@@ -43,10 +42,8 @@ from whydrift.shell.push.delivery import PushError
 from whydrift.shell.push.webhook import WebhookSink
 from whydrift.shell.references import (
     ReferenceFileError,
-    check_writable,
     feature_counts,
     read_references,
-    write_reference,
 )
 from whydrift.shell.report import Report, counted, news, print_models, print_rejects
 from whydrift.shell.sinks.jsonl import JsonlSink
@@ -71,7 +68,7 @@ class UnwellError(Exception):
 
 
 class OutputError(Exception):
-    """The operator must act: a file cannot be written. The message names it."""
+    """What was asked for cannot be written where it was asked for. The message names the path, and says what to do."""
 
 
 OPERATOR_ERRORS = (
@@ -82,7 +79,6 @@ OPERATOR_ERRORS = (
     ReferenceFileError,
     ProfileError,
     SourceError,
-    OutputError,
     UnwellError,
 )
 """Somebody has to act, and the message says what to do. Anything else is a bug, and shows its traceback."""
@@ -91,10 +87,13 @@ log = structlog.get_logger(__name__)
 
 
 def exit_code(command: Callable[[], None]) -> int:
-    """0: done. 1: an operator has to act. 2: the command line or the configuration is wrong. One line says it on stderr."""
+    """0: done. 1: an operator has to act. 2: the command line, a path to write to or the configuration is wrong.
+
+    One line says it on stderr.
+    """
     try:
         command()
-    except (ConfigError, UsageError) as error:
+    except (ConfigError, UsageError, OutputError) as error:
         print(f"whydrift: {error}", file=sys.stderr)
         return 2
     except OPERATOR_ERRORS as error:
@@ -224,7 +223,7 @@ def replay(
             if follow and isinstance(one, Emit):
                 console.print(news(one.diagnosis))
 
-    with _written(output) as write, stopped_by_signals(stop.set) if follow else nullcontext():
+    with _written(output, directly=follow) as write, stopped_by_signals(stop.set) if follow else nullcontext():
         for outputs in _processed(pipeline, source, follow):
             write(outputs)
             follow_news(outputs)
@@ -256,11 +255,11 @@ def report(
     if images is not None and not can_draw():
         raise UsageError("--images needs matplotlib: pip install 'whydrift[graphs]'")
     with _named(output):
-        check_file_writable(output)
+        check_writable(output)
     if images is not None:
         with _named(images):
             images.mkdir(parents=True, exist_ok=True)
-            check_file_writable(images / "figure")
+            check_writable(images / "figure")
     profiles = read_references(config.references if reference is None else [reference])
     source = JsonlFiles(events, max_line_bytes=config.core.max_record_bytes)
     pipeline, replayed, told = Pipeline(config.core, TOPIC, 0, profiles), Replayed(), Report()
@@ -276,7 +275,7 @@ def report(
 
 
 def _write_report(status: PartitionStatus, replayed: Replayed, sources: Sequence[str], output: Path) -> None:
-    views = replayed.views(status.stream_time_ms or 0)
+    views = replayed.views(status)
     with steps_bar("drawing", len(in_full(views))) as advance:
         html = one_page(views, status, sources, advance)
     with _named(output):
@@ -284,7 +283,7 @@ def _write_report(status: PartitionStatus, replayed: Replayed, sources: Sequence
 
 
 def _write_images(replayed: Replayed, status: PartitionStatus, folder: Path, kind: ImageFormat) -> None:
-    views = in_full(replayed.views(status.stream_time_ms or 0))
+    views = in_full(replayed.views(status))
     with steps_bar("drawing files", len(views)) as advance:
         for view in views:
             for name, content in image_files(view, kind):
@@ -299,18 +298,19 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"the output {path} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"the output {path} cannot be written: {unwritable(path, error)}") from error
 
 
 @contextmanager
-def _written(path: Path | None) -> Iterator[Callable[[Sequence[Output]], None]]:
-    """Only this file's errors become OutputError."""
+def _written(path: Path | None, *, directly: bool) -> Iterator[Callable[[Sequence[Output]], None]]:
+    """Only this file's errors become OutputError. It is there in whole or not at all; `directly`: line by line."""
     if path is None:
         yield lambda outputs: None
         return
 
     with _named(path):
-        sink = JsonlSink(path)
+        there = Place(path, path) if directly else place(path)
+        sink = JsonlSink(there.draft)
 
     def write(outputs: Sequence[Output]) -> None:
         with _named(path):
@@ -318,14 +318,21 @@ def _written(path: Path | None) -> Iterator[Callable[[Sequence[Output]], None]]:
 
     try:
         yield write
-    finally:
         with _named(path):
             sink.close()
+            there.keep()
+    except BaseException:
+        sink.abandon()
+        there.drop()
+        raise
 
 
 def _refuse_to_overwrite(events: Sequence[str], output: Path | None) -> None:
-    if output is None or not output.exists():
+    if output is None:
         return
+    with _named(output):
+        if not output.exists():
+            return
     for path in events:
         if path != STDIN and Path(path).exists() and output.samefile(path):
             raise UsageError(f"--output is {output}, one of the inputs: it would be overwritten")
@@ -337,7 +344,8 @@ def _refuse_to_overwrite(events: Sequence[str], output: Path | None) -> None:
 def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample: bool = True) -> None:
     """A reference of healthy events. Raises OPERATOR_ERRORS and UsageError."""
     _refuse_to_overwrite(events, output)
-    check_writable(output)
+    with _named(output):
+        check_writable(output)
     source = JsonlFiles(events, max_line_bytes=config.core.max_record_bytes)
     profiler = Profiler(config.core, keep_sample=keep_sample)
     report, console = Report(), output_console()
@@ -346,7 +354,8 @@ def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample:
             report.add(profiler.add(batch))
             advance(len(batch))
     content = profiler.finish()
-    write_reference(output, content)
+    with _named(output):
+        write_whole(output, content)
     print_models(console, profiler.models, feature_counts(content))
     print_rejects(console, report.rejected)
     for remark in (*_too_few(profiler, config.core.baseline_events), *_blind(content, config.core)):

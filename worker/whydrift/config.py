@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from whydrift.core.settings import DAY_MS, Settings
+from whydrift.shell.files import unreadable
 from whydrift.shell.kafka_settings import KafkaSettings, RejectLimits, Security, Topics
 from whydrift.shell.push.settings import Access, AlertmanagerSettings, Links, WebhookSettings
 from whydrift.shell.telemetry_settings import HttpSettings, LogSettings, MetricsSettings
@@ -296,9 +297,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
     except OSError as error:
-        raise ConfigError(f"the configuration {path} cannot be read: {error.strerror or error}") from error
+        raise ConfigError(f"the configuration {path} cannot be read: {unreadable(path, error)}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"the configuration {path} is not UTF-8 (byte {error.start})") from error
+        raise ConfigError(f"the configuration {path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
     except yaml.MarkedYAMLError as error:
         # Not str(error): it quotes the line, and the line may hold a password.
         at = f"line {error.problem_mark.line + 1}" if error.problem_mark else "an unknown line"

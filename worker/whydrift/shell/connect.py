@@ -6,6 +6,7 @@ Belongs here: the choice, and what is said when the chosen one is not installed.
 from importlib.util import find_spec
 
 from whydrift.shell.clients import Client, KafkaSetupError
+from whydrift.shell.files import unreadable
 from whydrift.shell.kafka_settings import KafkaSettings
 
 
@@ -20,8 +21,14 @@ def connect(settings: KafkaSettings) -> Client:
 def _check(settings: KafkaSettings) -> None:
     """What the client libraries would say later, in other words, or not at all."""
     security = settings.security
-    if security.ca_file is not None and not security.ca_file.is_file():
-        raise KafkaSetupError(f"kafka.security.ca_file is {security.ca_file}: no such file")
+    if security.ca_file is not None:
+        try:
+            security.ca_file.open("rb").close()
+        except OSError as error:
+            why = unreadable(security.ca_file, error)
+            raise KafkaSetupError(
+                f"kafka.security.ca_file is {security.ca_file}, which cannot be read: {why}"
+            ) from error
     if security.protocol.startswith("SASL") and not (security.username and security.password):
         raise KafkaSetupError(f"kafka.security.protocol is {security.protocol}: it needs username and password")
     if settings.transaction_timeout_ms < 2 * settings.request_timeout_ms:

@@ -161,6 +161,13 @@ class Metric(Enum):
         "opened_as",
         "severity",
     )
+    INCIDENT_SINCE = _gauge(
+        "incident_since_timestamp",
+        "Event time of the onset of one open incident, since 1970.",
+        "model_id",
+        "incident_id",
+        unit="seconds",
+    )
     INCIDENTS_OPENED = _counter("incidents_opened", "Incidents opened, by leading fault.", "model_id", "fault")
     INCIDENT_PROBABILITY = _gauge(
         "incident_probability",

@@ -240,6 +240,12 @@ def _add_identities(samples: _Samples, model: str, parts: Sequence[ModelStatus])
         {(label_value(one.diagnosis.incident_id), one.opened_as.value, one.worst.value) for one in incidents}
     ):
         samples.add(Metric.INCIDENT, 1, model, *labels)
+    since: dict[str, int] = {}
+    for incident in (one.diagnosis for part in parts for one in part.incidents):
+        label = label_value(incident.incident_id)
+        since[label] = min(incident.onset_at, since.get(label, incident.onset_at))
+    for label, onset_ms in sorted(since.items()):
+        samples.add(Metric.INCIDENT_SINCE, onset_ms / 1000, model, label)
 
 
 def _add_fault(samples: _Samples, model: str, fault: str, incidents: Sequence[Diagnosis]) -> None:

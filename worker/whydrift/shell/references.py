@@ -1,6 +1,6 @@
-"""Reference files: read at start, written by `whydrift profile`.
+"""Reference files, read at start.
 
-Belongs here: the files. Not here: their content (`whydrift.core.profile`).
+Belongs here: the files. Not here: their content (`whydrift.core.profile`), writing them (`whydrift.app`).
 """
 
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from whydrift.core.profile import Profile, read_profile
 from whydrift.core.state import StateError
-from whydrift.shell import files
+from whydrift.shell.files import unreadable
 
 
 class ReferenceFileError(Exception):
-    """The operator must act: a reference cannot be read or written. The message names it."""
+    """The operator must act: a reference cannot be read. The message names it, and says what to do."""
 
 
 def read_references(paths: Iterable[Path]) -> dict[str, Profile]:
@@ -33,29 +33,9 @@ def _read(path: Path) -> dict[str, Profile]:
     try:
         return read_profile(path.read_bytes())
     except OSError as error:
-        raise ReferenceFileError(f"the reference {path} cannot be read: {error.strerror or error}") from error
+        raise ReferenceFileError(f"the reference {path} cannot be read: {unreadable(path, error)}") from error
     except StateError as error:
         raise ReferenceFileError(f"the reference {path} cannot be used: {error}") from error
-
-
-def write_reference(path: Path, content: bytes) -> None:
-    """All or nothing: a worker that starts meanwhile reads the old file or the new one. Raises ReferenceFileError."""
-    try:
-        files.write_whole(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def check_writable(path: Path) -> None:
-    """Before hours of reading. Raises ReferenceFileError."""
-    try:
-        files.check_writable(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> ReferenceFileError:
-    return ReferenceFileError(f"the reference {path} cannot be written: {error.strerror or error}")
 
 
 def feature_counts(content: bytes) -> dict[str, int]:

@@ -93,8 +93,8 @@ def _unreachable(settings: KafkaSettings, host: str, port: int) -> str | None:
     if settings.security.protocol.endswith("SSL"):
         try:
             tls = ssl.create_default_context(cafile=settings.security.ca_file)
-        except OSError as error:  # SSLError is one
-            return f"kafka.security.ca_file is {settings.security.ca_file}: {error.strerror or error}"
+        except ssl.SSLError:  # readable it is: the client was made with it
+            return f"kafka.security.ca_file is {settings.security.ca_file}: no certificate of an authority in PEM form"
     return unreachable(host, port, settings.request_timeout_ms / 1_000, tls)
 
 

@@ -17,7 +17,7 @@ from whydrift.core.records import Emit, Output
 from whydrift.core.status import PartitionStatus
 from whydrift.shell.pages import plates, render
 from whydrift.shell.pages.plates import ImageFormat
-from whydrift.shell.pages.views import IncidentView, model_views
+from whydrift.shell.pages.views import IncidentView, model_views, withdrawn
 from whydrift_schemas import Diagnosis, Severity
 
 MOST_IN_FULL = 100
@@ -39,10 +39,20 @@ class Replayed:
         if news:
             self.drawn |= pipeline.drawn(dict.fromkeys(one.model_id for one in news))
 
-    def views(self, end_ms: int) -> list[IncidentView]:
-        """Every incident in the order in which it was first told."""
+    def views(self, status: PartitionStatus) -> list[IncidentView]:
+        """Every incident in the order in which it was first told; `status`: at the end."""
+        models = {model.model_id: model for model in status.models}
+        end_ms = status.stream_time_ms or 0
         return [
-            IncidentView(one, self.drawn.get(one.incident_id, NO_GRAPHS), 0, end_ms, ()) for one in self.said.values()
+            IncidentView(
+                one,
+                self.drawn.get(one.incident_id, NO_GRAPHS),
+                0,
+                end_ms,
+                siblings=(),
+                withdrawn=withdrawn(one, models[one.model_id]),
+            )
+            for one in self.said.values()
         ]
 
 

@@ -124,13 +124,17 @@ class FleetView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
-    """One incident, open or lately resolved. `siblings`: the model's other open incidents."""
+    """One incident, open or lately resolved. `siblings`: the model's other open incidents.
+
+    `withdrawn`: while it is open, its versions whose estimates without labels are withdrawn, and why.
+    """
 
     diagnosis: Diagnosis
     graphs: IncidentGraphs
     partition: int
     now_ms: int
     siblings: tuple[Diagnosis, ...]
+    withdrawn: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -196,8 +200,16 @@ def incident_at(partitions: Sequence[PartitionStatus], incident_id: str) -> Inci
                     siblings = [i.diagnosis for i in model.incidents if i.diagnosis.incident_id != incident_id]
                     graphs = model.graphs.get(incident_id, NO_GRAPHS)
                     now_ms = one.stream_time_ms or diagnosis.detected_at
-                    return IncidentView(diagnosis, graphs, one.partition, now_ms, _worst_first(siblings))
+                    rest = _worst_first(siblings), withdrawn(diagnosis, model)
+                    return IncidentView(diagnosis, graphs, one.partition, now_ms, *rest)
     return None
+
+
+def withdrawn(diagnosis: Diagnosis, model: ModelStatus) -> tuple[tuple[str, str], ...]:
+    """Version and reason; () once it is over: what is withdrawn then is so for another cause."""
+    if diagnosis.status is Status.RESOLVED:
+        return ()
+    return tuple((one, model.withdrawn[one]) for one in diagnosis.model_versions if one in model.withdrawn)
 
 
 def _incidents(model: ModelStatus) -> Iterator[Diagnosis]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
+from whydrift.shell.files import unreadable
 from whydrift.shell.push.settings import Access
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -226,20 +227,37 @@ def secret(given: str | None, file: Path | None, setting: str) -> str | None:
         return given
     try:
         return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PushError(f"{setting} is {file}, which cannot be read: {getattr(error, 'strerror', error)}") from error
+    except OSError as error:
+        raise PushError(f"{setting} is {file}, which cannot be read: {unreadable(file, error)}") from error
+    except UnicodeDecodeError as error:
+        raise PushError(f"{setting} is {file}, which is not UTF-8: it must be the secret, as text, alone") from error
 
 
 def tls_context(access: Access) -> ssl.SSLContext:
     """How servers are checked, and who we are to them. Raises PushError."""
+    _check_files(access)
     try:
         context = ssl.create_default_context(cafile=access.ca_file)
-        if access.certificate_file is not None:
+    except ssl.SSLError as error:
+        raise PushError(f"access.ca_file is {access.ca_file}, which has no certificate in PEM form: {error}") from error
+    if access.certificate_file is not None:
+        try:
             context.load_cert_chain(access.certificate_file, access.key_file)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(one) for one in (access.ca_file, access.certificate_file, access.key_file) if one)
-        raise PushError(f"access: certificates cannot be read ({files}): {error}") from error
+        except ssl.SSLError as error:
+            pair = f"access.certificate_file is {access.certificate_file}, access.key_file {access.key_file}"
+            raise PushError(f"{pair}: they must be a certificate and its own key, in PEM form ({error})") from error
     return context
+
+
+def _check_files(access: Access) -> None:
+    """The library does not say which of them it could not open."""
+    for name in ("ca_file", "certificate_file", "key_file"):
+        file: Path | None = getattr(access, name)
+        if file is not None:
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                raise PushError(f"access.{name} is {file}, which cannot be read: {unreadable(file, error)}") from error
 
 
 def _stamps(access: Access) -> tuple[object, ...]:

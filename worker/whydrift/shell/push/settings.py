@@ -63,4 +63,4 @@ class Links:
     dashboard_url: str | None = None
     """A model's dashboard; `{model_id}` in it is replaced."""
     runbook_url: str | None = None
-    """The runbook; `#` and the fault's name are appended."""
+    """Your copy of the runbook: `{fault}` in it is replaced by the fault's name; without it, `#` and that name are appended."""

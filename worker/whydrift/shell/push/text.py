@@ -61,9 +61,18 @@ def _links(diagnosis: Diagnosis, links: Links) -> Mapping[str, str]:
     model = quote(diagnosis.model_id, safe="", errors="replace")
     dashboard = None if links.dashboard_url is None else links.dashboard_url.replace("{model_id}", model)
     fault = diagnosis.causes[0].fault.value
-    runbook = None if links.runbook_url is None else f"{links.runbook_url}#{fault}"
-    found = {"status_page": incident_url(diagnosis, links), "dashboard": dashboard, "runbook_url": runbook}
+    found = {
+        "status_page": incident_url(diagnosis, links),
+        "dashboard": dashboard,
+        "runbook_url": _chapter(links.runbook_url, fault),
+    }
     return {name: url for name, url in found.items() if url is not None}
+
+
+def _chapter(runbook: str | None, fault: str) -> str | None:
+    if runbook is None:
+        return None
+    return runbook.replace("{fault}", fault) if "{fault}" in runbook else f"{runbook}#{fault}"
 
 
 def _lines(text: str) -> str:

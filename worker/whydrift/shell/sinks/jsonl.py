@@ -6,7 +6,9 @@ Belongs here: the file. Not here: how a diagnosis is spelled (`whydrift_schemas`
 """
 
 import os
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from whydrift.core.records import Emit, Output
@@ -21,9 +23,15 @@ class JsonlSink:
 
     def write(self, outputs: Sequence[Output]) -> None:
         lines = b"".join(encode(output.diagnosis) + b"\n" for output in outputs if isinstance(output, Emit))
-        while lines:
-            written = self._file.write(lines)
-            lines = lines[written or 0 :]
+        begun_at = self._file.tell() if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode) else None
+        try:
+            while lines:
+                written = self._file.write(lines)
+                lines = lines[written or 0 :]
+        except OSError:
+            if begun_at is not None:
+                self._file.truncate(begun_at)  # of a full disk: whole lines only
+            raise
 
     def flush(self) -> None:
         try:
@@ -32,6 +40,11 @@ class JsonlSink:
             # A pipe or a terminal cannot be synchronised, and need not be.
             if os.path.isfile(self._file.fileno()):
                 raise
+
+    def abandon(self) -> None:
+        """Close without making sure of anything: something else went wrong already."""
+        with suppress(OSError):
+            self._file.close()
 
     def close(self) -> None:
         if not self._file.closed:

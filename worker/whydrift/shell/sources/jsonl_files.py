@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whydrift.core.records import Record
+from whydrift.shell.files import unreadable
 from whydrift.shell.sources.source import ReadProgress, SourceError
 
 if TYPE_CHECKING:
@@ -58,9 +59,12 @@ class JsonlFiles:
                 with _opened(path) as raw:
                     yield from self._of_file(path, raw, max_records)
             except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-                raise SourceError(f"{path} is not a complete gzip file: {error} (after line {self._offset})") from error
+                raise SourceError(
+                    f"{path} is not a complete gzip file: {error} (after line {self._offset}); "
+                    "fetch it again, or read what there is with `gzip -dc FILE | whydrift … -`"
+                ) from error
             except OSError as error:
-                raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+                raise SourceError(f"{path} cannot be read: {unreadable(Path(path), error)}") from error
 
     def progress(self) -> ReadProgress:
         return ReadProgress(self._read_before + self._position(), None if self._follow else self._total_bytes)
@@ -159,10 +163,10 @@ def _total_bytes(paths: Sequence[str]) -> int | None:
             return None
         try:
             if Path(path).is_dir():
-                raise SourceError(f"{path} is a directory, not a file of events")
+                raise SourceError(f"{path} is a directory, not a file of events: name the files in it")
             total += Path(path).stat().st_size
         except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise SourceError(f"{path} cannot be read: {unreadable(Path(path), error)}") from error
         if not Path(path).is_file():
             return None
     return total
