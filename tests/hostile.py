@@ -18,5 +18,6 @@ HOSTILE = [
     "\u202eback to front\u202c",
     "' OR 1=1; --",
     " ",
+    "what could not be read: \ufffd",
 ]
 """Ten thousand characters, and half of a surrogate pair, never come from events: these are refused. They are met all the same."""

@@ -43,7 +43,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         target = stack.enter_context(as_text(address)) if request.param == "text" else address
         kind = httpx.get(f"http://{target}/metrics", headers={"accept": accept}).headers["content-type"]
         assert ("openmetrics" in kind) == (request.param == "OpenMetrics")
-        server = stack.enter_context(prometheus(folder, target, [], "127.0.0.1:9"))
+        server = stack.enter_context(prometheus(folder, target, [], "127.0.0.1:9", every="5s"))
         until(lambda: bool(server.query("up == 1")), "the target is up")
         yield server
 

@@ -112,6 +112,19 @@ def test_no_page_asks_outside_complains_or_is_wider_than_its_screen_and_all_text
     one.page.context.close()
 
 
+def test_on_a_phone_names_of_signals_are_not_broken_and_measures_are_seen_at_once(
+    browser: Browser, address: str
+) -> None:
+    one = seen(browser, PHONE)
+    one.page.goto(f"{address}/models/well")
+    heights = one.page.eval_on_selector_all(".signals th code", "all => all.map(e => e.getClientRects().length)")
+    assert len(heights) > 20
+    assert set(heights) == {1}
+    hidden = "all => all.map(e => e.scrollWidth - e.clientWidth)"
+    assert set(one.page.eval_on_selector_all(".scroll:has(.narrow)", hidden)) == {0}, "no number is out of sight"
+    one.page.context.close()
+
+
 def test_figures_take_their_colours_from_the_theme(browser: Browser, address: str) -> None:
     colours = []
     for scheme in ("light", "dark"):

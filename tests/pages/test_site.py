@@ -138,6 +138,14 @@ def test_a_model_shows_incidents_performance_and_signals(site: TestClient) -> No
     assert "learning" in site.get("/models/young").text
 
 
+def test_a_measured_loss_stands_with_its_interval_in_one_row(site: TestClient) -> None:
+    html = site.get("/models/well").text
+    (beside,) = site.get("/api/v1/models/well").json()["models"]
+    recent = {one["metric"]: number(one["value"]) for one in beside["performance"] if one["window"] == "recent"}
+    assert f'{recent["loss"]}<br><span class="muted small">{recent["loss_low"]} to {recent["loss_high"]}</span>' in html
+    assert "loss low" not in html
+
+
 def test_what_is_estimated_without_labels_is_shown_with_its_interval_on_the_page_and_beside_it(
     site: TestClient,
 ) -> None:
@@ -162,6 +170,18 @@ def test_where_an_estimate_is_withdrawn_the_page_and_the_json_say_why(site: Test
     assert "expected of the latest answers" not in html
     (beside,) = site.get("/api/v1/models/risk").json()["models"]
     assert list(beside["withdrawn"].values()) == [reason]
+
+
+def test_what_an_incident_costs_says_that_the_estimate_is_withdrawn_while_it_is_open(site: TestClient) -> None:
+    cost = re.compile(r"<dt>What it costs</dt><dd>(.*?)</dd>")
+    (shown,) = cost.findall(site.get(incident_path("risk")).text)
+    assert (
+        f"The estimate without labels is withdrawn during unit change (incident {diagnosis_of('risk').incident_id})"
+        in shown
+    )
+    (was_ill,) = [one for one in partition().models if one.model_id == "was-ill"]
+    (over,) = cost.findall(site.get(f"/incidents/{was_ill.resolved[0].incident_id}").text)
+    assert "withdrawn" not in over
 
 
 def test_a_fleet_s_model_without_labels_is_listed_with_what_is_estimated() -> None:

@@ -3,7 +3,7 @@
 Belongs here: choosing, ordering and paging. Not here: HTML (`render`), paths and errors (`site`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -29,6 +29,7 @@ class Health(StrEnum):
 
 _RANKS = {health: rank for rank, health in enumerate(Health)}
 _ESTIMATED = "estimated_"
+_ENDS = ("_low", "_high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,21 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A metric by labels; `interval`: of 95 %, where there is one."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+def _measured(values: Mapping[tuple[str, str, str], float], version: str, metric: str, window: str) -> Measured | None:
+    value, low, high = (values.get((version, metric + end, window)) for end in ("", *_ENDS))
+    if value is None:
+        return None
+    return Measured(value, None if low is None or high is None else (low, high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +89,21 @@ class ModelView:
         return None
 
     @property
-    def metrics(self) -> tuple[tuple[str, str, float | None, float | None], ...]:
+    def metrics(self) -> tuple[tuple[str, str, Measured | None, Measured | None], ...]:
         """Version, metric, recent value, value since deployment: by labels."""
         by_labels = [one for one in self.model.performance if not one.metric.startswith("estimate")]
         values = {(one.model_version, one.metric, one.window): one.value for one in by_labels}
         names = dict.fromkeys((one.model_version, one.metric) for one in by_labels)
+        ends = {(version, metric + end) for version, metric in names for end in _ENDS}
         return tuple(
-            (version, metric, values.get((version, metric, "recent")), values.get((version, metric, "deployment")))
+            (
+                version,
+                metric,
+                _measured(values, version, metric, "recent"),
+                _measured(values, version, metric, "deployment"),
+            )
             for version, metric in names
+            if (version, metric) not in ends
         )
 
     @property
