@@ -65,7 +65,7 @@ def unreadable(path: Path, error: OSError) -> str:
     known = {
         errno.ENOENT: f"there is no such file{_seen_from(path)}: mend the path (in a container: the mount)",
         errno.ENOTDIR: "a part of the path is a file, not a folder: mend the path",
-        errno.EISDIR: "it is a folder: name a file",
+        errno.EISDIR: "it is a folder: name a file (Docker makes one where a file to be mounted is missing)",
         errno.EACCES: f"user {os.geteuid()} may not read it: give it to that user, or `chmod a+r` it and `a+x` its folders",
         errno.ELOOP: "its links lead round in a circle: mend the path",
         errno.ENAMETOOLONG: "its name is too long for the system: mend the path",
