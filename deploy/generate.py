@@ -46,7 +46,8 @@ ALERTS: Mapping[str, Words] = {
     ),
     "WhydriftLagGrows": (
         "Compare `rate(whydrift_records_total[5m])` with what is produced, and CPU with its limit.",
-        "Start more workers, up to the number of partitions; or give them a whole core: one does 15,000 to 20,000 records a second.",
+        "Start more workers, up to the number of partitions; or give them a whole core: "
+        "one does 15,000 to 20,000 records a second.",
         "If a backlog is being worked off, the lag falls and the alert ends.",
     ),
     "WhydriftEverythingRejected": (
