@@ -2,7 +2,9 @@
 
 - intermittent: the fault comes and goes, 150 rows each; it should be one incident, not ten.
 - pairs: two troubles at once, from unlike parts of the system; both should be named, as causes or in incidents of their own.
-- first: broken from the first event on, with a reference of the healthy training data.
+- first: broken from the first event on, with a reference of the healthy training data. Inputs that differ from the first event on
+  and stay so are `training_serving_skew`, whatever the difference consists of (that comes second); what moves or repeats, and
+  what is about answers, outcomes and the service, has the name it always has.
 - learning: no reference, and the fault comes after 1,000 of the 2,000 rows that one is learnt from.
 - relearnt: a person had everything learnt anew 1,000 rows before the fault, though there was a reference.
 - drift: another input drifts by half a standard deviation over the rows before and after the break. That may be told of, too.
@@ -37,7 +39,7 @@ from faults import (
     trials_of,
 )
 
-from whydrift_schemas import Status
+from whydrift_schemas import FAMILY_OF, Family, Fault, Status
 
 ON_ROWS = 150
 """So long an intermittent fault lasts, and stays away."""
@@ -57,7 +59,19 @@ PAIRS = (
     ("outliers", "scale"),
 )
 """Where both are about a quantity, the second one has another."""
+NOT_SKEW = ("ramp", "repeated")
+"""Of the troubles of inputs those that are no difference between two pipelines: it moves, or is about the feed."""
 Draw = np.random.Generator
+
+
+# -- from the first event on
+
+
+def from_first(trial: Trial) -> Trial:
+    """The trial with the name that is right where training and serving have always differed."""
+    is_input = FAMILY_OF[Fault(trial.names[0])] in (Family.DATA_QUALITY, Family.DATA_DRIFT)
+    is_skew = is_input and trial.trouble not in NOT_SKEW
+    return replace(trial, names=("training_serving_skew",)) if is_skew else trial
 
 
 # -- intermittent
@@ -298,6 +312,7 @@ def main() -> None:
         else:
             stages = [STAGED[variant](table, wanted.data, wanted.family, wanted.seed) for table in tables]
             trials = [trial for it in stages for _, trial in trials_of(it, wanted.seed, severities=severities)]
+            trials = [from_first(trial) for trial in trials] if variant == "first" else trials
             print("\n".join(lines_of(trials)))
             rows = sum(len(it.before) + len(it.after) for it in stages)
             print(f"\nFalse incidents: {sum(len(it.false) for it in stages)} in {rows:,} healthy events")

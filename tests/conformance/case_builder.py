@@ -25,6 +25,7 @@ from whydrift.core.case import (
     Dimension,
     ErrorPicture,
     ModelChange,
+    Opening,
     PerformancePicture,
     RatePicture,
     SchemaPicture,
@@ -35,6 +36,7 @@ from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.evidence import EvidenceProcess
 from whydrift.core.faults.rule import Example, Row
+from whydrift.core.monitor import OPENING_ROWS
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
 from whydrift.core.surrogate import Surrogate, fit_surrogate
@@ -53,7 +55,7 @@ _MARGIN = 0.2
 class Builder:
     """References learnt from `reference_rows`; `build` judges other rows by them.
 
-    kind: "baseline" or "profile", as the case will say.
+    kind: "baseline" or "profile", as the case will say; of a profile the case has the first rows that it judged.
     """
 
     def __init__(self, reference_rows: Sequence[Row], kind: str = "baseline") -> None:
@@ -125,6 +127,9 @@ class Builder:
         now_ms = max(int(row["timestamp"]) for row in rows) if labels_by_ms is None else labels_by_ms
         signals = self._evidence(rows, now_ms)
         views = {name: self._view(name, predictions, now_ms, signals.get(name, {})) for name in self.references}
+        if self.kind == "profile":
+            first = [row for row in rows if row.get("kind") == "prediction"][:OPENING_ROWS]
+            views = {name: replace(view, opening=self._opening(name, first)) for name, view in views.items()}
         model_changes = _model_changes(rows)
         world_signals = {name: signals[name][""] for name in _WORLD} | _parameters(model_changes)
         alarmed = [s for by in signals.values() for s in by.values() if s.is_alarmed]
@@ -205,6 +210,10 @@ class Builder:
             bets=self._bets(name),
             signals=signals,
         )
+
+    def _opening(self, name: str, rows: Sequence[Row]) -> Opening:
+        values, presence = encode_column(self._columns[name], self._values(name, rows))
+        return Opening(values, presence, np.array([row["timestamp"] for row in rows], np.int64))
 
     def _bets(self, name: str) -> Bets:
         made = self._made_bets.get(name)
@@ -289,8 +298,9 @@ def case_of(
     late_labels_ms: let the labels of the last rows arrive within this time, as if diagnosis had waited.
     is_awaited: judge the case when this holds; by default when any signal is alarmed.
     """
-    onset = REFERENCE_ROWS + 4 * CHUNK
-    builder = builder or builder_of(seed)
+    onset = REFERENCE_ROWS + (0 if example.from_first else 4 * CHUNK)
+    before_rows = 0 if example.from_first else before_rows
+    builder = builder or builder_of(seed, "profile" if example.from_first else "baseline")
     stream = islice(world.breaking(example, onset, onset + limit_rows, seed), REFERENCE_ROWS, None)
     quiet = list(islice(stream, onset - before_rows - REFERENCE_ROWS))
     broken: list[Row] = []
@@ -310,9 +320,9 @@ def case_of(
 
 
 @cache
-def builder_of(seed: int) -> Builder:
+def builder_of(seed: int, kind: str = "baseline") -> Builder:
     """The builder that has learnt the world of this seed."""
-    return Builder(world.healthy_rows(seed, REFERENCE_ROWS))
+    return Builder(world.healthy_rows(seed, REFERENCE_ROWS), kind)
 
 
 def _at(builder: Builder, quiet: Sequence[Row], broken: Sequence[Row], late_labels_ms: int) -> Case:

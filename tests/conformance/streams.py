@@ -15,7 +15,7 @@ import world
 
 from whydrift.core.faults.rule import Example, Row
 from whydrift.core.pipeline import Pipeline
-from whydrift.core.profile import read_profile
+from whydrift.core.profile import Profile, read_profile
 from whydrift.core.profiler import Profiler
 from whydrift.core.records import Emit, Output, Record
 from whydrift.core.settings import Settings
@@ -61,9 +61,14 @@ def learnt(seed: int, rows: int = LEARNT) -> Learnt:
 @cache
 def profiled(seed: int, rows: int = LEARNT) -> Learnt:
     """The same world, judged from the first record on by a reference file made from another stretch of it."""
+    return _learnt(unlearnt(seed), seed, rows)
+
+
+@cache
+def _reference(seed: int) -> dict[str, Profile]:
     profiler = Profiler(DEFAULTS)
     profiler.add(records(world.healthy(seed + 1_000, 2_000)))
-    return _learnt(Pipeline(DEFAULTS, TOPIC, 0, read_profile(profiler.finish())), seed, rows)
+    return read_profile(profiler.finish())
 
 
 def _learnt(pipeline: Pipeline, seed: int, rows: int) -> Learnt:
@@ -76,6 +81,16 @@ def until_prediction(events: Sequence[Row], count: int) -> list[Row]:
     """The events up to the count-th prediction: whatever breaks afterwards, they stay the same."""
     place = [place for place, event in enumerate(events) if event["kind"] == "prediction"][count - 1]
     return list(events[: place + 1])
+
+
+def said_of(example: Example, rows: int, seed: int, base: "Learnt | None" = None) -> "Iterator[Said]":
+    """What is said of this many rows that the example breaks, after health as `base` has learnt it (by default from the stream).
+
+    An example of a break from the first event on has no health before it, and a reference file.
+    """
+    if example.from_first:
+        return said(unlearnt(seed), broken_from_first(example, rows, seed))
+    return said((base or learnt(seed)).pipeline(), broken(example, rows, seed))
 
 
 def broken(example: Example, rows: int, seed: int, healthy_rows: int = 0) -> list[Record]:
@@ -91,6 +106,18 @@ def broken(example: Example, rows: int, seed: int, healthy_rows: int = 0) -> lis
     events = events[len(until_prediction(events, _LABELS_REACH)) :]
     last = max(place for place, event in enumerate(events) if event["kind"] == "prediction")
     return records(events[: last + 1], learnt(seed).records)
+
+
+def unlearnt(seed: int) -> Pipeline:
+    """A pipeline that has seen nothing yet, with a reference file made from a healthy stretch of the world."""
+    return Pipeline(DEFAULTS, TOPIC, 0, _reference(seed))
+
+
+def broken_from_first(example: Example, rows: int, seed: int) -> list[Record]:
+    """This many rows that the example breaks, from the model's first event on."""
+    events = world.with_fault(example, 0, rows, seed)
+    last = max(place for place, event in enumerate(events) if event["kind"] == "prediction")
+    return records(events[: last + 1])
 
 
 @dataclass(frozen=True)

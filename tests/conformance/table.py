@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from streams import broken, broken_inputs, learnt, said
+from streams import broken_inputs, said_of
 
 from whydrift.core.faults import rules
 
@@ -22,7 +22,7 @@ def main(words: list[str], seed: int = 1) -> None:
             title = f"{rule.fault}: {example.says}"
             if words and not any(word in title for word in words):
                 continue
-            found = list(said(learnt(seed).pipeline(), broken(example, LIMIT, seed)))
+            found = list(said_of(example, LIMIT, seed))
             print(f"{'' if example.named else 'not '}{title}"[:80], "·", sorted(broken_inputs(example)))
             for one in found:
                 what, cause = one.diagnosis, one.diagnosis.causes[0]

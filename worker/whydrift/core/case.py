@@ -39,6 +39,15 @@ class SignalEvidence:
     current_share: float | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """The first rows of all that were judged by a reference from training data: (rows,) each."""
+
+    values: Floats
+    presence: Presences
+    times_ms: NDArray[np.int64]
+
+
 @dataclass(frozen=True, eq=False)
 class ColumnView:
     """One column: how it was, how it is. Values are floats (codes for categories), NaN where there is none.
@@ -57,6 +66,8 @@ class ColumnView:
     bets: Bets
     signals: Mapping[str, SignalEvidence]
     """By aspect."""
+    opening: Opening | None = None
+    """None where the column's reference was learnt from the stream, at first or since."""
 
     @property
     def name(self) -> str:

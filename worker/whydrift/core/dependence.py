@@ -74,6 +74,8 @@ class DependenceWatch:
                 references[name] = learn_column(column, residuals.values[:, place], residuals.presence[:, place])
         self._aspects.update((column.name, frozenset()) for column in columns)
         self.monitor.install(MonitorProfile(tuple(columns), references, Rows.concat([], len(columns))))
+        if not self._inputs.trained.issuperset(column.name for column in self._inputs.columns):
+            self.monitor.trained.clear()
 
     def _fit(self, sample: Rows) -> Floats:
         """Residuals of the sample, each half by the other half's coefficients: (rows, taking part)."""

@@ -45,6 +45,9 @@ _LEAST_PROBABILITY = 0.02
 """Less probable causes are ruled out instead."""
 _CLOSE = 0.33
 """A second cause with at least this part of the first one's probability is named in the summary."""
+_MADE_OF = 0.6
+"""Greatest fit of a fault that a skew between training and serving consists of. Both are true of the data; that the fault came
+just before the first event, and no difference of two pipelines, is possible, and rarer."""
 _UNKNOWN_LEADS = 0.65
 """Probability that none of the proposals is right from which `unknown` comes first."""
 _MAX_FIT = 0.99
@@ -193,7 +196,7 @@ class _Bench:
                 suspects, no = _ask(rule, case)
                 self._suspects += suspects
                 self.ruled_out += no
-        self._suspects.sort(key=lambda suspect: suspect.rank)
+        self._suspects = sorted(_beside_skew(self._suspects), key=lambda suspect: suspect.rank)
 
     def lead(self, left: frozenset[str]) -> _Suspect | None:
         """The best suspect for what is left that no higher rung explains away; None where nobody explains any of it."""
@@ -210,7 +213,7 @@ class _Bench:
         rule = next(rule for rule in _rules() if rule.fault == fault)
         again, _ = _ask(rule, _reduced(self._case, left))
         others = [suspect for suspect in self._suspects if suspect.proposal.fault != fault]
-        self._suspects = sorted(others + again, key=lambda suspect: suspect.rank)
+        self._suspects = sorted(_beside_skew(others + again), key=lambda suspect: suspect.rank)
 
     def _is_explained_away(self, suspect: _Suspect, left: frozenset[str]) -> bool:
         return any(
@@ -287,6 +290,20 @@ def _ask(rule: Rule, case: Case) -> tuple[list[_Suspect], list[RuledOut]]:
         elif signals := [alarmed[name] for name in answer.explains if name in alarmed]:
             suspects.append(_suspect(rule.rung, answer, signals))
     return suspects, no
+
+
+def _beside_skew(suspects: list[_Suspect]) -> list[_Suspect]:
+    """The same, where what a skew between training and serving consists of comes second to it."""
+    skewed = frozenset().union(*(s.own for s in suspects if s.proposal.fault is Fault.TRAINING_SERVING_SKEW))
+
+    def beside(suspect: _Suspect) -> _Suspect:
+        proposal = suspect.proposal
+        is_part = proposal.fault is not Fault.TRAINING_SERVING_SKEW and FAMILY_OF[proposal.fault] in _INPUT_FAMILIES
+        if not is_part or not suspect.own & skewed or proposal.fit <= _MADE_OF:
+            return suspect
+        return replace(suspect, proposal=replace(proposal, fit=_MADE_OF))
+
+    return [beside(suspect) for suspect in suspects]
 
 
 def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) -> _Suspect:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from whydrift.core.alarms import Alarm
 from whydrift.core.autocorrelation import common_time, constant_times
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
-from whydrift.core.case import ColumnView, SignalEvidence
+from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
 from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
@@ -36,6 +36,8 @@ from whydrift.core.summary import ChunkSummary
 _LEAST_VALUES = 20
 RETAINED_ROWS = 600
 """Latest rows kept for diagnosis."""
+OPENING_ROWS = 100
+"""First rows kept for diagnosis where a reference from training data judged them: they tell whether health was ever seen."""
 SAMPLE_ROWS = 500
 """Rows of health kept for diagnosis, drawn from those learnt from (see `columns.thin`)."""
 _SAMPLE_VALUES = 60_000
@@ -77,6 +79,9 @@ class Monitor:
         self._sample = Rows.concat([], len(self.columns))
         self._recent: list[Rows] = []
         self._retained = 0
+        self.trained: set[str] = set()
+        """Columns that have been judged by an installed reference since the first row."""
+        self._opening = Rows.concat([], len(self.columns))
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._recent_flags: list[tuple[int, Floats]] = []
         """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
@@ -109,6 +114,7 @@ class Monitor:
         self.references.append(None)
         self._recent = [widen(part, len(self.columns)) for part in self._recent]
         self._sample = widen(self._sample, len(self.columns))
+        self._opening = widen(self._opening, len(self.columns))
         self._before = np.pad(self._before, ((0, 0), (0, 1)), constant_values=np.nan)
         if self._learning is None:
             self._learning = Learning(set(), [], self._settings.first_stage_events)
@@ -122,6 +128,8 @@ class Monitor:
         self.references = [profile.references.get(column.name) for column in self.columns]
         self._sample = profile.sample
         self._recent, self._retained = [], 0
+        self.trained = set() if self.rows_seen else {*profile.references}
+        self._opening = Rows.concat([], len(self.columns))
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._learning = self._learn_later()
         # These are other references, and may be of fewer columns: no evidence is carried over.
@@ -159,6 +167,7 @@ class Monitor:
         parts = [self.recent_since(since_offset)] if since_offset is not None else []
         if self._learning is not None:
             names |= self._learning.columns
+        self.trained -= names
         self._learning = Learning(names, parts, self._settings.first_stage_events)
         for place, column in enumerate(self.columns):
             if column.name in names:
@@ -353,6 +362,9 @@ class Monitor:
         if flags is not None:
             self._recent_flags.append((int(rows.offsets[0]), flags))
             del self._recent_flags[: -(RETAINED_ROWS // max(self._settings.chunk_events, 1)) or None]
+        if self.trained and len(self._opening) < OPENING_ROWS:
+            first = rows.take(slice(OPENING_ROWS - len(self._opening)))
+            self._opening = Rows.concat([self._opening, first], len(self.columns))
         self._before = np.concatenate([self._before, rows.values])[-REPEAT_WINDOW:]
         self._recent.append(rows)
         self._retained += len(rows)
@@ -505,10 +517,17 @@ class Monitor:
                 current_presence=current.presence[:, index],
                 bets=self.bets[column.name],
                 signals={aspect: s for aspect, s in signals[column.name].items() if aspect},
+                opening=self._opening_of(index),
             )
             for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
             if reference is not None
         }
+
+    def _opening_of(self, index: int) -> Opening | None:
+        if self.columns[index].name not in self.trained:
+            return None
+        rows = self._opening
+        return Opening(rows.values[:, index], rows.presence[:, index], rows.times_ms)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -522,6 +541,8 @@ class Monitor:
             "learning": None if learning is None else learning.snapshot(len(self.columns)),
             "recent": self.recent().snapshot(),
             "before": self._before,
+            "trained": sorted(self.trained),
+            "opening": self._opening.snapshot(),
             "rows_seen": self.rows_seen,
             "model_signals": self.model_signals,
             "log10_threshold": self.log10_threshold,
@@ -558,6 +579,10 @@ class Monitor:
         monitor._recent = [recent] if len(recent) else []
         monitor._retained = len(recent)
         monitor._before = state["before"]
+        # States from before there were openings claim nothing.
+        monitor.trained = set(state.get("trained", ()))
+        if "opening" in state:
+            monitor._opening = Rows.restore(state["opening"])
         for name in ("rows_seen", "model_signals", "log10_threshold"):
             setattr(monitor, name, state[name])
         monitor.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}

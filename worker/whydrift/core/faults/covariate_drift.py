@@ -94,7 +94,7 @@ def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, 
         fault=FAULT,
         fit=fit,
         explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated") | labels,
-        headline=f"{listed(names)} {are(names, 'has', 'have')} drifted: {_moved(views[0])}",
+        headline=f"{listed(names)} {are(names, 'has', 'have')} drifted: {moved_words(views[0])}",
         explanation=_explanation(views, together, rival[0]),
         action=(
             f"Ask what changed in who or what is scored ({listed(names)}); watch the loss when labels come, "
@@ -105,8 +105,8 @@ def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, 
     )
 
 
-def _moved(view: ColumnView) -> str:
-    """What is seen of one column, in a few words."""
+def moved_words(view: ColumnView) -> str:
+    """What is seen of one column that moved, in a few words."""
     if view.reference.kind.is_coded:
         now = view.categories()
         name = max(
@@ -124,7 +124,7 @@ def _moved(view: ColumnView) -> str:
 
 
 def _explanation(views: list[ColumnView], together: bool, rival: str) -> str:
-    seen = "; ".join(f"{view.name}: {_moved(view)}" for view in views[:4])
+    seen = "; ".join(f"{view.name}: {moved_words(view)}" for view in views[:4])
     text = f"{seen}. " + ("Inputs that depend on each other moved together. " if together else "")
     if views and not views[0].reference.kind.is_coded:
         half = views[0].current[len(views[0].current) // 2 :]

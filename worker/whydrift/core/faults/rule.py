@@ -60,12 +60,14 @@ class Example:
     """A stream in words and code: `breaks(row, i)` changes the i-th row since the onset, or drops it by returning None.
 
     named: True = this fault must come out first; False = a look-alike or a healthy change that must not be given its name.
+    from_first: True = the onset is the very first event, judged by a reference of training data; False = health went before.
     The world they happen in is `tests/conformance/world.py`.
     """
 
     says: str
     breaks: Callable[[Row, int], Row | list[Row] | None]
     named: bool = True
+    from_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
