@@ -164,6 +164,18 @@ def _lagged(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Se
     return (scene.numeric,)
 
 
+def _unrelated(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    """Several quantities come from other rows, each from its own: each alone is as ever, together they are not."""
+    first = scene.healthy[0]
+    names = [name for name in first if isinstance(first[name], int | float) and len(set(scene.values(name))) > 20][:5]
+    for name in names:
+        chosen = some(events, draw, (0.2, 0.5, 1.0)[severity])
+        values = [chosen[place].row[name] for place in draw.permutation(len(chosen))]
+        for one, value in zip(chosen, values, strict=True):
+            one.row[name] = value
+    return names
+
+
 def _swapped(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     first, second = scene.numeric, scene.second
     for one in some(events, draw, (0.05, 0.2, 1.0)[severity]):
@@ -421,4 +433,5 @@ TROUBLES: dict[str, Trouble] = {
     "fall": Trouble(_traffic(False), ("traffic_change",), answers_anew=False),
     "no labels": Trouble(_no_labels, ("label_feed_stopped",), answers_anew=False),
     "clock": Trouble(_skewed, ("clock_skew",), answers_anew=False),
+    "unrelated": Trouble(_unrelated, ("dependence_drift",)),
 }

@@ -56,10 +56,11 @@ SETTLED_LATER = {
 FIRST_OF_SEVERAL = {
     "a younger and poorer public comes in addition",
     "served customers are younger and poorer than those of the training data",
+    "income, age, balance and assets have nothing to do with each other any more",
 }
 """Examples that break several inputs of which one shows first."""
-ONE_OF_TWO = {"balance is that of the row before"}
-"""Examples after which only the relation of two inputs is lost: which one is to blame, the data cannot tell for sure."""
+ONE_OF_TWO = {"balance is that of the row before", "assets follow incomes, and ages follow balances"}
+"""Examples after which only the relation of two inputs has changed: which one is to blame, the data cannot tell for sure."""
 LOOK_ALIKE_ROWS = 600
 
 NAMED = [(rule, example) for rule in rules() for example in rule.examples if example.named]

@@ -75,7 +75,7 @@ _MODEL_FAMILIES = (Family.MODEL_PARAMETERS, Family.MODEL_STRUCTURE)
 _CRITICAL = (Fault.ERROR_SURGE, Fault.FALLBACK_ANSWERS, Fault.PARAMETER_CORRUPTION, Fault.WRONG_MODEL)
 _HARMLESS = (Fault.COVARIATE_DRIFT, Fault.NEW_CATEGORY)
 """Nothing to do about at night while the model's answers have not moved."""
-_BY_COLUMN: Mapping[Fault, str] = {Fault.MISALIGNED_FEATURE: DEPENDENCE}
+_BY_COLUMN: Mapping[Fault, str] = {Fault.MISALIGNED_FEATURE: DEPENDENCE, Fault.DEPENDENCE_DRIFT: DEPENDENCE}
 """Beginning of the columns whose alarms identify a fault, where they merely follow from others."""
 _IDENTIFYING: Mapping[Fault, tuple[str, ...]] = {
     Fault.MISSING_VALUES: ("missing",),

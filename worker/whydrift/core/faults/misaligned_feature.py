@@ -8,6 +8,7 @@ moved, the other inputs' expectations moved with it, and the reason is there.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaincc
 
 from whydrift.core.case import Case, correlations
 from whydrift.core.columns import Floats
@@ -18,13 +19,66 @@ from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("misaligned_feature")
 _MIN_ROWS = 40
-_LOST_Z = 4.0
+LOST_Z = 4.0
 """Standard errors by which a correlation must have fallen to count as lost."""
 _FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
 _AS_GUILTY = 0.75
+_TOLD = 0.25
+"""Rank correlation in health from which a relation can be missed."""
+ELSEWHERE_P = 1e-3
+"""Chance below which more than one input's relations have changed."""
 _MAX_LAG = 60
 _BACK = 0.8
 """Part of a correlation that a shift must bring back."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relations:
+    """Rank correlations of the quantities that have a sample of health, and the later rows that `now` is from.
+
+    was, now: (inputs, inputs). lost: by how many standard errors each has become weaker, whatever its sign; changed: by how
+    many it differs, with its sign; both 0 on the diagonal.
+    """
+
+    names: tuple[str, ...]
+    was: Floats
+    now: Floats
+    lost: Floats
+    changed: Floats
+    later: slice
+
+    def elsewhere_p(self, place: int) -> float:
+        """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
+
+        Each may be too weak to show by itself; together they tell whether one input is all there is to it.
+        """
+        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= _TOLD, 1)
+        is_told[place, :] = is_told[:, place] = False
+        count = int(is_told.sum())
+        return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
+
+
+def relations(case: Case) -> Relations | None:
+    """How quantities go together in health and now; None where there are fewer than two, or too few rows."""
+    views = [
+        view
+        for view in case.features.values()
+        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values)
+    ]
+    if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
+        return None
+    later = slice(len(views[0].current_values) // 3, None)
+    was = correlations([view.reference_values for view in views])
+    now = correlations([view.current_values[later] for view in views])
+    n = len(views[0].current_values[later])
+    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
+    error = 1.06 * np.sqrt(1 / len(views[0].reference_values) + 1 / n)
+    # A correlation that has only turned round is not lost: that is a change of sign.
+    lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
+    changed = np.abs(_fisher(was) - _fisher(now)) / error
+    np.fill_diagonal(lost, 0.0)
+    np.fill_diagonal(changed, 0.0)
+    return Relations(tuple(view.name for view in views), was, now, lost, changed, later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +108,24 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 
 def _lost(case: Case) -> _Loss | None:
-    views = [
-        view
-        for view in case.features.values()
-        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values)
-    ]
-    if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
+    seen = relations(case)
+    if seen is None:
         return None
-    later = slice(len(views[0].current_values) // 3, None)
-    was = correlations([view.reference_values for view in views])
-    now = correlations([view.current_values[later] for view in views])
-    n = len(views[0].current_values[later])
-    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
-    error = 1.06 * np.sqrt(1 / len(views[0].reference_values) + 1 / n)
-    # A correlation that has only turned round is not lost: that is a change of sign.
-    z = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
-    np.fill_diagonal(z, 0.0)
+    z, was, now, later = seen.lost, seen.was, seen.now, seen.later
+    views = [case.features[name] for name in seen.names]
     guilt = (np.maximum(z, 0.0) ** 2).sum(axis=1)
-    order = np.argsort(-guilt, kind="stable").tolist()
-    first = order[0]
-    if z[first].max() < _LOST_Z:
+    order = [place for place in np.argsort(-guilt, kind="stable").tolist() if z[place].max() >= LOST_Z]
+    if not order:
         return None
-    rest = [place for place in range(len(views)) if place != first]
+    likely = [place for place in order if seen.elsewhere_p(place) >= ELSEWHERE_P]
+    first = (likely or order)[0]
     partner = int(np.argmax(z[first]))
-    names: tuple[str, ...] = (views[first].name,)
-    fit = _FIT
-    if z[np.ix_(rest, rest)].max(initial=0.0) > _LOST_Z:
-        names = tuple(views[place].name for place in order if z[place].max() > _LOST_Z)
-        fit = _SEVERAL
-    elif guilt[order[1]] > _AS_GUILTY * guilt[first]:
-        names, fit = (views[first].name, views[order[1]].name), _EITHER
+    if not likely:
+        names, fit = tuple(views[place].name for place in order), _SEVERAL
+    elif len(likely) > 1 and guilt[likely[1]] > _AS_GUILTY * guilt[first]:
+        names, fit = (views[first].name, views[likely[1]].name), _EITHER
+    else:
+        names, fit = (views[first].name,), _FIT
     lag = _lag(views[first].current_values[later], views[partner].current_values[later], float(was[first, partner]))
     return _Loss(names, views[partner].name, float(was[first, partner]), float(now[first, partner]), fit, lag)
 

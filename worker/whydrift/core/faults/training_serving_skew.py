@@ -17,6 +17,7 @@ from whydrift.core.columns import Floats, Presence, Presences
 from whydrift.core.faults import (
     category_recoding,
     default_fill,
+    dependence_drift,
     feature_swap,
     label_shift,
     misaligned_feature,
@@ -41,6 +42,7 @@ FAULT = Fault("training_serving_skew")
 _MADE_OF = (
     category_recoding,
     default_fill,
+    dependence_drift,
     feature_swap,
     misaligned_feature,
     missing_values,

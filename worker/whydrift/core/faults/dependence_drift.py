@@ -1,0 +1,176 @@
+"""Several inputs go together otherwise than in health, while each by itself is as ever: the world relates them anew.
+
+Told apart: where one input has lost all others it is that one's rows that are wrong (`misaligned_feature`), and so it is where a
+group of inputs has lost all others but keeps together: one source is joined wrongly. Here no single input, and no such group,
+accounts for the relations that changed; or relations grew stronger or turned round, which no wrong join does. Where a
+distribution moved, the relations moved with it, and the reason is there.
+"""
+
+import numpy as np
+
+from whydrift.core.case import Case
+from whydrift.core.faults.inputs import dragged, listed, number
+from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, relations
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import Break, both, change, swap
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("dependence_drift")
+_FIT, _ONE_INPUT = 0.92, 0.75
+"""Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too."""
+_STRONG, _GONE = 0.3, 0.15
+"""Rank correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
+
+Pair = tuple[int, int]
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if not any(view.is_alarmed() for view in case.dependence.values()):
+        return []
+    moved = [view.name for view in case.alarmed_features("distribution", "out_of_range", "missing", "type")]
+    if moved:
+        return [
+            RuledOut(fault=FAULT, because=f"{listed(moved)} moved by themselves, and what depends on them with them")
+        ]
+    seen = relations(case)
+    changed = [] if seen is None else _changed(seen)
+    if seen is None or not changed:
+        return [RuledOut(fault=FAULT, because="no two inputs go together otherwise than in health")]
+    only_lost = all(seen.lost[pair] > 0 for pair in changed)
+    alone = [place for place in sorted({*sum(changed, ())}) if seen.elsewhere_p(place) >= ELSEWHERE_P]
+    if only_lost and alone:
+        who = " or ".join(seen.names[place] for place in alone[:3])
+        return [RuledOut(fault=FAULT, because=f"without {who} everything goes together as in health")]
+    if only_lost and (group := _group(seen)):
+        because = f"{listed(group)} lost all others, but keep together: their rows are wrong"
+        return [RuledOut(fault=FAULT, because=because)]
+    return [_proposal(case, seen, changed, _ONE_INPUT if alone else _FIT)]
+
+
+def _changed(seen: Relations) -> list[Pair]:
+    """Pairs that go together otherwise, most changed first."""
+    rows, columns = np.triu_indices(len(seen.names), 1)
+    z = seen.changed[rows, columns]
+    order = [place for place in np.argsort(-z, kind="stable").tolist() if z[place] > LOST_Z]
+    return [(int(rows[place]), int(columns[place])) for place in order]
+
+
+def _group(seen: Relations) -> list[str]:
+    """The smaller of two groups of inputs that keep together and have lost each other altogether; [] where there are none."""
+    was, now = np.nan_to_num(seen.was), np.nan_to_num(seen.now)
+    strong = np.abs(was) >= _STRONG
+    np.fill_diagonal(strong, False)
+    gone = strong & (np.abs(now) < _GONE)
+    groups = _components(strong & ~gone)
+    torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
+    if len(torn) != 2 or min(len(group) for group in torn) < 2:
+        return []
+    kept = strong & ~gone & (seen.changed > LOST_Z)
+    if kept.any():
+        return []  # what is left within a group has changed as well
+    return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
+
+
+def _components(edges: np.ndarray) -> list[list[int]]:
+    """Places that are connected, each group in order."""
+    left, found = set(range(len(edges))), []
+    while left:
+        group, todo = set(), [min(left)]
+        while todo:
+            place = todo.pop()
+            if place in left:
+                left.remove(place)
+                group.add(place)
+                todo += np.flatnonzero(edges[place]).tolist()
+        found.append(sorted(group))
+    return found
+
+
+def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> Proposal:
+    names = tuple(dict.fromkeys(seen.names[place] for pair in changed for place in pair))
+    first, second = changed[0]
+    words = [_words(seen, pair) for pair in changed[:4]]
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=frozenset(dragged(case)),
+        headline=f"{listed(names)} go together otherwise: correlation of {_words(seen, changed[0])}"[:150],
+        explanation=(
+            f"Each of them is distributed as ever; the correlation of {'; of '.join(words)}. No single input that comes from "
+            "the wrong rows leaves this."
+        ),
+        action=(
+            f"Ask what changed in how {listed(names)} come about together (who is scored, a rule, a product); watch the loss: "
+            "the model has learnt the old relation."
+        ),
+        features=names,
+        decider=f"{seen.names[first]} and {seen.names[second]} looked up by hand for one event: are both that event's own?",
+    )
+
+
+def _words(seen: Relations, pair: Pair) -> str:
+    was, now = (number(round(float(one[pair]), 2)) for one in (seen.was, seen.now))
+    return f"{seen.names[pair[0]]} and {seen.names[pair[1]]} {was} → {now}"
+
+
+def _later(name: str, rows: int) -> Break:
+    """The feature is that of the row so many rows before."""
+    held: list[object] = []
+
+    def breaks(row: Row, i: int) -> Row:
+        if i == 0:
+            held.clear()
+        held.append(row["features"][name])
+        row["features"][name] = held[max(i - rows, 0)]
+        return row
+
+    return breaks
+
+
+def _paired(name: str, by: str) -> Break:
+    """Values change places among a dozen rows, so that the feature follows another one; its distribution stays."""
+    pool: list[float] = []
+    seen: list[float] = []
+
+    def breaks(row: Row, i: int) -> Row:
+        if i == 0:
+            pool.clear()
+            seen.clear()
+        features = row["features"]
+        pool.append(features[name])
+        seen.append(features[by])
+        if len(pool) > 12:
+            rank = sum(value < features[by] for value in seen[-60:]) / len(seen[-60:])
+            features[name] = sorted(pool)[int(rank * len(pool))]
+            pool.remove(features[name])
+        else:
+            features[name] += 1  # it comes once more, later
+        return row
+
+    return breaks
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.DEPENDENCE,
+    examine=examine,
+    examples=(
+        Example(
+            "income, age, balance and assets have nothing to do with each other any more",
+            both(_later("income", 1), _later("age", 2), _later("balance", 3), _later("assets", 4)),
+        ),
+        Example(
+            "assets follow incomes, and ages follow balances",
+            both(_paired("assets", "income"), _paired("age", "balance")),
+        ),
+        Example("balance is that of the row before", _later("balance", 1), named=False),
+        Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
+        Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
+    ),
+    runbook=Runbook(
+        means="Inputs that used to go together no longer do, or do so otherwise; the model meets combinations it never learnt.",
+        confirm="Draw two of the named inputs against each other, before and since: each alone is as ever, the cloud is not.",
+        do="Ask the owners of the inputs what changed between them; watch the loss when labels come, retrain if it rises.",
+        if_wrong="If the values of one event are not all that event's, several joins are wrong: treat them as misaligned.",
+    ),
+)
