@@ -10,7 +10,7 @@ import numpy as np
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import dragged, listed, number
-from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, relations
+from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, swap
 from whydrift_schemas import Fault, RuledOut
@@ -18,8 +18,6 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("dependence_drift")
 _FIT, _ONE_INPUT = 0.92, 0.75
 """Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too."""
-_STRONG, _GONE = 0.3, 0.15
-"""Rank correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
 
 Pair = tuple[int, int]
 
@@ -41,7 +39,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if only_lost and alone:
         who = " or ".join(seen.names[place] for place in alone[:3])
         return [RuledOut(fault=FAULT, because=f"without {who} everything goes together as in health")]
-    if only_lost and (group := _group(seen)):
+    if only_lost and (group := joined_group(seen)):
         because = f"{listed(group)} lost all others, but keep together: their rows are wrong"
         return [RuledOut(fault=FAULT, because=because)]
     return [_proposal(case, seen, changed, _ONE_INPUT if alone else _FIT)]
@@ -53,37 +51,6 @@ def _changed(seen: Relations) -> list[Pair]:
     z = seen.changed[rows, columns]
     order = [place for place in np.argsort(-z, kind="stable").tolist() if z[place] > LOST_Z]
     return [(int(rows[place]), int(columns[place])) for place in order]
-
-
-def _group(seen: Relations) -> list[str]:
-    """The smaller of two groups of inputs that keep together and have lost each other altogether; [] where there are none."""
-    was, now = np.nan_to_num(seen.was), np.nan_to_num(seen.now)
-    strong = np.abs(was) >= _STRONG
-    np.fill_diagonal(strong, False)
-    gone = strong & (np.abs(now) < _GONE)
-    groups = _components(strong & ~gone)
-    torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
-    if len(torn) != 2 or min(len(group) for group in torn) < 2:
-        return []
-    kept = strong & ~gone & (seen.changed > LOST_Z)
-    if kept.any():
-        return []  # what is left within a group has changed as well
-    return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
-
-
-def _components(edges: np.ndarray) -> list[list[int]]:
-    """Places that are connected, each group in order."""
-    left, found = set(range(len(edges))), []
-    while left:
-        group, todo = set(), [min(left)]
-        while todo:
-            place = todo.pop()
-            if place in left:
-                left.remove(place)
-                group.add(place)
-                todo += np.flatnonzero(edges[place]).tolist()
-        found.append(sorted(group))
-    return found
 
 
 def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> Proposal:

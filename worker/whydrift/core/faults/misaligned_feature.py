@@ -22,11 +22,14 @@ _MIN_ROWS = 40
 LOST_Z = 4.0
 """Standard errors by which a correlation must have fallen to count as lost."""
 _FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
+"""Fit where one input is to blame; where one of two is, or one of two groups; where no single one can be."""
 _AS_GUILTY = 0.75
 _TOLD = 0.25
 """Rank correlation in health from which a relation can be missed."""
 ELSEWHERE_P = 1e-3
 """Chance below which more than one input's relations have changed."""
+_STRONG, _GONE = 0.3, 0.15
+"""Rank correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
 _MAX_LAG = 60
 _BACK = 0.8
 """Part of a correlation that a shift must bring back."""
@@ -34,7 +37,7 @@ _BACK = 0.8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relations:
-    """Rank correlations of the quantities that have a sample of health, and the later rows that `now` is from.
+    """Rank correlations of the quantities that have a sample of health, and now.
 
     was, now: (inputs, inputs). lost: by how many standard errors each has become weaker, whatever its sign; changed: by how
     many it differs, with its sign; both 0 on the diagonal.
@@ -45,7 +48,6 @@ class Relations:
     now: Floats
     lost: Floats
     changed: Floats
-    later: slice
 
     def elsewhere_p(self, place: int) -> float:
         """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
@@ -67,23 +69,30 @@ def relations(case: Case) -> Relations | None:
     ]
     if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
         return None
-    later = slice(len(views[0].current_values) // 3, None)
-    was = correlations([view.reference_values for view in views])
-    now = correlations([view.current_values[later] for view in views])
-    n = len(views[0].current_values[later])
+    later = slice(len(views[0].current_values) // 3, None)  # the first rows may be from before the onset
+    names = tuple(view.name for view in views)
+    return related(names, [v.reference_values for v in views], [v.current_values[later] for v in views])
+
+
+def related(names: tuple[str, ...], healthy: list[Floats], latest: list[Floats]) -> Relations:
+    """The same of columns of health and of the latest rows: (rows,) each, NaN where there is no value."""
+    was, now = correlations(healthy), correlations(latest)
     # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
-    error = 1.06 * np.sqrt(1 / len(views[0].reference_values) + 1 / n)
+    error = 1.06 * np.sqrt(1 / len(healthy[0]) + 1 / len(latest[0]))
     # A correlation that has only turned round is not lost: that is a change of sign.
     lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
     changed = np.abs(_fisher(was) - _fisher(now)) / error
     np.fill_diagonal(lost, 0.0)
     np.fill_diagonal(changed, 0.0)
-    return Relations(tuple(view.name for view in views), was, now, lost, changed, later)
+    return Relations(names, was, now, lost, changed)
 
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """names: the inputs to blame, most guilty first; partner: the one it had most to do with; was, now: their correlation."""
+    """names: the inputs to blame, most guilty first; partner: the one that had most to do with it; was, now: their correlation.
+
+    is_either: only one of the names is to blame.
+    """
 
     names: tuple[str, ...]
     partner: str
@@ -91,6 +100,7 @@ class _Loss:
     now: float
     fit: float
     lag: int
+    is_either: bool
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -111,7 +121,7 @@ def _lost(case: Case) -> _Loss | None:
     seen = relations(case)
     if seen is None:
         return None
-    z, was, now, later = seen.lost, seen.was, seen.now, seen.later
+    z, was, now = seen.lost, seen.was, seen.now
     views = [case.features[name] for name in seen.names]
     guilt = (np.maximum(z, 0.0) ** 2).sum(axis=1)
     order = [place for place in np.argsort(-guilt, kind="stable").tolist() if z[place].max() >= LOST_Z]
@@ -119,15 +129,55 @@ def _lost(case: Case) -> _Loss | None:
         return None
     likely = [place for place in order if seen.elsewhere_p(place) >= ELSEWHERE_P]
     first = (likely or order)[0]
-    partner = int(np.argmax(z[first]))
-    if not likely:
+    partner, is_either = int(np.argmax(z[first])), False
+    if not likely and (group := joined_group(seen)):
+        names, fit = tuple(group), _EITHER
+        first = seen.names.index(group[0])
+        partner = int(np.argmax(z[first]))
+    elif not likely:
         names, fit = tuple(views[place].name for place in order), _SEVERAL
     elif len(likely) > 1 and guilt[likely[1]] > _AS_GUILTY * guilt[first]:
-        names, fit = (views[first].name, views[likely[1]].name), _EITHER
+        names, fit, is_either = (views[first].name, views[likely[1]].name), _EITHER, True
     else:
         names, fit = (views[first].name,), _FIT
+    later = slice(len(views[first].current_values) // 3, None)
     lag = _lag(views[first].current_values[later], views[partner].current_values[later], float(was[first, partner]))
-    return _Loss(names, views[partner].name, float(was[first, partner]), float(now[first, partner]), fit, lag)
+    before, since = float(was[first, partner]), float(now[first, partner])
+    return _Loss(names, views[partner].name, before, since, fit, lag, is_either)
+
+
+def joined_group(seen: Relations) -> list[str]:
+    """The smaller of two groups of inputs that keep together and have lost each other altogether; [] where there are none.
+
+    Of two equal ones the first: which of them is wrong, nobody can tell from inputs.
+    """
+    was, now = np.nan_to_num(seen.was), np.nan_to_num(seen.now)
+    strong = np.abs(was) >= _STRONG
+    np.fill_diagonal(strong, False)
+    gone = strong & (np.abs(now) < _GONE)
+    groups = _components(strong & ~gone)
+    torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
+    if len(torn) != 2 or min(len(group) for group in torn) < 2:
+        return []
+    kept = strong & ~gone & (seen.changed > LOST_Z)
+    if kept.any():
+        return []  # what is left within a group has changed as well
+    return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
+
+
+def _components(edges: np.ndarray) -> list[list[int]]:
+    """Places that are connected, each group in order."""
+    left, found = set(range(len(edges))), []
+    while left:
+        group, todo = set(), [min(left)]
+        while todo:
+            place = todo.pop()
+            if place in left:
+                left.remove(place)
+                group.add(place)
+                todo += np.flatnonzero(edges[place]).tolist()
+        found.append(sorted(group))
+    return found
 
 
 def _fisher(correlation: Floats) -> Floats:
@@ -152,7 +202,8 @@ def _shifted(values: Floats, others: Floats, lag: int) -> float:
 
 
 def _proposal(case: Case, found: _Loss) -> Proposal:
-    who = " or ".join(found.names) if found.fit == _EITHER else listed(found.names)
+    who = " or ".join(found.names) if found.is_either else listed(found.names)
+    come = "comes" if found.is_either or len(found.names) == 1 else "come"
     was, now = number(round(found.was, 2)), number(round(found.now, 2))
     rows = "row" if abs(found.lag) == 1 else "rows"
     lag = f", {abs(found.lag)} {rows} too {'late' if found.lag > 0 else 'early'}" if found.lag else ""
@@ -160,7 +211,7 @@ def _proposal(case: Case, found: _Loss) -> Proposal:
         fault=FAULT,
         fit=found.fit,
         explains=frozenset(dragged(case)),
-        headline=f"{who} comes from the wrong rows{lag}: correlation with {found.partner} {was} → {now}"[:150],
+        headline=f"{who} {come} from the wrong rows{lag}: correlation with {found.partner} {was} → {now}"[:150],
         explanation=(
             f"The distribution of {who} is as ever, but its correlation with {found.partner} fell from {was} to {now}, "
             "while those among the other inputs hold."
