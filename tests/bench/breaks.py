@@ -315,6 +315,31 @@ def _other_model(events: list[Served], draw: Draw, severity: int, scene: Scene) 
     return ()
 
 
+def _mixed(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    """The model is not given what is logged: two quantities in each other's place, one of them the same, all in another order.
+
+    Scaled before they are mixed up: each value stands where it stood among those of its own column.
+    """
+    quantities = [n for n, one in scene.healthy[0].items() if isinstance(one, int | float) and len(scene.values(n))]
+    order = {scene.numeric: scene.second, scene.second: scene.numeric}
+    if severity == 2:
+        order = dict(zip(quantities, [*quantities[1:], quantities[0]], strict=True))
+    sorted_values = {name: np.sort(scene.values(name)) for name in quantities}
+
+    def given(row: Row) -> Row:
+        found = dict(row)
+        for name, other in order.items():
+            if row[other] is not None:
+                rank = np.searchsorted(sorted_values[other], row[other]) / len(sorted_values[other])
+                mine = sorted_values[name]
+                found[name] = float(mine[min(int((0.5 if severity == 1 else rank) * len(mine)), len(mine) - 1)])
+        return found
+
+    for one, answer in zip(events, scene.answers([given(one.row) for one in events]), strict=True):
+        one.answer = answer
+    return ()
+
+
 def _one_replica(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     assert scene.other_model is not None
     chosen = [one for one in events if one.replica == REPLICAS[1]]
@@ -434,4 +459,8 @@ TROUBLES: dict[str, Trouble] = {
     "no labels": Trouble(_no_labels, ("label_feed_stopped",), answers_anew=False),
     "clock": Trouble(_skewed, ("clock_skew",), answers_anew=False),
     "unrelated": Trouble(_unrelated, ("dependence_drift",)),
+    # An input without effect is what a zeroed weight leaves, too.
+    "mixed inputs": Trouble(
+        _mixed, ("preprocessing_mismatch", "parameter_corruption"), answers_anew=False, needs="other_model"
+    ),
 }

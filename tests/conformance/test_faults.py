@@ -37,6 +37,7 @@ SLOW = {
     "income drifts down over 800 rows": 500,
     "5 % of the answers are the base rate, and fast": 700,
     "the announced new version errs more": 800,
+    "the model is given the same income for everybody": 1_100,
     "one label in twenty comes": 600,
     "a third of the labels takes eight times as long": 1_150,
     "those with a high income default, ever more of them": 1_300,
@@ -59,8 +60,12 @@ FIRST_OF_SEVERAL = {
     "income, age, balance and assets have nothing to do with each other any more",
 }
 """Examples that break several inputs of which one shows first."""
-ONE_OF_TWO = {"balance is that of the row before", "assets follow incomes, and ages follow balances"}
-"""Examples after which only the relation of two inputs has changed: which one is to blame, the data cannot tell for sure."""
+ONE_OF_TWO = {
+    "balance is that of the row before",
+    "income, age, balance and assets have nothing to do with each other any more",
+    "assets follow incomes, and ages follow balances",
+}
+"""Examples after which only relations of inputs have changed: which one of two is to blame, the data cannot tell for sure."""
 LOOK_ALIKE_ROWS = 600
 
 NAMED = [(rule, example) for rule in rules() for example in rule.examples if example.named]

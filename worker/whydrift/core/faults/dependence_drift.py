@@ -16,8 +16,10 @@ from whydrift.core.faults.sketches import Break, both, change, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("dependence_drift")
-_FIT, _ONE_INPUT = 0.92, 0.75
+_FIT, _ONE_INPUT = 0.92, 0.4
 """Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too."""
+_LIKELY_Z = 2.5
+"""Standard errors from which a further relation is named as well, where it is known that several have changed."""
 
 Pair = tuple[int, int]
 
@@ -54,7 +56,10 @@ def _changed(seen: Relations) -> list[Pair]:
 
 
 def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> Proposal:
-    names = tuple(dict.fromkeys(seen.names[place] for pair in changed for place in pair))
+    places = [place for pair in changed for place in pair]
+    if fit == _FIT:
+        places += np.argwhere(np.triu(seen.changed, 1) > _LIKELY_Z).ravel().tolist()
+    names = tuple(dict.fromkeys(seen.names[place] for place in places))
     first, second = changed[0]
     words = [_words(seen, pair) for pair in changed[:4]]
     return Proposal(

@@ -58,6 +58,8 @@ _MADE_OF = (
 _FIT = 0.95
 _FEW_ROWS = 10
 """Rows before the onset that are no stretch of health, whatever they look like."""
+_HEALTH_NATS = 3.0
+"""How plainly the rows before the onset must look healthy to be so: twenty to one."""
 _PRIOR_ROWS = 10.0
 """Rows of training that what is seen now is mixed with, or a value that comes for the first time would say everything."""
 _LEAST_FIT = 0.7
@@ -115,14 +117,14 @@ def _rows_before(opening: Opening, signal: SignalEvidence) -> int:
 
 
 def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
-    """Whether no healthy row was seen: evidence begins with the first ones, or those before it look like the latest as well.
+    """Whether no healthy row was seen: evidence begins with the first ones, or those before it may be like the latest as well.
 
     An onset is known to some chunks only, and where the difference is small, to some more.
     """
     if view.opening is None:
         return False
     before = view.opening.times_ms < signal.onset_ms
-    return int(before.sum()) <= _FEW_ROWS or _log_odds(view, view.opening, before) > 0
+    return int(before.sum()) <= _FEW_ROWS or _log_odds(view, view.opening, before) > -_HEALTH_NATS
 
 
 def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_]) -> float:
