@@ -459,8 +459,5 @@ TROUBLES: dict[str, Trouble] = {
     "no labels": Trouble(_no_labels, ("label_feed_stopped",), answers_anew=False),
     "clock": Trouble(_skewed, ("clock_skew",), answers_anew=False),
     "unrelated": Trouble(_unrelated, ("dependence_drift",)),
-    # An input without effect is what a zeroed weight leaves, too.
-    "mixed inputs": Trouble(
-        _mixed, ("preprocessing_mismatch", "parameter_corruption"), answers_anew=False, needs="other_model"
-    ),
+    "mixed inputs": Trouble(_mixed, ("preprocessing_mismatch",), answers_anew=False, needs="other_model"),
 }
