@@ -17,7 +17,19 @@ from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 
-from whydrift.core.case import Case, ColumnView, EstimatePicture, PerformancePicture, RatePicture, SignalEvidence
+import numpy as np
+
+from whydrift.core.case import (
+    Aligned,
+    AlignedRows,
+    Case,
+    ColumnView,
+    EstimatePicture,
+    PerformancePicture,
+    RatePicture,
+    SignalEvidence,
+)
+from whydrift.core.columns import Floats
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.estimator import HOLDS_UNDER, holds_under
 from whydrift.core.exhibits import exhibit, since
@@ -26,6 +38,7 @@ from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import DAY_MS
+from whydrift.core.slices import Slice, guilty_slice
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
 
@@ -478,6 +491,7 @@ def _with_stray_answers(
 
 
 def _finding(case: Case, verdict: _Verdict) -> Finding:
+    verdict = _confined(case, verdict)
     own = verdict.own
     signals = [signal for signal in case.alarmed if signal.signal in verdict.taken]
     ordered = [s for s in signals if s.signal in own] + [s for s in signals if s.signal not in own]
@@ -499,6 +513,49 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
     )
+
+
+def _confined(case: Case, verdict: _Verdict) -> _Verdict:
+    """The verdict with its slice named, where what identifies it departs in one slice only."""
+    strongest = next((signal for signal in case.alarmed if signal.signal in verdict.own), None)
+    rows, name = _rows_of(case, strongest)
+    if strongest is None or rows is None or not len(rows.reference):
+        return verdict
+    before, now = (_column_of(side, name) for side in (rows.reference, rows.current))
+    if before is None or now is None:
+        return verdict
+    if strongest.aspect == "missing":
+        before, now = np.isnan(before).astype(float), np.isnan(now).astype(float)
+    found = guilty_slice(rows, before, now)
+    if found is None:
+        return verdict
+    lead = replace(verdict.lead, proposal=_only(verdict.lead.proposal, found, is_lead=True))
+    rivals = tuple(replace(one, proposal=_only(one.proposal, found, is_lead=False)) for one in verdict.rivals)
+    return replace(verdict, lead=lead, rivals=rivals)
+
+
+def _rows_of(case: Case, signal: SignalEvidence | None) -> tuple[Aligned | None, str]:
+    """The rows in which a signal's column stands beside who is concerned, and its name there; None where none do."""
+    if signal is None or signal.signal in case.world:
+        return None, ""
+    name = signal.column
+    if name in case.features or name in case.outputs:
+        return case.answered, name
+    return (case.labelled, name) if name in ("loss", "actual") else (None, "")
+
+
+def _column_of(rows: AlignedRows, name: str) -> Floats | None:
+    return rows.inputs.get(name, rows.outputs.get(name))
+
+
+def _only(proposal: Proposal, found: Slice, *, is_lead: bool) -> Proposal:
+    """A proposal with its slice, unless it names one itself."""
+    if proposal.replica is not None or proposal.segment is not None:
+        return proposal
+    tail = f", only {found.where}"
+    headline = proposal.headline[: MAX_HEADLINE - len(tail)] + tail if is_lead else proposal.headline
+    explanation = f"{proposal.explanation} {found.told}"
+    return replace(proposal, headline=headline, explanation=explanation, replica=found.replica, segment=found.segment)
 
 
 def _causes(suspects: Sequence[_Suspect]) -> tuple[tuple[Cause, ...], list[Proposal], list[RuledOut]]:

@@ -24,7 +24,7 @@ from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import MINUTE_MS, Settings
 from whydrift.core.status import OpenIncident
-from whydrift_schemas import Detected, Diagnosis, Fault, Severity, Status, encode
+from whydrift_schemas import Cause, Detected, Diagnosis, Fault, Severity, Status, encode
 
 SETTLE_ROWS = 60
 """Rows since the onset that are enough to judge by …"""
@@ -97,9 +97,9 @@ class Incident:
 
     @property
     def meaning(self) -> tuple[tuple[str, ...], str]:
-        """What an update is about: the ranking of causes, with the inputs they name, the severity, and whether it is alone."""
+        """What an update is about: the ranking of causes, with inputs and slice, the severity, and whether it is alone."""
         ranking = tuple(
-            f"{cause.fault.value} {' '.join(sorted(cause.features))}"
+            f"{cause.fault.value} {' '.join(sorted(cause.features))}{_slice_of(cause)}"
             for cause in self.diagnosis.causes
             if cause.probability >= _RANKED
         )
@@ -479,6 +479,12 @@ def _content(finding: Finding, onset_ms: int) -> dict[str, Any]:
         "evidence": finding.evidence,
         "impact": finding.impact,
     }
+
+
+def _slice_of(cause: Cause) -> str:
+    """Where it is confined to, if anywhere."""
+    found = dict(cause.segment or {}) | ({"replica": cause.replica} if cause.replica else {})
+    return "".join(f" {name}={value}" for name, value in sorted(found.items()))
 
 
 def _duration(span_ms: int) -> str:
