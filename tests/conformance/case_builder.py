@@ -184,13 +184,17 @@ class Builder:
                 return np.full(len(rows), np.nan)
             return encode_column(self._columns[name], self._values(name, rows))[0]
 
-        source = Column("source", Kind.CATEGORICAL)
+        source, market = Column("source", Kind.CATEGORICAL), self._columns[SEGMENT]
         codes = encode_column(source, [row["label"].get("source") for row in rows])[0]
+        segments = encode_column(market, self._values(SEGMENT, rows))[0]
         return AlignedRows(
             times_ms=np.array([row["timestamp"] for row in rows], np.int64),
             inputs={name: column(name) for name in self._names},
             outputs={name: column(name) for name in ("prediction", "decision", "actual", "loss")},
-            dimensions={"source": Dimension(codes, tuple(source.categories()))},
+            dimensions={
+                "source": Dimension(codes, tuple(source.categories())),
+                SEGMENT: Dimension(segments, tuple(market.categories())),
+            },
         )
 
     def _view(self, name: str, rows: list[Row], now_ms: int, signals: dict[str, SignalEvidence]) -> ColumnView:

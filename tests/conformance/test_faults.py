@@ -45,6 +45,8 @@ SLOW = {
     "most bad cases stay away, others come": 900,
     "four in ten labels are turned round": 1_000,
     "a second source labels half of the cases, mostly wrong": 1_000,
+    "one market defaults": 500,
+    "what comes true in one market is the other outcome": 850,
 }
 """Examples that need more, and how many: few rows are broken, the change is small or grows, or the word is the labels'."""
 SETTLED_LATER = {

@@ -4,14 +4,23 @@ Seen in the loss, or first in the outcomes: they move while inputs and answers d
 
 Told apart: broken or drifted inputs, and a model that answers otherwise, raise the loss as well and come first. A loss that rises
 with an announced version is that version's (`wrong_model`). Labels that are late or thinned out may show a selection
-(`label_feed_stopped`). Wrong labels look the same, but their errors follow no input (`label_quality`): what the labelled rows
-tell of that is reckoned in `outcomes`. A loss that falls is no fault.
+(`label_feed_stopped`). A rise in one segment only is `local_concept_drift`. Wrong labels look the same, but their errors follow
+no input (`label_quality`): what the labelled rows tell of that is reckoned in `outcomes`. A loss that falls is no fault.
 """
 
 from whydrift.core.case import Case
-from whydrift.core.faults import label_shift
+from whydrift.core.faults import label_shift, local_concept_drift
 from whydrift.core.faults.inputs import ALL, examined, percent
-from whydrift.core.faults.outcomes import NOTABLE, OUTCOME_ASPECTS, Attribution, attribution, loss_signals, shared
+from whydrift.core.faults.outcomes import (
+    NOTABLE,
+    OUTCOME_ASPECTS,
+    Attribution,
+    attribution,
+    errs_more,
+    feed_is_troubled,
+    loss_signals,
+    shared,
+)
 from whydrift.core.faults.outputs import (
     announced_at,
     disturbance,
@@ -57,7 +66,9 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="the mix of outcomes has shifted, which explains another loss")]
     if score_has_moved(case):
         return [RuledOut(fault=FAULT, because="the model answers otherwise to the same kind of inputs")]
-    if _feed_is_troubled(case):
+    if errs_more(case) and (only := local_concept_drift.local(case)) is not None:
+        return [RuledOut(fault=FAULT, because=f"the model errs more {only.slice.where} only, elsewhere as in health")]
+    if feed_is_troubled(case):
         return [_proposal(case, _FEED, "the loss when the late labels have come: those that came may be a selection")]
     found = attribution(case)
     if found is None:
@@ -71,11 +82,6 @@ def _because(found: Attribution) -> str:
     if found.source:
         return f'only the labels of source "{shortened(found.source, 40)}" say that the model errs more'
     return "the errors follow no input: they are as many where the model is sure"
-
-
-def _feed_is_troubled(case: Case) -> bool:
-    feed = case.label_arrivals.evidence
-    return (feed is not None and feed.is_alarmed) or has_alarm(case, "label_delay")
 
 
 def _proposal(case: Case, fit: float, decider: str, found: Attribution | None = None) -> Proposal:

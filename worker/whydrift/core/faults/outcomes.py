@@ -81,6 +81,12 @@ def errs_more(case: Case) -> bool:
     return not (is_new or disturbance(case) or score_has_moved(case))
 
 
+def feed_is_troubled(case: Case) -> bool:
+    """Whether labels come late or not as often: those that came may be a selection."""
+    feed = case.label_arrivals.evidence
+    return (feed is not None and feed.is_alarmed) or has_alarm(case, "label_delay")
+
+
 def loss_signals(case: Case) -> frozenset[str]:
     """The alarms of the loss, and of the outcomes where they moved with it."""
     guards = {s.signal for s in case.guards if s.is_alarmed and s.column == "loss"}

@@ -1,0 +1,86 @@
+"""A loss that rises in one segment only: whose it is, and what looks like it.
+
+Belongs here: the rule on cases of the example world. Not here: its examples through the pipeline (`tests/conformance`), the
+search for slices (`test_slices`).
+"""
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world and its case builder
+
+from case_builder import case_of
+
+from whydrift.core.case import Case
+from whydrift.core.faults import concept_drift, label_quality, local_concept_drift
+from whydrift.core.faults.rule import Example, Proposal, Row
+from whydrift.core.faults.sketches import Break, scatter
+from whydrift_schemas import RuledOut
+
+
+def defaults(row: Row, market: str) -> Row:
+    if row["segment"]["market"] == market:
+        row["label"]["actual"] = "bad"
+    return row
+
+
+def by_agency(row: Row, i: int) -> Row:
+    """A new source labels one market, and only that one; there all are said to default."""
+    if row["segment"]["market"] == "america":
+        row["label"] |= {"source": "agency", "actual": "bad"}
+    return row
+
+
+def harder_mix(row: Row, i: int) -> Row | None:
+    """Those whose outcome is uncertain come more often; in each market the model errs as it did for them."""
+    return row if row["segment"]["market"] != "europe" or scatter(i, 5) < 0.2 else None
+
+
+@cache
+def labelled_case(breaks: Break) -> Case:
+    case = case_of(
+        Example("", breaks),
+        is_awaited=lambda case: case.labels["loss"].is_alarmed() or case.labels["actual"].is_alarmed(),
+    )
+    assert case is not None
+    return case
+
+
+def america(row: Row, i: int) -> Row:
+    return defaults(row, "america")
+
+
+def test_the_segment_is_named_with_the_loss_in_it_and_elsewhere() -> None:
+    (found,) = local_concept_drift.examine(labelled_case(america))
+    assert isinstance(found, Proposal)
+    assert found.segment == {"market": "america"}
+    told = local_concept_drift.local(labelled_case(america))
+    assert told is not None
+    assert told.inside[1] > 1.5 * told.inside[0]
+    assert told.outside[1] == pytest.approx(told.outside[0], rel=0.3)
+
+
+def test_a_drift_in_one_segment_is_no_drift_everywhere() -> None:
+    (no,) = concept_drift.examine(labelled_case(america))
+    assert isinstance(no, RuledOut)
+    assert "in market=america only" in no.because
+
+
+def test_a_new_source_that_labels_one_segment_is_suspected_rather_than_the_segment() -> None:
+    """What its forerunner labelled there, just before, was as ever."""
+    (no,) = local_concept_drift.examine(labelled_case(by_agency))
+    assert isinstance(no, RuledOut)
+    assert '"agency"' in no.because
+    (found,) = label_quality.examine(labelled_case(by_agency))
+    assert isinstance(found, Proposal)
+    assert found.segment == {"source": "agency"}
+
+
+def test_a_mix_with_more_of_a_hard_segment_is_no_segment_s_fault() -> None:
+    case = case_of(Example("", harder_mix), settle_rows=400)
+    assert case is not None
+    assert local_concept_drift.local(case) is None
+    assert local_concept_drift.examine(case) == []

@@ -1,0 +1,165 @@
+"""The model errs more in one segment only; in all others it errs as it did, and inputs and answers are as in health.
+
+Seen in the loss of labelled rows, each segment against its own rows of health (`core/slices`), so that a segment which was always
+hard and merely comes more often is none. Values of two segments at once are told where one of them does not say all.
+
+Told apart: the same everywhere, or in several segments, is `concept_drift`; wrong labels follow their source, or nothing
+(`label_quality`): what labelled rows tell of that is reckoned in `outcomes`, and each gets its chance.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from whydrift.core.case import Aligned, AlignedRows, Case
+from whydrift.core.columns import Floats
+from whydrift.core.dimensions import SEGMENT
+from whydrift.core.faults import label_shift
+from whydrift.core.faults.inputs import number, percent
+from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, feed_is_troubled, loss_signals, shared
+from whydrift.core.faults.outputs import loss_words, shortened
+from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import Break, change, scatter, turn
+from whydrift.core.slices import Slice, guilty_slice
+from whydrift_schemas import Fault, RuledOut
+
+FAULT = Fault("local_concept_drift")
+_UNTOLD, _FEED = 0.7, 0.4
+"""Fit where the labelled rows cannot be compared with each other; where the feed of labels is in trouble."""
+_LEAST = 0.02
+"""Chance below which it is not proposed."""
+_DECIDER = "twenty labelled cases of that segment read by a person: are the labels right?"
+
+
+def examine(case: Case) -> list[Proposal | RuledOut]:
+    if not errs_more(case) or label_shift.explains_loss(case):
+        return []
+    found = local(case)
+    if found is None:
+        return []
+    told = attribution(case)
+    if told is not None and told.drift < _LEAST:
+        return [RuledOut(fault=FAULT, because=_because(told))]
+    fit = _FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(told.drift)
+    return [_proposal(case, found, fit)]
+
+
+def _because(told: Attribution) -> str:
+    if told.source:
+        return (
+            f'the errors follow the source of the labels, "{shortened(told.source, 40)}", more closely than any segment'
+        )
+    return "the errors follow no segment: they are as many where the model is sure"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The segment, the mean loss (before, now) in it and elsewhere, and its labelled rows now."""
+
+    slice: Slice
+    inside: tuple[float, float]
+    outside: tuple[float, float]
+    rows: int
+
+
+@lru_cache(maxsize=8)
+def local(case: Case) -> Local | None:
+    """The segment that carries the whole rise of the loss; None where none does."""
+    rows = Aligned(_by_segment(case.labelled.reference), _by_segment(case.labelled.current))
+    if not len(rows.reference) or not len(rows.current) or not rows.current.dimensions:
+        return None
+    found = guilty_slice(rows, rows.reference.outputs["loss"], rows.current.outputs["loss"], is_loss=True)
+    if found is None:
+        return None
+    means = [_means(side, found) for side in (rows.reference, rows.current)]
+    inside, outside = ((means[0][place], means[1][place]) for place in (0, 1))
+    # A loss that scatters more, but is no greater, is no fault.
+    if inside[1] <= inside[0]:
+        return None
+    return Local(found, inside, outside, int(_is_in(rows.current, found).sum()))
+
+
+def _by_segment(rows: AlignedRows) -> AlignedRows:
+    return replace(rows, dimensions={name: one for name, one in rows.dimensions.items() if name.startswith(SEGMENT)})
+
+
+def _means(rows: AlignedRows, found: Slice) -> tuple[float, float]:
+    """Mean loss in the slice, and elsewhere."""
+    loss, is_in = rows.outputs["loss"], _is_in(rows, found)
+    there = ~np.isnan(loss)
+    return _mean(loss[is_in & there]), _mean(loss[~is_in & there])
+
+
+def _is_in(rows: AlignedRows, found: Slice) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    is_in = np.ones(len(rows), bool)
+    for name, value in found.parts:
+        is_in &= rows.dimensions[name].groups().get(value, np.zeros(len(rows), bool))
+    return is_in
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def _proposal(case: Case, found: Local, fit: float) -> Proposal:
+    metric = loss_words(case).split(" ")[0]
+    inside, outside = (f"{_short(before)} → {_short(now)}" for before, now in (found.inside, found.outside))
+    where = found.slice.where
+    return Proposal(
+        fault=FAULT,
+        fit=fit,
+        explains=loss_signals(case),
+        headline=f"the model errs more {where} only: {metric} {inside} there",
+        explanation=(
+            f"{metric} {where} ({percent(found.slice.share)} of the labelled cases, {found.rows} of them): {inside}; elsewhere "
+            f"{outside}. Inputs and answers look as in health; what comes true {where} does not follow them as it did."
+        ),
+        action=f"Ask what changed {where} (a rule, a market, fraud); decide there by rule or by hand until it is retrained.",
+        segment=found.slice.segment,
+        decider=_DECIDER,
+    )
+
+
+def _short(value: float) -> str:
+    return number(float(f"{value:.3g}"))
+
+
+def _in(market: str, breaks: Break) -> Break:
+    def confined(row: Row, i: int) -> Row | list[Row] | None:
+        return breaks(row, i) if row["segment"]["market"] == market else row
+
+    return confined
+
+
+def _turned(share: float) -> Break:
+    other = {"good": "bad", "bad": "good"}
+    return turn(lambda actual, features, i: other[actual] if scatter(i, 17) < share else actual)
+
+
+RULE = Rule(
+    fault=FAULT,
+    rung=Rung.CONCEPT,
+    examine=examine,
+    examples=(
+        Example("one market defaults", _in("america", turn(lambda y, f, i: "bad"))),
+        Example("what comes true in one market is the other outcome", _in("america", _turned(1.0))),
+        Example(
+            "those with a high income default now, in any market",
+            turn(lambda y, f, i: "bad" if f["income"] > 50_000 else y),
+            named=False,
+        ),
+        Example("four in ten labels are turned round, in any market", _turned(0.4), named=False),
+        Example(
+            "income arrives in thousands in one market",
+            _in("america", change(lambda v, i: v / 1000, "income")),
+            named=False,
+        ),
+    ),
+    runbook=Runbook(
+        means="What the model learnt is no longer true for one segment: a local rule, market or fraud has changed.",
+        confirm="Compare the loss in that segment and elsewhere since the onset; read twenty labelled cases of the segment.",
+        do="Decide by rule or by hand in that segment; retrain with recent labels of it, and watch the others meanwhile.",
+        if_wrong="If one source labels that segment, have it check its labels before anything is retrained.",
+    ),
+)
