@@ -53,6 +53,17 @@ class Scene:
         return np.array([row[name] for row in self.healthy if row[name] is not None], float)
 
     @property
+    def part(self) -> str:
+        """The segment's value that comes nearest to a fifth of the rows: what breaks in one segment only breaks there."""
+        names, counts = np.unique([str(row[self.segment]) for row in self.healthy if self.segment], return_counts=True)
+        return str(names[np.argmin(np.abs(counts / counts.sum() - 0.2))])
+
+    def slice(self, only: Sequence[str]) -> dict[str, str]:
+        """What a cause must name where a trouble is confined to: segment, replica, or both."""
+        found = {str(self.segment): self.part} if "segment" in only else {}
+        return found | ({"replica": REPLICAS[1]} if "replica" in only else {})
+
+    @property
     def scale(self) -> float:
         return float(np.std(self.healthy_answers))
 
@@ -72,6 +83,8 @@ class Trouble:
     """Only for classifiers, only for regressions."""
     needs: str = ""
     """Attribute of the scene without which it cannot be done."""
+    only: tuple[str, ...] = ()
+    """Where the change is made: in one value of `segment`, on one `replica`, or where both meet; () = everywhere."""
 
 
 def some(events: Sequence[Served], draw: Draw, share: float) -> list[Served]:
@@ -276,6 +289,15 @@ def _concept(events: list[Served], draw: Draw, severity: int, scene: Scene) -> S
     return ()
 
 
+def _local(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    """Other outcomes: for classes a part of them turns round, for numbers all move."""
+    sd = float(np.std([one.truth for one in events]))
+    chosen = some(events, draw, (0.05, 0.15, 0.4)[severity]) if scene.is_binary else events
+    for one in chosen:
+        one.truth = 1 - one.truth if scene.is_binary else one.truth + (0.05, 0.15, 0.5)[severity] * sd
+    return ()
+
+
 # -- the model
 
 
@@ -408,6 +430,14 @@ def _skewed(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Se
     return ()
 
 
+def confined(events: Sequence[Served], only: Sequence[str], scene: Scene) -> list[Served]:
+    """The events of the slice that a trouble is confined to; all of them where it is not."""
+    if "segment" in only:
+        events = [one for one in events if str(one.row[scene.segment or ""]) == scene.part]
+    return [one for one in events if "replica" not in only or one.replica == REPLICAS[1]]
+
+
+_NULL_THERE = _set((0.1, 0.3, 1.0), (None,) * 3)
 TROUBLES: dict[str, Trouble] = {
     "null": Trouble(_set((0.03, 0.1, 0.5), (None,) * 3), ("missing_values",)),
     "category null": Trouble(_set((0.03, 0.1, 0.5), (None,) * 3, "category"), ("missing_values",), needs="category"),
@@ -460,4 +490,16 @@ TROUBLES: dict[str, Trouble] = {
     "clock": Trouble(_skewed, ("clock_skew",), answers_anew=False),
     "unrelated": Trouble(_unrelated, ("dependence_drift",)),
     "mixed inputs": Trouble(_mixed, ("preprocessing_mismatch",), answers_anew=False, needs="other_model"),
+    "null in segment": Trouble(_NULL_THERE, ("missing_values",), needs="segment", only=("segment",)),
+    "null on replica": Trouble(_NULL_THERE, ("missing_values",), only=("replica",)),
+    "null in both": Trouble(_NULL_THERE, ("missing_values",), needs="segment", only=("segment", "replica")),
+    "fill in segment": Trouble(_fill, ("default_fill",), needs="segment", only=("segment",)),
+    "scale in segment": Trouble(
+        _map(lambda v, h, d, s: v * (1.2, 2.54, 1_000.0)[s]), ("unit_change",), needs="segment", only=("segment",)
+    ),
+    "errors on replica": Trouble(_errors, ("error_surge",), answers_anew=False, only=("replica",)),
+    "latency on replica": Trouble(_slower, ("latency_degradation",), answers_anew=False, only=("replica",)),
+    "concept in segment": Trouble(
+        _local, ("local_concept_drift",), answers_anew=False, needs="segment", only=("segment",)
+    ),
 }

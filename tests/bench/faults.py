@@ -20,7 +20,7 @@ from typing import Any
 
 import baselines
 import numpy as np
-from breaks import REPLICAS, TROUBLES, Draw, Scene, Served, Trouble
+from breaks import REPLICAS, TROUBLES, Draw, Scene, Served, Trouble, confined
 from real_tables import Service, service
 from scipy import stats
 
@@ -201,6 +201,10 @@ class Trial:
     later: tuple[str, ...] = ()
     named_features: tuple[str, ...] = ()
     incidents: int = 0
+    slice: tuple[tuple[str, str], ...] = ()
+    named_slice: tuple[tuple[str, str], ...] = ()
+    later_slice: tuple[tuple[str, str], ...] = ()
+    """The slice that was broken, () = everywhere; as the first cause names it when the incident opens, and later."""
     baselines: tuple[tuple[str, int | None], ...] = ()
 
     @property
@@ -254,14 +258,16 @@ def can(trouble: Trouble, scene: Scene) -> bool:
 
 def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, later_rows: int = LATER_ROWS) -> Trial:
     events, features = broken(it, name, severity, scene, draw)
-    return follow(it, events, Trial(it.table, name, severity, TROUBLES[name].names, features), later_rows)
+    where = tuple(sorted(scene.slice(TROUBLES[name].only).items()))
+    return follow(it, events, Trial(it.table, name, severity, TROUBLES[name].names, features, slice=where), later_rows)
 
 
 def broken(it: Stage, name: str, severity: int, scene: Scene, draw: Draw) -> tuple[list[Served], tuple[str, ...]]:
     """The stage's rows after the break, broken, and the inputs that are."""
     trouble = TROUBLES[name]
     events = [replace(one, row=dict(one.row), other={}) for one in it.after]
-    features = tuple(trouble.change(events, draw, severity, scene))
+    there = confined(events, trouble.only, scene) if trouble.only else events
+    features = tuple(trouble.change(there, draw, severity, scene))
     if trouble.answers_anew and scene.other_model is not None:
         for one, answer in zip(events, scene.answers([one.row for one in events]), strict=True):
             one.answer = answer
@@ -294,10 +300,16 @@ def follow(it: Stage, events: Sequence[Served], found: Trial, later_rows: int = 
                 first = place, one.incident_id
                 causes = tuple((cause.fault.value, cause.probability) for cause in one.causes)
                 named = tuple(one.causes[0].features)
-                found = replace(found, delay=place, causes=causes, named_features=named)
+                found = replace(found, delay=place, causes=causes, named_features=named, named_slice=slice_of(one))
             if first is not None and one.incident_id == first[1]:
-                found = replace(found, later=tuple(cause.fault.value for cause in one.causes))
+                found = replace(found, later=tuple(c.fault.value for c in one.causes), later_slice=slice_of(one))
     return replace(found, incidents=opened)
+
+
+def slice_of(said: Diagnosis) -> tuple[tuple[str, str], ...]:
+    """Where the first cause says that it is confined to."""
+    lead = said.causes[0]
+    return tuple(sorted({**(lead.segment or {}), **({"replica": lead.replica} if lead.replica else {})}.items()))
 
 
 # -- counting
@@ -358,8 +370,33 @@ def lines_of(trials: Sequence[Trial]) -> Iterator[str]:
         yield row(f"*{table}*", [one for one in trials if one.table == table])
 
 
+SLICES_OF_THEIR_OWN = ("segment", "oversampled", "replica", "clock")
+"""Troubles whose names are about a segment or a replica."""
+
+
+def slice_lines(trials: Sequence[Trial]) -> Iterator[str]:
+    """The table of slices: how often the one that is broken is named, how often another one; and where everything is, any."""
+    yield "| | found | slice right first % | slice right, later % | wrong slice, later % |"
+    yield "|---|--:|--:|--:|--:|"
+    found = [one for one in trials if one.delay is not None and one.trouble not in SLICES_OF_THEIR_OWN]
+    there = [one for one in found if one.slice]
+    groups = {name: [one for one in there if one.trouble == name] for name in dict.fromkeys(o.trouble for o in there)}
+    groups |= {f"**{SEVERITIES[s]}**": [one for one in there if one.severity == s] for s in range(3)}
+    groups |= {"**confined to a slice**": there, "**everywhere**": [one for one in found if not one.slice]}
+    for title, mine in groups.items():
+        if mine:
+            wrong = sum(bool(one.later_slice) and one.later_slice != one.slice for one in mine)
+            right = [
+                sum(one.named_slice == one.slice for one in mine),
+                sum(one.later_slice == one.slice for one in mine),
+            ]
+            cells = [title, str(len(mine)), *(interval(hits, len(mine)) for hits in (*right, wrong))]
+            yield f"| {' | '.join(cells)} |"
+
+
 def report(trials: Sequence[Trial], stages: Sequence[Stage]) -> None:
     print("\n".join(lines_of(trials)))
+    print("\n".join(["", *slice_lines(trials)]))
     wrong = Counter(
         (one.trouble, SEVERITIES[one.severity], one.causes[0][0] if one.causes else "not found")
         for one in trials
@@ -412,8 +449,9 @@ def trials_of(
 
 def told(trial: Trial, scene: Scene, seed: int) -> str:
     causes = " ".join(f"{cause} {p:.2f}" for cause, p in trial.causes)
+    slices = f"{dict(trial.named_slice)} {dict(trial.later_slice)} of {dict(trial.slice)}"
     what = f"{trial.table} {seed} {trial.trouble}/{SEVERITIES[trial.severity]} {scene.numeric}/{scene.category}"
-    return f"{what}: {trial.delay} {causes} {list(trial.named_features)} ×{trial.incidents}"
+    return f"{what}: {trial.delay} {causes} {list(trial.named_features)} ×{trial.incidents} {slices}"
 
 
 def main() -> None:
