@@ -41,6 +41,8 @@ LABEL_DELAY_MS, LABEL_SPREAD = 4 * 60_000, 0.5
 MODEL_ID = "bench"
 LATER_ROWS = 600
 """After an incident opened, its name is read once more."""
+SLICE_ROWS = 900
+"""The same where a slice is to be named: an open incident is updated every ten minutes at most, which are 600 rows here."""
 SEVERITIES = ("low", "medium", "high")
 
 
@@ -259,6 +261,7 @@ def can(trouble: Trouble, scene: Scene) -> bool:
 def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, later_rows: int = LATER_ROWS) -> Trial:
     events, features = broken(it, name, severity, scene, draw)
     where = tuple(sorted(scene.slice(TROUBLES[name].only).items()))
+    later_rows = max(later_rows, SLICE_ROWS) if where and later_rows else later_rows
     return follow(it, events, Trial(it.table, name, severity, TROUBLES[name].names, features, slice=where), later_rows)
 
 

@@ -640,7 +640,9 @@ def _chosen(candidates: Sequence[RuledOut], causes: Sequence[Cause]) -> tuple[Ru
 
 def _impact(case: Case, causes: Sequence[Cause]) -> Impact | None:
     """What labels of the current rows say about performance; without any, what is estimated, where that holds then."""
-    seen: PerformancePicture | EstimatePicture | None = case.performance
+    # Labels that are a selection tell nothing of performance.
+    is_biased = causes[0].fault is Fault.BIASED_LABELS
+    seen: PerformancePicture | EstimatePicture | None = None if is_biased else case.performance
     if seen is None and holds_under(causes):
         seen = case.estimate
     if seen is None or not (isfinite(seen.reference) and isfinite(seen.current)):

@@ -33,6 +33,7 @@ from whydrift.core.faults.outputs import (
     shortened,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.selection import selection
 from whydrift.core.faults.sketches import both, change, describe, predict, scatter, turn
 from whydrift_schemas import Fault, RuledOut
 
@@ -66,6 +67,10 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="the mix of outcomes has shifted, which explains another loss")]
     if score_has_moved(case):
         return [RuledOut(fault=FAULT, because="the model answers otherwise to the same kind of inputs")]
+    if selection(case) is not None:
+        return [
+            RuledOut(fault=FAULT, because="the labels that have come are a selection, and tell nothing of the model")
+        ]
     if errs_more(case) and (only := local_concept_drift.local(case)) is not None:
         return [RuledOut(fault=FAULT, because=f"the model errs more {only.slice.where} only, elsewhere as in health")]
     if feed_is_troubled(case):

@@ -28,6 +28,7 @@ from whydrift.core.faults.outputs import (
     loss_onset_ms,
     score_has_moved,
 )
+from whydrift.core.faults.selection import selection
 
 Groups = NDArray[np.intp]
 """Group of each row, −1 where it has none."""
@@ -69,7 +70,7 @@ ODDS = 9.0
 
 
 def errs_more(case: Case) -> bool:
-    """Whether the loss rose while inputs and answers are as in health, and no new version came with it."""
+    """Whether the loss rose while inputs and answers are as in health, no new version came, and labels are no selection."""
     if not loss_alarmed(case) and not has_alarm(case, "actual", *OUTCOME_ASPECTS):
         return False
     change = loss_change(case)
@@ -78,7 +79,7 @@ def errs_more(case: Case) -> bool:
     if change[1] <= change[0] * (1.0 if loss_alarmed(case) else NOTABLE):
         return False
     is_new = announced_at(case, loss_onset_ms(case)) is not None
-    return not (is_new or disturbance(case) or score_has_moved(case))
+    return not (is_new or disturbance(case) or score_has_moved(case) or selection(case) is not None)
 
 
 def feed_is_troubled(case: Case) -> bool:
