@@ -36,6 +36,10 @@ FAULT = Fault("default_fill")
 _LEAST_FIT = 0.2
 _MIDDLE = 0.06
 """A value within this many standard deviations of the mean or the median may be that: rounding, another training set."""
+_BULK = (0.02, 0.98)
+"""Quantiles between which a value is an everyday one, whatever its digits: 1.0 carat, 9 °C."""
+WHOLE = 0.97
+"""Share from which a column counts as having one value only: stuck, rather than filled, where the value is an everyday one."""
 _EXTREMES = frozenset(
     float(s * v) for v in (2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63) for s in (1, -1)
 )
@@ -92,9 +96,10 @@ def special(view: ColumnView, value: float) -> tuple[str, float]:
     """What makes a value a likely default, in words, and how sure that is; ("", 0.0) for an ordinary value."""
     if view.reference.kind.is_coded:
         return ("a word for not known", 0.95) if view.column.category(value).strip().lower() in WORDS else ("", 0.0)
-    if value in (0.0, 1.0, -1.0) or value in _EXTREMES or _is_nines(value):
-        return "a usual default", 0.95
     reference = view.reference
+    is_everyday = reference.quantile(_BULK[0]) <= value <= reference.quantile(_BULK[1]) and value > 0
+    if value in (0.0, 1.0, -1.0) or value in _EXTREMES or _is_nines(value):
+        return ("", 0.0) if is_everyday else ("a usual default", 0.95)
     if value < reference.low or value > reference.high:
         return "a value it never had", 0.85
     spread = max(reference.spread, 1e-12)
@@ -103,6 +108,8 @@ def special(view: ColumnView, value: float) -> tuple[str, float]:
         if abs(value - middle) <= _MIDDLE * spread:
             # More decimals than the column's own values have is what a computed mean looks like.
             finer = _decimals(value) > max((_decimals(float(v)) for v in view.healthy[:50]), default=0)
+            if not finer and float(np.mean(view.current == value)) >= WHOLE:
+                return "", 0.0
             return f"close to {name}", 0.93 if finer or value == middle else 0.8
     return "", 0.0
 
@@ -190,6 +197,7 @@ RULE = Rule(
         Example("income and balance are 0 in the same rows", fill(0, "income", "balance", share=0.2)),
         Example("the constant limit is 0 in some rows", fill(0, "limit", share=0.1)),
         Example('the region is "unknown" in a tenth of the rows', fill("unknown", "region", share=0.1)),
+        Example("temperature is stuck at 9 in a third of the rows", fill(9.0, "temperature", share=0.33), named=False),
         Example("age is 99 in some rows", fill(99, "age", share=0.1)),
         Example("income is null in a third of the rows", fill(None, "income", share=0.33), named=False),
         Example("income is absent in a third of the rows", drop("income", share=0.33), named=False),

@@ -10,7 +10,7 @@ import numpy as np
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats, Presence
-from whydrift.core.faults.default_fill import special
+from whydrift.core.faults.default_fill import WHOLE, special
 from whydrift.core.faults.inputs import (
     Mask,
     are,
@@ -34,8 +34,8 @@ from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("stale_feature")
 _LEAST_FIT = 0.2
-_WHOLE = 0.97
-"""Share from which a column that often repeats in health counts as stuck."""
+_MORE = 2.0
+"""Times its share in health that a value of a column with few values must have to be taken for one that is stuck."""
 _GRID_STEP = 0.02
 """Values spaced by at least this many standard deviations, all multiples of one step, are rounded ones."""
 
@@ -73,7 +73,10 @@ def _stuck(view: ColumnView) -> _Stale | None:
             return None
         what, surety = special(view, atom.value)
         is_often = view.reference.kind.is_coded or view.reference.is_discrete
-        if is_often and (atom.share < _WHOLE or atom.reference_share < 1.5 / max(view.reference.n, 1)):
+        # A category that has become more frequent is the world's business; so is a value that health hardly knows.
+        is_usual = view.reference.kind.is_coded or atom.share < _MORE * atom.reference_share
+        is_known = atom.reference_share >= 1.5 / max(view.reference.n, 1)
+        if is_often and not (is_known and (atom.share >= WHOLE or not is_usual)):
             return None
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         rest = view.current[view.current != atom.value]
@@ -83,7 +86,7 @@ def _stuck(view: ColumnView) -> _Stale | None:
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
         p = 1.0 if view.reference.kind.is_coded else match_p(rest, view.reference)
         sure = 0.95 if not what else 1.15 - surety
-        if is_often:
+        if is_often and atom.share < WHOLE:
             sure = min(sure, 0.72)
         text = view.column.category(atom.value) if view.reference.kind.is_coded else number(atom.value)
         return _Stale(view, rows, atom.share, 1, text, before, after, sure * graded(p) * undone(before, after))
@@ -132,7 +135,7 @@ def _proposal(case: Case, group: list[_Stale]) -> Proposal:
     views = [one.view for one in group]
     names = [view.name for view in views]
     first = max(group, key=lambda one: one.fit)
-    where = "" if first.share > _WHOLE else f" in {percent(first.share)} of the rows"
+    where = "" if first.share > WHOLE else f" in {percent(first.share)} of the rows"
     if first.stuck_at:
         seen = f"{first.view.name} is {first.stuck_at} again and again"
         says = f"stuck at {first.stuck_at}" if len(group) == 1 else "stuck"
@@ -176,6 +179,9 @@ RULE = Rule(
     examples=(
         Example("balance is stuck at an everyday value", fill(4_417.22, "balance")),
         Example("income is stuck at its last value in a tenth of the rows", fill(63_102.44, "income", share=0.1)),
+        Example("temperature is stuck at 9 in a third of the rows", fill(9.0, "temperature", share=0.33)),
+        Example("age is stuck at 44 in a third of the rows", fill(44, "age", share=0.33)),
+        Example("age is stuck at 31", fill(31, "age")),
         Example("income comes from a cache of eight old values", _cache),
         Example(
             "temperature is refreshed every 30 rows only",
