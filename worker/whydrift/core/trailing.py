@@ -6,7 +6,7 @@ inputs, and what follows from them, are learnt anew from what was seen since its
 these words.
 
 Only what leads with a fault of the family data_drift is followed. What is broken (a unit, a fill, missing values, weights)
-stays an incident for as long as it lasts.
+stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend.
 
 Limits: the loss is learnt anew too: how good the model was on its training data is no measure of it any more (metrics go on).
 Until enough rows are learnt the new reference is insensitive. A fault that is taken for drift is followed as well.
@@ -20,7 +20,7 @@ from whydrift.core.incidents import Incident, Moment, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.settings import DAY_MS
 from whydrift_schemas import Diagnosis
-from whydrift_schemas.names import FAMILY_OF, Family
+from whydrift_schemas.names import FAMILY_OF, Family, Fault
 
 TRAILING_MS = 7 * DAY_MS
 """Stream time since it was detected."""
@@ -39,7 +39,8 @@ def follow(model: ModelWatch, now: Moment) -> list[Diagnosis]:
 
 def _is_due(model: ModelWatch, incident: Incident, now: Moment) -> bool:
     lasted_ms = now.stream_ms - incident.diagnosis.detected_at
-    is_drift = FAMILY_OF[incident.diagnosis.causes[0].fault] is Family.DATA_DRIFT
+    fault = incident.diagnosis.causes[0].fault
+    is_drift = FAMILY_OF[fault] is Family.DATA_DRIFT and fault is not Fault.TRAINING_SERVING_SKEW
     if incident.is_over or not is_drift or lasted_ms < TRAILING_MS:
         return False
     seen = int((model.inputs.monitor.recent().times_ms >= incident.onset_ms).sum())
