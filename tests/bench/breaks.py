@@ -338,12 +338,22 @@ def _other_model(events: list[Served], draw: Draw, severity: int, scene: Scene) 
 
 
 def _mixed(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
-    """The model is not given what is logged: two quantities in each other's place, one of them the same, all in another order.
+    """The model is not given what is logged: what it reacts to most in the place of what has least to do with that, the
+    former the same for everybody, all quantities in another order.
 
     Scaled before they are mixed up: each value stands where it stood among those of its own column.
     """
     quantities = [n for n, one in scene.healthy[0].items() if isinstance(one, int | float) and len(scene.values(n))]
-    order = {scene.numeric: scene.second, scene.second: scene.numeric}
+    # Where one value stands in most rows, hardly an answer would change.
+    counts = {name: np.unique(scene.values(name), return_counts=True)[1] for name in quantities}
+    varied = [name for name in quantities if counts[name].max() <= 0.5 * len(scene.healthy)]
+    rows = np.array([[row[name] for name in varied] for row in scene.healthy], float)
+    table = np.column_stack([rows, scene.healthy_answers])
+    ranks = table[~np.isnan(table).any(axis=1)].argsort(axis=0).argsort(axis=0)
+    together = np.abs(np.corrcoef(ranks.T))
+    most = int(np.argmax(together[-1, :-1]))
+    first, second = varied[most], varied[int(np.argmin(together[most, :-1]))]
+    order = {first: first} if severity == 1 else {first: second, second: first}
     if severity == 2:
         order = dict(zip(quantities, [*quantities[1:], quantities[0]], strict=True))
     sorted_values = {name: np.sort(scene.values(name)) for name in quantities}
