@@ -201,7 +201,9 @@ def _recoded(events: list[Served], draw: Draw, severity: int, scene: Scene) -> S
     assert name is not None
     for one in some(events, draw, (0.05, 0.3, 1.0)[severity]):
         value = one.row[name]
-        one.row[name] = (f"{value} ", f"{value}".upper(), f"{value}".swapcase())[severity] if value else value
+        # What is in capitals already would be as it was.
+        other = f"{value}".lower() if f"{value}".isupper() else f"{value}".upper()
+        one.row[name] = (f"{value} ", other, f"{value}".swapcase())[severity] if value else value
     return (name,)
 
 
