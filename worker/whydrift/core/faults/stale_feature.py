@@ -36,6 +36,8 @@ FAULT = Fault("stale_feature")
 _LEAST_FIT = 0.2
 _MORE = 2.0
 """Times its share in health that a value of a column with few values must have to be taken for one that is stuck."""
+_ON_GRID = 0.8
+"""Share of health's values on a grid from which it is the column's own."""
 _GRID_STEP = 0.02
 """Values spaced by at least this many standard deviations, all multiples of one step, are rounded ones."""
 
@@ -127,8 +129,17 @@ def _is_rounded(view: ColumnView, values: Floats) -> bool:
     if len(grid) < 3:
         return False
     step = float(np.diff(grid).min())
-    steps = (grid - grid[0]) / step
-    return step >= _GRID_STEP * view.reference.spread and bool((np.abs(steps - np.round(steps)) < 0.01).all())
+    if step < _GRID_STEP * view.reference.spread or not _are_on(grid, grid[0], step).all():
+        return False
+    healthy = view.healthy[:500]
+    return not len(healthy) or float(_are_on(healthy, grid[0], step).mean()) < _ON_GRID
+
+
+def _are_on(values: Floats, start: float, step: float) -> Mask:
+    """Which values are on a grid."""
+    steps = (values - start) / step
+    on: Mask = np.abs(steps - np.round(steps)) < 0.01
+    return on
 
 
 def _proposal(case: Case, group: list[_Stale]) -> Proposal:
