@@ -360,8 +360,10 @@ def test_labels_that_stop_suppress_a_verdict_on_the_loss() -> None:
     case = case_with(only_bad_known, is_awaited=lambda c: loss_alarmed(c) and feed_alarmed(c))
     found = {p.fault: p for p in proposals(case)}
     assert "loss.distribution" in case.onset_dates
-    assert found["concept_drift"].fit < 0.5 < found["label_feed_stopped"].fit
-    assert "late labels" in found["concept_drift"].decider
+    assert found["label_feed_stopped"].fit < 0.5 < found["biased_labels"].fit
+    (refusal,) = concept_drift.RULE.examine(case)
+    assert isinstance(refusal, RuledOut)
+    assert "are a selection" in refusal.because
 
 
 def test_a_loss_that_rose_before_the_labels_stopped_is_not_explained_by_that() -> None:

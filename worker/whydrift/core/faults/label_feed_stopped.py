@@ -10,12 +10,14 @@ from whydrift.core.case import Case
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.outputs import alarms_of, has_guard, loss_onset_ms, settled
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
+from whydrift.core.faults.selection import selection
 from whydrift.core.faults.sketches import scatter
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("label_feed_stopped")
 _STOPPED = 0.02
 """Part of the expected rate below which labels count as stopped."""
+_FIT_OF_SELECTION = 0.3
 _LATER, _TAIL = 1.5, 0.02
 """Growth of the median delay, and share beyond the slowest hundredth of health, from which labels are late."""
 
@@ -42,7 +44,8 @@ def _ceased(case: Case) -> Proposal:
     says = "labels have stopped" if is_stopped else f"only {percent(observed / expected)} of the usual labels arrive"
     return Proposal(
         fault=FAULT,
-        fit=0.95,
+        # Where one outcome is lacking and the others come as ever, that is the better name (`biased_labels`).
+        fit=0.95 if selection(case) is None else _FIT_OF_SELECTION,
         explains=_explains(case),
         headline=f"{says}: {usual}, while predictions flow",
         explanation=(
