@@ -16,6 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from breaks import TROUBLES
 from faults import BROKEN, HALVES, WARMED_UP, Stage, Trial, lines_of, stage, trials_of
 from sample import SAMPLE
 
@@ -29,10 +30,10 @@ LEAST_SLICES = 0.5
 """Of those that are confined to a segment, a replica, or both."""
 MOST_DELAY_ROWS = 100
 """Median."""
-NOT_YET = frozenset(
-    {"join", "lag", "mixed inputs", "other model", "replica", "recoding", "label shift", "stuck", "concept in segment"}
-)
+NOT_YET = frozenset({"join", "lag", "other model", "replica", "recoding", "label shift", "stuck", "concept in segment"})
 """Troubles that are not found on each table; every other must be."""
+NO_FLOOR = frozenset({"mixed inputs", "unrelated"})
+"""Left out: the first is not solved, the second leaves no mark on adult, whose quantities hardly hang together (README.md)."""
 
 
 @cache
@@ -42,7 +43,8 @@ def stages() -> Sequence[Stage]:
 
 @cache
 def trials() -> Sequence[Trial]:
-    return [trial for one in stages() for _, trial in trials_of(one, SEED, severities=[MEDIUM], later_rows=0)]
+    faults = TROUBLES.keys() - NO_FLOOR
+    return [trial for one in stages() for _, trial in trials_of(one, SEED, faults, severities=[MEDIUM], later_rows=0)]
 
 
 def found() -> Sequence[Trial]:
