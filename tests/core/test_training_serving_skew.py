@@ -82,6 +82,11 @@ def test_after_some_healthy_rows_the_same_difference_is_a_fault_of_its_own(healt
     assert "training_serving_skew" not in {str(cause.fault) for cause in one.causes}
 
 
+def test_a_small_difference_after_a_stretch_of_health_is_no_skew_although_a_hundred_rows_do_not_tell() -> None:
+    one = first_word(fill(None, "age", share=0.03), healthy_rows=1_000, rows=4_000)
+    assert one.causes[0].fault == "missing_values", one.summary
+
+
 def test_it_keeps_its_name_while_nothing_changes() -> None:
     stream = broken_from_first(after(0, THOUSANDS), 2_500, SEED)
     assert {str(one.diagnosis.causes[0].fault) for one in said(unlearnt(SEED), stream)} == {"training_serving_skew"}

@@ -59,7 +59,7 @@ _FIT = 0.95
 _FEW_ROWS = 10
 """Rows before the onset that are no stretch of health, whatever they look like."""
 _HEALTH_NATS = 3.0
-"""How plainly the rows before the onset must look healthy to be so: twenty to one."""
+"""How plainly rows must look healthy, or not, to be so: twenty to one."""
 _PRIOR_ROWS = 10.0
 """Rows of training that what is seen now is mixed with, or a value that comes for the first time would say everything."""
 _LEAST_FIT = 0.7
@@ -119,12 +119,16 @@ def _rows_before(opening: Opening, signal: SignalEvidence) -> int:
 def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
     """Whether no healthy row was seen: evidence begins with the first ones, or those before it may be like the latest as well.
 
-    An onset is known to some chunks only, and where the difference is small, to some more.
+    An onset is known to some chunks only, and where the difference is small, to some more. Where all of the first rows are from
+    before it, they must plainly be like the latest: a small difference does not show in so few, there or not.
     """
     if view.opening is None:
         return False
     before = view.opening.times_ms < signal.onset_ms
-    return int(before.sum()) <= _FEW_ROWS or _log_odds(view, view.opening, before) > -_HEALTH_NATS
+    if int(before.sum()) <= _FEW_ROWS:
+        return True
+    least = _HEALTH_NATS if before.all() else -_HEALTH_NATS
+    return _log_odds(view, view.opening, before) > least
 
 
 def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_]) -> float:
