@@ -12,7 +12,7 @@ from whydrift.core.case import Case
 from whydrift.core.faults.inputs import dragged, listed, number
 from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import Break, both, change, swap
+from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("dependence_drift")
@@ -85,20 +85,6 @@ def _words(seen: Relations, pair: Pair) -> str:
     return f"{seen.names[pair[0]]} and {seen.names[pair[1]]} {was} → {now}"
 
 
-def _later(name: str, rows: int) -> Break:
-    """The feature is that of the row so many rows before."""
-    held: list[object] = []
-
-    def breaks(row: Row, i: int) -> Row:
-        if i == 0:
-            held.clear()
-        held.append(row["features"][name])
-        row["features"][name] = held[max(i - rows, 0)]
-        return row
-
-    return breaks
-
-
 def _paired(name: str, by: str) -> Break:
     """Values change places among a dozen rows, so that the feature follows another one; its distribution stays."""
     pool: list[float] = []
@@ -129,13 +115,13 @@ RULE = Rule(
     examples=(
         Example(
             "income, age, balance and assets have nothing to do with each other any more",
-            both(_later("income", 1), _later("age", 2), _later("balance", 3), _later("assets", 4)),
+            both(lagged("income", 1), lagged("age", 2), lagged("balance", 3), lagged("assets", 4)),
         ),
         Example(
             "assets follow incomes, and ages follow balances",
             both(_paired("assets", "income"), _paired("age", "balance")),
         ),
-        Example("balance is that of the row before", _later("balance", 1), named=False),
+        Example("balance is that of the row before", lagged("balance", 1), named=False),
         Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
         Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
     ),

@@ -13,8 +13,8 @@ from scipy.special import gammaincc
 from whydrift.core.case import Case, correlations
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
-from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import Break, change, swap
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("misaligned_feature")
@@ -222,26 +222,12 @@ def _proposal(case: Case, found: _Loss) -> Proposal:
     )
 
 
-def _late(name: str, rows: int) -> Break:
-    """The feature is that of the row so many rows before."""
-    held: list[object] = []
-
-    def breaks(row: Row, i: int) -> Row:
-        if i == 0:
-            held.clear()
-        held.append(row["features"][name])
-        row["features"][name] = held[max(i - rows, 0)]
-        return row
-
-    return breaks
-
-
 RULE = Rule(
     fault=FAULT,
     rung=Rung.DEPENDENCE,
     examine=examine,
     examples=(
-        Example("balance is that of the row before", _late("balance", 1)),
+        Example("balance is that of the row before", lagged("balance", 1)),
         Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
         Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
     ),

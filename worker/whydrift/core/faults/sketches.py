@@ -123,3 +123,17 @@ def describe(**changes: Any) -> Break:
         return [{"kind": "model", "timestamp": row["timestamp"]} | changes, row] if i == 0 else row
 
     return breaks
+
+
+def lagged(name: str, rows: int) -> Break:
+    """The feature is that of the row so many rows before."""
+    held: list[object] = []
+
+    def breaks(row: Row, i: int) -> Row:
+        if i == 0:
+            held.clear()
+        held.append(row["features"][name])
+        row["features"][name] = held[max(i - rows, 0)]
+        return row
+
+    return breaks
