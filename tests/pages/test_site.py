@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 from starlette.testclient import TestClient
+from tests.core.small_world import Event, Feed, events
 from tests.shell.status_fakes import RUNNING, incident, model
 
 from whydrift.core.status import PartitionStatus, PerformanceStatus
@@ -405,3 +406,18 @@ def test_the_stylesheet_may_be_kept_for_ever(site: TestClient) -> None:
     assert "immutable" in answer.headers["cache-control"]
     assert "url(" not in answer.text
     assert "@import" not in answer.text
+
+
+def test_a_model_s_page_and_its_json_say_what_the_reference_cannot_show() -> None:
+    feed = Feed()
+    feed(events(0, 200, inputs=_forty))
+    with client(Pictured(feed.pipeline.status())) as site:
+        page, answer = site.get("/models/risk").text, site.get("/api/v1/models/risk").json()
+    assert "What the reference cannot show" in page
+    assert "age: always the same in the reference" in page
+    (one,) = answer["models"]
+    assert {spot["blindness"] for spot in one["blind_spots"]} == {"constant", "coarse"}
+
+
+def _forty(features: Event, i: int) -> None:
+    features["age"] = 40.0
