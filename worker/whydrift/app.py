@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ import structlog
 from whydrift import __version__
 from whydrift.config import Config, ConfigError, printable
 from whydrift.core.pipeline import Pipeline
-from whydrift.core.profile import ProfileError, read_profile
+from whydrift.core.profile import Profile, ProfileError, read_profile
 from whydrift.core.profiler import LEAST_EVENTS, Profiler
 from whydrift.core.records import Emit, Output
 from whydrift.core.settings import Settings
@@ -40,11 +40,7 @@ from whydrift.shell.pipelines import CorePipelines
 from whydrift.shell.push.alertmanager import AlertmanagerSink
 from whydrift.shell.push.delivery import PushError
 from whydrift.shell.push.webhook import WebhookSink
-from whydrift.shell.references import (
-    ReferenceFileError,
-    feature_counts,
-    read_references,
-)
+from whydrift.shell.references import ReferenceFileError, read_references
 from whydrift.shell.report import Report, counted, news, print_models, print_rejects
 from whydrift.shell.sinks.jsonl import JsonlSink
 from whydrift.shell.sources.jsonl_files import STDIN, TOPIC, JsonlFiles
@@ -356,9 +352,10 @@ def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample:
     content = profiler.finish()
     with _named(output):
         write_whole(output, content)
-    print_models(console, profiler.models, feature_counts(content))
+    made = read_profile(content)
+    print_models(console, profiler.models, {model_id: len(one.keys) for model_id, one in made.items()})
     print_rejects(console, report.rejected)
-    for remark in (*_too_few(profiler, config.core.baseline_events), *_blind(content, config.core)):
+    for remark in (*_too_few(profiler, config.core.baseline_events), *_blind(made, config.core)):
         console.print(printable_text(remark), style="yellow")
     console.print(f"{counted(len(content), 'byte')} written to {printable_text(str(output))}")
 
@@ -372,7 +369,7 @@ def _too_few(profiler: Profiler, enough: int) -> Iterator[str]:
             yield f"{model_id}: only {counted(count, 'event')}; with {enough:,} and more, smaller changes show"
 
 
-def _blind(content: bytes, settings: Settings) -> Iterator[str]:
-    for model_id, made in read_profile(content).items():
-        for spot in made.blind_spots(settings):
+def _blind(made: Mapping[str, Profile], settings: Settings) -> Iterator[str]:
+    for model_id, one in made.items():
+        for spot in one.blind_spots(settings):
             yield f"{model_id}: {spot.text}"

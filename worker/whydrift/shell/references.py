@@ -36,8 +36,3 @@ def _read(path: Path) -> dict[str, Profile]:
         raise ReferenceFileError(f"the reference {path} cannot be read: {unreadable(path, error)}") from error
     except StateError as error:
         raise ReferenceFileError(f"the reference {path} cannot be used: {error}") from error
-
-
-def feature_counts(content: bytes) -> dict[str, int]:
-    """Features by model id, of a reference file's content."""
-    return {model_id: len(profile.keys) for model_id, profile in read_profile(content).items()}

@@ -91,8 +91,6 @@ class RateGuard:
     """Evidence for a step, an e-value."""
     step_from: float = -1.0
     """Arrivals in an interval before the step that is alarmed; −1 when none is."""
-    step_after: int = 0
-    """Intervals since the likeliest step."""
     lately: list[float] = field(default_factory=list)
     """The latest intervals under an alarm."""
     is_alarmed: bool = False
@@ -127,8 +125,8 @@ class RateGuard:
             return
         usual = self._usual()
         self._bet(arrivals, usual)
-        self._look_for_step(arrivals)
-        self._judge(arrivals, usual, log10_threshold)
+        step_after = self._look_for_step(arrivals)
+        self._judge(arrivals, usual, log10_threshold, step_after)
         if not self._is_suspicious():
             self._follow(arrivals, usual)
         self._remember(arrivals)
@@ -171,8 +169,7 @@ class RateGuard:
 
     def _remember(self, arrivals: int) -> None:
         """Add the interval that ends at the boundary to the hours it covers."""
-        start_ms = self.boundary_ms - self.interval_ms
-        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        first, last = self._hours()
         if last - first >= _MAX_HOURS:
             return
         if self.interval_ms >= _HOUR_MS:
@@ -202,12 +199,15 @@ class RateGuard:
                     season[place] = known + _HOUR_MEMORY[len(season)] * (arrivals - known)
         self.pending = []
 
+    def _hours(self) -> tuple[int, int]:
+        """The first and the last hour since 1970 that the interval which ends at the boundary is in."""
+        return (self.boundary_ms - self.interval_ms) // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+
     # -- evidence -----------------------------------------------------------------------------------------------------
 
     def _usual(self) -> list[float]:
         """What this interval may hold in health: by the trailing mean, and if known by the hour of the day and of the week."""
-        start_ms = self.boundary_ms - self.interval_ms
-        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        first, last = self._hours()
         usual = [self.mean]
         if last - first >= _MAX_HOURS:
             return usual
@@ -225,8 +225,7 @@ class RateGuard:
 
         A step may come a little sooner or later than yesterday.
         """
-        start_ms = self.boundary_ms - self.interval_ms
-        first, last = start_ms // _HOUR_MS, (self.boundary_ms - 1) // _HOUR_MS
+        first, last = self._hours()
         found = []
         for season in (self.day, self.week):
             if all(season[hour % len(season)] >= 0 for hour in range(first, last + 1)):
@@ -243,26 +242,28 @@ class RateGuard:
             self.up = self._raised(self.up, arrivals, high, _UP, TOLERANCE)
         self.down = self._raised(self.down, arrivals, low, _DOWN, 1 / TOLERANCE)
 
-    def _look_for_step(self, arrivals: int) -> None:
-        """Evidence over the latest intervals. While an alarm lasts they are kept as they were before it."""
+    def _look_for_step(self, arrivals: int) -> int:
+        """Evidence over the latest intervals; returns how many there are since the likeliest step.
+
+        While an alarm lasts, intervals are kept as they were before it.
+        """
         if self.is_alarmed:
-            return
+            return 0
         self.counts = [*self.counts, float(arrivals)][-KEPT:]
         self.usuals = [*self.usuals, self._by_hours()][-KEPT:]
         sides = (False,) if self.downward_only else (True, False)
-        self.step_e, self.step_after = max(
-            step_evidence(self.counts, self.usuals, self.interval_ms, up=up) for up in sides
-        )
+        self.step_e, after = max(step_evidence(self.counts, self.usuals, self.interval_ms, up=up) for up in sides)
+        return after
 
-    def _begin(self) -> None:
+    def _begin(self, step_after: int) -> None:
         """An alarm begins: since when, and, of a step, from what."""
         is_step = self.step_e > self._greater()
         if is_step:
-            self.onset_ms = self.boundary_ms - self.step_after * self.interval_ms
+            self.onset_ms = self.boundary_ms - step_after * self.interval_ms
         since = max((self.boundary_ms - self.onset_ms) // self.interval_ms, 1)
         self.counts, self.usuals = self.counts[:-since], self.usuals[:-since]
         if is_step:
-            before = self.counts[-max(self.step_after, LEAST_BEFORE) :]
+            before = self.counts[-max(step_after, LEAST_BEFORE) :]
             self.step_from = sum(before) / len(before)
 
     def _raised(
@@ -281,12 +282,12 @@ class RateGuard:
     def _greater(self) -> float:
         return max(sum(self.up) / len(self.up), sum(self.down) / len(self.down))
 
-    def _judge(self, arrivals: int, usual: list[float], log10_threshold: float) -> None:
+    def _judge(self, arrivals: int, usual: list[float], log10_threshold: float, step_after: int) -> None:
         if not self.is_alarmed:
             self.is_alarmed = self.log10_e >= log10_threshold
             self.quiet = 0
             if self.is_alarmed:
-                self._begin()
+                self._begin(step_after)
             return
         self.lately = [*self.lately, float(arrivals)][-_STEP_INTERVALS:]
         self.quiet = self.quiet + 1 if any(self._is_within(arrivals, expected) for expected in usual) else 0

@@ -15,6 +15,7 @@ Belongs here: that evidence. Not here: intervals, hours, alarms (`rate`).
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import exp, inf, log
 
 import numpy as np
@@ -49,24 +50,31 @@ def step_evidence(
     counts: arrivals, oldest first, at most KEPT of them matter. usual: of each interval the least and the greatest count that its
     hour of the day and of the week had; −1 where not known.
     """
-    kept = np.asarray(counts[-KEPT:], float)
-    found = [(_split(kept, usual, after, interval_ms, up=up), after) for after in _AFTER]
+    kept = counts[-KEPT:]
+    sums, values = [0.0, *accumulate(kept)], np.asarray(kept, float)
+    found = [(_split(values, sums, usual, after, interval_ms, up=up), after) for after in _AFTER]
     return sum(exp(min(log_e, _MOST_LOG)) for log_e, _ in found) / len(_AFTER), max(found)[1]
 
 
-def _split(counts: Floats, usual: Sequence[Sequence[float]], after: int, interval_ms: int, *, up: bool) -> float:
-    """log e of one split; −∞ where nothing speaks for a step, or too little was before."""
-    before = counts[:-after][-max(LEAST_BEFORE, min(_MOST_BEFORE, _BEFORE_FOR_AFTER * after)) :]
-    hours = (len(before) + after) / 2 * interval_ms / 3_600_000
-    edge = EDGE * exp(SLOPE * min(hours, MOST_HOURS))
-    was, now = float(before.sum()) / max(len(before), 1), float(counts[-after:].sum()) / after
-    if len(before) < LEAST_BEFORE or hours > MOST_HOURS or not (now > edge * was > 0 if up else now * edge < was):
+def _split(
+    counts: Floats, sums: Sequence[float], usual: Sequence[Sequence[float]], after: int, interval_ms: int, *, up: bool
+) -> float:
+    """log e of one split; −∞ where nothing speaks for a step, or too little was before. sums: of the first 0, 1, … counts."""
+    step = len(counts) - after
+    width = min(step, max(LEAST_BEFORE, min(_MOST_BEFORE, _BEFORE_FOR_AFTER * after)))
+    hours = (width + after) / 2 * interval_ms / 3_600_000
+    if width < LEAST_BEFORE or hours > MOST_HOURS:
         return -inf
+    edge = EDGE * exp(SLOPE * hours)
+    was, now = (sums[step] - sums[step - width]) / width, (sums[-1] - sums[step]) / after
+    if not (now > edge * was > 0 if up else now * edge < was):
+        return -inf
+    before = counts[step - width : step]
     here, scatter = _without_extreme(counts[-after:], up=up), _dispersion(before)
     # What it was for as long within the last hour or so is health: a surge or a backlog that ends is no fall.
-    levels = np.convolve(counts[:-after], np.ones(len(before)), "valid")
+    levels = np.convolve(counts[:step], np.ones(width), "valid")
     usually = float(levels.max() if up else levels.min())
-    log_e = _mixture(here, after, usually, len(before), edge if up else 1 / edge, scatter) if usually > 0 else -inf
+    log_e = _mixture(here, after, usually, width, edge if up else 1 / edge, scatter) if usually > 0 else -inf
     limits = [high if up else low for low, high in usual[-after:]]
     if min(limits) > 0:
         # One day's or week's count of the same hours: as uncertain as this one.

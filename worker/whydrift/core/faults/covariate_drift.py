@@ -28,7 +28,7 @@ from whydrift.core.faults.sketches import both, change, fill, scatter, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("covariate_drift")
-_OTHERS = (
+SHARPER = (
     category_recoding,
     default_fill,
     feature_swap,
@@ -42,6 +42,7 @@ _OTHERS = (
     stale_feature,
     unit_change,
 )
+"""Rules that say what happened to an input where it moved for a reason."""
 _ALONE, _TOGETHER = 0.6, 0.75
 """Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
 _EXPLAINED = 0.7
@@ -69,7 +70,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:
     """By feature, the best proposal of the rules for a broken input: (its headline, its fit)."""
     best: dict[str, tuple[str, float]] = {}
-    for module in _OTHERS:
+    for module in SHARPER:
         for proposal in module.examine(case):
             if isinstance(proposal, Proposal):
                 for name in proposal.features:

@@ -8,6 +8,7 @@ moved, the other inputs' expectations moved with it, and the reason is there.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaincc
 
 from whydrift.core.case import Case, correlations
@@ -155,7 +156,8 @@ def joined_group(seen: Relations) -> list[str]:
     strong = np.abs(was) >= _STRONG
     np.fill_diagonal(strong, False)
     gone = strong & (np.abs(now) < _GONE)
-    groups = _components(strong & ~gone)
+    count, labels = connected_components(strong & ~gone, directed=False)
+    groups = [np.flatnonzero(labels == label).tolist() for label in range(count)]
     torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
     if len(torn) != 2 or min(len(group) for group in torn) < 2:
         return []
@@ -163,21 +165,6 @@ def joined_group(seen: Relations) -> list[str]:
     if kept.any():
         return []  # what is left within a group has changed as well
     return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
-
-
-def _components(edges: np.ndarray) -> list[list[int]]:
-    """Places that are connected, each group in order."""
-    left, found = set(range(len(edges))), []
-    while left:
-        group, todo = set(), [min(left)]
-        while todo:
-            place = todo.pop()
-            if place in left:
-                left.remove(place)
-                group.add(place)
-                todo += np.flatnonzero(edges[place]).tolist()
-        found.append(sorted(group))
-    return found
 
 
 def _fisher(correlation: Floats) -> Floats:

@@ -14,24 +14,8 @@ from numpy.typing import NDArray
 
 from whydrift.core.case import Case, ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Floats, Presence, Presences
-from whydrift.core.faults import (
-    category_recoding,
-    default_fill,
-    dependence_drift,
-    feature_swap,
-    label_shift,
-    misaligned_feature,
-    missing_values,
-    new_category,
-    noisy_feature,
-    outliers,
-    precision_loss,
-    schema_change,
-    segment_mix_shift,
-    stale_feature,
-    unit_change,
-)
-from whydrift.core.faults.covariate_drift import moved_words
+from whydrift.core.faults import dependence_drift, label_shift, misaligned_feature, segment_mix_shift
+from whydrift.core.faults.covariate_drift import SHARPER, moved_words
 from whydrift.core.faults.inputs import explained, listed
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
@@ -39,22 +23,7 @@ from whydrift.core.reference import BINS, NO_BIN
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("training_serving_skew")
-_MADE_OF = (
-    category_recoding,
-    default_fill,
-    dependence_drift,
-    feature_swap,
-    misaligned_feature,
-    missing_values,
-    new_category,
-    noisy_feature,
-    outliers,
-    precision_loss,
-    schema_change,
-    segment_mix_shift,
-    stale_feature,
-    unit_change,
-)
+_RULES = (*SHARPER, dependence_drift, misaligned_feature, segment_mix_shift)
 _FIT = 0.95
 _FEW_ROWS = 10
 """Rows before the onset that are no stretch of health, whatever they look like."""
@@ -211,7 +180,7 @@ def _parts(case: Case, early: set[str]) -> Iterator[_Part]:
 
 def _proposals(case: Case) -> Iterator[Proposal]:
     """What the rules for inputs say. Another mix of outcomes moves inputs as well, and is that rule's own to tell."""
-    for module in (*_MADE_OF, label_shift):
+    for module in _RULES:
         yield from (one for one in module.examine(case) if isinstance(one, Proposal))
 
 
