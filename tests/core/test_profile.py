@@ -178,6 +178,9 @@ def test_a_reference_whose_parts_do_not_fit_together_is_refused() -> None:
         {"outputs": model["labels"]},
         {"surrogate": {"mean": 0.0, "table": 3}},
         {"surrogate": {"mean": 0.0, "table": np.zeros((1, 2))}},
+        {"surrogate": model["surrogate"] | {"cuts": np.zeros((3, 5), np.int64)}},
+        {"surrogate": model["surrogate"] | {"columns": model["surrogate"]["columns"] + 100}},
+        {"surrogate": model["surrogate"] | {"usual": np.zeros((100, 2), np.int64)}},
     ):
         with pytest.raises(StateError):
             read_profile(zlib.compress(pack(KIND, {"models": {MODEL_ID: model | change}})))

@@ -3,7 +3,7 @@
 *Calibrated probabilities* (CBPE, NannyML): a binary model's score says how often it is right, once calibrated on labelled rows;
 so each score has an expected log loss, Brier score and accuracy, and all of them together an expected AUC. *A loss model* (DLE):
 for regressions, and for classifiers whose score is no probability of one of two classes, the loss expected for such inputs and
-such an answer, additive over bins, made monotone on rows it was not fitted on.
+such an answer, by trees over bins, made monotone on rows it was not fitted on.
 
 Both hold while the world answers to inputs and scores as it did in health: for another mix of cases, not for another truth
 (concept drift), nor where inputs are broken or the model is another. An interval is for the metric that labels of these very rows
@@ -268,7 +268,7 @@ def _reference_of(place: int, state: Mapping[str, Any] | None, monitor: Known) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossModel:
-    """Of each metric: what bins add up to, and what came of such sums."""
+    """Of each metric: what rows like these make expect, and what came of such expectations."""
 
     design: Design
     loss: str
@@ -323,5 +323,4 @@ def _fit_loss(bins: NDArray[np.intp], target: Floats) -> tuple[Surrogate, Calibr
     promised = np.empty(len(target))
     for place, other in ((0, 1), (1, 0)):
         promised[place::2] = halves[other].expect(bins[place::2])
-    both = Surrogate((halves[0].mean + halves[1].mean) / 2, (halves[0].table + halves[1].table) / 2)
-    return both, fit_calibration(promised, target)
+    return halves[0].averaged(halves[1]), fit_calibration(promised, target)

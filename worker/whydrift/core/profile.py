@@ -100,7 +100,7 @@ class Profile:
         surrogate = None if state["surrogate"] is None else Surrogate.restore(state["surrogate"])
         if len(state["keys"]) != len(parts["inputs"].columns):
             raise ValueError(f"{len(state['keys'])} keys of {len(parts['inputs'].columns)} inputs")
-        if surrogate is not None and surrogate.table.shape != (len(parts["inputs"].references), BINS + 1):
+        if surrogate is not None and surrogate.inputs != len(parts["inputs"].references):
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
