@@ -18,6 +18,8 @@ import numpy as np
 import world
 
 from whydrift.core.case import (
+    ANSWERS,
+    RESIDUALS,
     Aligned,
     AlignedRows,
     Case,
@@ -39,7 +41,7 @@ from whydrift.core.faults.rule import Example, Row
 from whydrift.core.monitor import OPENING_ROWS
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
-from whydrift.core.surrogate import Surrogate, fit_surrogate
+from whydrift.core.surrogate import Surrogate, fit_with_sizes
 from whydrift_schemas import ModelDescription
 
 CHUNK = 20
@@ -77,10 +79,10 @@ class Builder:
 
     def _learnt_rows(self, name: str) -> list[Row]:
         # The half that the surrogate was fitted on would make the residual look smaller than it is.
-        return self._rows[len(self._rows) // 2 :] if name == "residual" else self._rows
+        return self._rows[len(self._rows) // 2 :] if name in RESIDUALS else self._rows
 
     def _derived(self) -> list[str]:
-        found = ["prediction", "decision", "residual", "latency", "errors", "actual", "label_delay", "loss", SEGMENT]
+        found = [*ANSWERS, "latency", "errors", "actual", "label_delay", "loss", SEGMENT]
         for name in found:
             values = [v for v in self._values(name, self._rows) if v is not ABSENT and v is not None]
             if values:
@@ -92,7 +94,7 @@ class Builder:
 
     def _fit_surrogate(self) -> None:
         half = self._rows[: len(self._rows) // 2]
-        self._surrogate = fit_surrogate(self._bins(half), np.array([_score(r) for r in half], float))
+        self._surrogate = fit_with_sizes(self._bins(half), np.array([_score(r) for r in half], float))
 
     def _bins(self, rows: Sequence[Row]) -> Any:
         values = [encode_column(self._columns[n], [_feature(r, n) for r in rows])[0] for n in self._names]
@@ -101,13 +103,14 @@ class Builder:
     def _values(self, name: str, rows: Sequence[Row]) -> list[Any]:
         if name in self._names:
             return [_feature(row, name) for row in rows]
-        if name != "residual":
+        if name not in RESIDUALS:
             return [_DERIVED[name](row) for row in rows]
         if self._surrogate is None or not rows:
             return []
-        expected = self._surrogate.expect(self._bins(rows))
-        scores = [_score(row) for row in rows]
-        return [ABSENT if s is None else s - e for s, e in zip(scores, expected, strict=True)]
+        bins = self._bins(rows)
+        left = np.array([_score(row) for row in rows], float) - self._surrogate.expect(bins)
+        found = self._surrogate.standardised(left, bins) if name == "standardised_residual" else left
+        return [ABSENT if np.isnan(one) else one for one in found.tolist()]
 
     # -- a case ------------------------------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class Builder:
             current_rows=len(predictions),
             reference_kind=self.kind,
             features={name: views[name] for name in self._names},
-            outputs={n: views[n] for n in ("prediction", "decision", "residual", "latency", "errors") if n in views},
+            outputs={n: views[n] for n in (*ANSWERS, "latency", "errors") if n in views},
             labels={n: views[n] for n in ("actual", "label_delay", "loss") if n in views},
             segments={SEGMENT: views[SEGMENT]},
             world=world_signals,
@@ -159,7 +162,7 @@ class Builder:
     def _answered(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
         """Rows with inputs, answers and who answered, as the pipeline keeps them side by side."""
         rows = rows[:: max(len(rows) // most, 1)][:most]
-        given = [name for name in ("prediction", "decision", "residual", "latency", "errors") if name in self._columns]
+        given = [name for name in (*ANSWERS, "latency", "errors") if name in self._columns]
         columns = {n: encode_column(self._columns[n], self._values(n, rows))[0] for n in (*self._names, *given)}
         replica, market = Column("replica", Kind.CATEGORICAL), self._columns[SEGMENT]
         codes = encode_column(replica, [row.get("replica") for row in rows])[0]

@@ -197,6 +197,20 @@ def test_a_fault_in_the_first_events_is_found_by_a_profile(keep_sample: bool) ->
     assert faults(feed({})(events(PROFILED, PROFILED + 100, inputs=in_thousands))) == []
 
 
+def test_a_file_from_before_residuals_were_standardised_is_used_as_it_is() -> None:
+    body = unpack(KIND, zlib.decompress(file(keep_sample=True)))
+    state = body["models"][MODEL_ID]
+    surrogate, outputs = state["surrogate"], state["outputs"]
+    del surrogate["sizes"], outputs["columns"][-1]
+    outputs["references"] = [one for one in outputs["references"] if one["name"] != "standardised_residual"]
+    sample = outputs["sample"]
+    sample["values"], sample["presence"] = sample["values"][:, :-1], sample["presence"][:, :-1]
+    old = read_profile(zlib.compress(pack(KIND, {"models": {MODEL_ID: state}})))
+    assert faults(feed(old)(events(PROFILED, PROFILED + 1_000))) == []
+    opened = diagnoses(feed(old)(events(PROFILED, PROFILED + 100, inputs=in_thousands)), Status.OPENED)
+    assert named(opened) == [("training_serving_skew", "unit_change", ("income",))]
+
+
 def test_healthy_events_are_healthy_by_the_profile_and_the_baseline_counts_as_complete() -> None:
     whole = feed(read_profile(file()))
     assert faults(whole(events(PROFILED, PROFILED + 2_000))) == []

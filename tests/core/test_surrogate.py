@@ -6,7 +6,7 @@ import pytest
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, Binning, learn_column
 from whydrift.core.state import pack, unpack
-from whydrift.core.surrogate import Surrogate, fit_surrogate
+from whydrift.core.surrogate import Surrogate, fit_surrogate, fit_with_sizes
 
 ROWS = 1_000
 RNG = np.random.default_rng(9)
@@ -115,6 +115,25 @@ def test_a_surrogate_through_bytes_expects_the_same() -> None:
     again = Surrogate.restore(unpack("surrogate", pack("surrogate", SURROGATE.snapshot())))
     bins = BINNING.bins(HEALTH)
     assert again.expect(bins).tolist() == SURROGATE.expect(bins).tolist()
+
+
+def test_residuals_over_their_usual_sizes_are_about_as_wide_for_all_inputs() -> None:
+    wide = np.where(HEALTH[:, 1] > 0, 10.0, 1.0)
+    answers = model(HEALTH) + wide * RNG.normal(size=len(HEALTH))
+    bins = BINNING.bins(HEALTH)
+    fitted = fit_with_sizes(bins[:ROWS], answers[:ROWS])
+    left = answers - fitted.expect(bins)
+    spreads = [fitted.standardised(left, bins)[ROWS:][wide[ROWS:] == one].std() for one in (1.0, 10.0)]
+    assert spreads[1] < 2.5 * spreads[0]
+    again = Surrogate.restore(unpack("surrogate", pack("surrogate", fitted.snapshot())))
+    assert again.standardised(left, bins).tolist() == fitted.standardised(left, bins).tolist()
+
+
+def test_residuals_of_a_surrogate_without_sizes_are_not_standardised() -> None:
+    bins = BINNING.bins(HEALTH)
+    constant = fit_with_sizes(bins, np.full(len(HEALTH), 3.0))
+    assert np.isnan(SURROGATE.standardised(model(HEALTH), bins)).all()
+    assert np.isnan(constant.standardised(np.zeros(len(HEALTH)), bins)).all()
 
 
 def test_of_many_inputs_those_that_tell_most_are_fitted_and_the_others_change_nothing() -> None:

@@ -223,6 +223,9 @@ class Aligned:
     current: AlignedRows
 
 
+RESIDUALS = ("residual", "standardised_residual")
+ANSWERS = ("prediction", "decision", *RESIDUALS)
+"""Outputs that say what a model answers, and how that goes with what it was asked."""
 _NOTHING = AlignedRows(np.empty(0, np.int64), {}, {}, {})
 NOT_ALIGNED = Aligned(_NOTHING, _NOTHING)
 
@@ -232,7 +235,8 @@ class Case:
     """Everything there is to judge by.
 
     features: inputs in the model's order. outputs: `prediction` (score or value, numeric), `decision` (label),
-    `residual` (prediction minus what the inputs make expect), `latency` (log10 of milliseconds), `errors` (1 = failed),
+    `residual` (prediction minus what the inputs make expect), `standardised_residual` (the same over its size that is usual for
+    such inputs), `latency` (log10 of milliseconds), `errors` (1 = failed),
     `contradiction` (1 = decided otherwise than such a score was in health), for the version that most current rows have; a
     missing key means that the model has no such output.
     labels: `actual`, `label_delay` (log10 of seconds), `loss`; each present once learnt.

@@ -20,6 +20,7 @@ from math import isfinite
 import numpy as np
 
 from whydrift.core.case import (
+    ANSWERS,
     Aligned,
     AlignedRows,
     Case,
@@ -82,7 +83,6 @@ _LOSS_GROWTH = 1.25
 _UNKNOWN_FIT = 0.9
 _UNKNOWN_ACTION = "Look at raw events since the onset; ask what was released, or changed upstream, at that time."
 _HOUR_MS = DAY_MS / 24
-_ANSWERS = ("prediction", "decision", "residual")
 _INPUT_FAMILIES = (Family.DATA_QUALITY, Family.DATA_DRIFT)
 _MODEL_FAMILIES = (Family.MODEL_PARAMETERS, Family.MODEL_STRUCTURE)
 _CRITICAL = (Fault.ERROR_SURGE, Fault.FALLBACK_ANSWERS, Fault.PARAMETER_CORRUPTION, Fault.WRONG_MODEL)
@@ -199,7 +199,7 @@ class _Bench:
 
     def __init__(self, case: Case) -> None:
         self._case = case
-        self._answers = {signal.signal for signal in case.alarmed if signal.column in _ANSWERS}
+        self._answers = {signal.signal for signal in case.alarmed if signal.column in ANSWERS}
         self._suspects: list[_Suspect] = []
         # Where many inputs break at once each look is costly, and what is left joins what was found.
         self._looks = 0 if _is_wide(case) else _MAX_LOOKS
@@ -336,7 +336,7 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
 
 def _is_consequence(signal: SignalEvidence, proposal: Proposal) -> bool:
     """Whether a signal follows from a broken input. (An input may be called `loss`: then its alarm is its own.)"""
-    is_answer = signal.column in (*_ANSWERS, "loss", "actual") and signal.column not in proposal.features
+    is_answer = signal.column in (*ANSWERS, "loss", "actual") and signal.column not in proposal.features
     return is_answer or signal.column.startswith(DEPENDENCE)
 
 
@@ -477,8 +477,8 @@ def _with_stray_answers(
     case: Case, found: list[_Verdict], left: frozenset[str]
 ) -> tuple[list[_Verdict], frozenset[str]]:
     """Let what is left of answers and losses join the finding that has the answers: no answer, no loss."""
-    affected = {s.signal for s in case.alarmed if s.column in (*_ANSWERS, "loss") or s in case.guards}
-    answers = {s.signal for s in case.alarmed if s.column in _ANSWERS}
+    affected = {s.signal for s in case.alarmed if s.column in (*ANSWERS, "loss") or s in case.guards}
+    answers = {s.signal for s in case.alarmed if s.column in ANSWERS}
     place = next((place for place, verdict in enumerate(found) if verdict.taken & answers), None)
     stray = left & affected
     if place is None or not stray:
@@ -665,7 +665,7 @@ def _with_withdrawal(case: Case, cause: Cause) -> Cause:
 
 def severity(case: Case, fault: Fault, signals: Sequence[SignalEvidence]) -> Severity:
     """How much it matters that this fault has these alarms."""
-    answers = any(signal.column in _ANSWERS for signal in signals)
+    answers = any(signal.column in ANSWERS for signal in signals)
     loss = any(signal.column == "loss" for signal in signals)
     family = FAMILY_OF[fault]
     is_critical = (

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from whydrift.core.case import ANSWERS
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
@@ -33,7 +34,7 @@ SETTLE_CHUNKS = 2
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
-FOLLOWERS = frozenset(("prediction", "decision", "residual", "loss", "actual"))
+FOLLOWERS = frozenset((*ANSWERS, "loss", "actual"))
 """Columns whose alarms can follow from another fault."""
 _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000

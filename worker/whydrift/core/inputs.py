@@ -14,7 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.case import SchemaPicture
+from whydrift.core.case import ANSWERS, SchemaPicture
 from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, abridged, encode_rows, infer_kind
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.dimensions import SEGMENT
@@ -27,7 +27,7 @@ from whydrift_schemas import FeatureDescription
 
 FLAGS = ("duplicates", "schema", "backwards")
 """Yes or no of each event: its id or payload repeats; it has a key that the reference does not know; its time runs backwards."""
-OUTPUTS = ("prediction", "decision", "residual", "latency", "errors", "contradiction")
+OUTPUTS = (*ANSWERS, "latency", "errors", "contradiction")
 LABELS = ("actual", "label_delay", "loss")
 RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, "parameters", "arrivals", "label_arrivals"))
 """Names of columns and signals of our own; a feature of this name is called `features.<name>`."""

@@ -23,8 +23,9 @@ from whydrift.core.surrogate import Surrogate
 
 KIND = "profile"
 _PARTS = ("inputs", "outputs", "losses", "labels", "delays", "segments", "who", "labelled")
+_BEFORE_SIZES = ("prediction", "decision", "residual", "latency", "errors", "contradiction")
 _COLUMNS: dict[str, list[tuple[str, ...]]] = {
-    "outputs": [("prediction", "decision", "residual", "latency", "errors", "contradiction")],
+    "outputs": [(*_BEFORE_SIZES, "standardised_residual"), _BEFORE_SIZES],
     "losses": [("loss",)],
     "labels": [("actual",), ()],
     "delays": [("label_delay",)],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.case import ErrorPicture, SignalEvidence
+from whydrift.core.case import RESIDUALS, ErrorPicture, SignalEvidence
 from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame, widen
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.decode import PredictionEvent
@@ -32,9 +32,9 @@ from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
-from whydrift.core.surrogate import Surrogate, fit_surrogate
+from whydrift.core.surrogate import Surrogate, fit_with_sizes
 
-_PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION = range(6)
+_PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION, _STANDARDISED = range(7)
 _LEAST_LATENCY_MS = 1e-3
 _MAX_ERRORS = 100
 _GUARD_MARGIN = 0.1
@@ -47,6 +47,7 @@ _ERRORED = frozenset((Aspect.UNSEEN,))
 ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
     {
         "residual": _DERIVED,
+        "standardised_residual": _DERIVED,
         "latency": _DERIVED,
         "loss": _DERIVED,
         "label_delay": _DERIVED,
@@ -147,7 +148,8 @@ class VersionWatch:
 
     def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
         found = [self._row(event) for event in events]
-        values = np.array(found, dtype=np.float64)
+        # What was learnt before residuals were standardised has no column for them.
+        values = np.array(found, dtype=np.float64)[:, : len(self.outputs.columns)]
         tame(values)
         missing = np.isnan(values)
         presence = np.zeros(values.shape, np.int8)
@@ -158,8 +160,8 @@ class VersionWatch:
                 presence[failed & missing[:, column] & has_answered, column] = Presence.NULL
         return Rows(values, presence, rows.times_ms, rows.offsets)
 
-    def _row(self, event: PredictionEvent) -> tuple[float, float, float, float, float, float]:
-        """Prediction, decision, residual (not yet), latency, errors, contradiction (not yet); NaN where there is none."""
+    def _row(self, event: PredictionEvent) -> tuple[float, float, float, float, float, float, float]:
+        """Prediction, decision, residual, latency, errors, contradiction, standardised one; NaN where there is none (yet)."""
         score, label, latency_ms = score_of(event), label_of(event), event.latency_ms
         if score is not None:
             self._answered[_PREDICTION] = True
@@ -173,6 +175,7 @@ class VersionWatch:
             nan,
             nan if latency_ms is None else log10(max(latency_ms, _LEAST_LATENCY_MS)),
             0.0 if event.error is None else 1.0,
+            nan,
             nan,
         )
 
@@ -230,12 +233,12 @@ class VersionWatch:
         self._freeze_bins()
         bins = self._own_bins(inputs)
         half = len(rows) // 2
-        self._surrogate = fit_surrogate(bins[:half], rows.values[:half, _PREDICTION])
-        values, presence = rows.values.copy(), rows.presence.copy()
-        values[:, _RESIDUAL] = values[:, _PREDICTION] - self._surrogate.expect(bins)
-        presence[:, _RESIDUAL] = presence[:, _PREDICTION]
-        values[:half, _RESIDUAL], presence[:half, _RESIDUAL] = nan, Presence.ABSENT
-        return Rows(values, presence, rows.times_ms, rows.offsets)
+        self._surrogate = fit_with_sizes(bins[:half], rows.values[:half, _PREDICTION])
+        rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
+        _fill_residuals(rows, self._surrogate, bins)
+        places = _residuals(rows)
+        rows.values[:half, places], rows.presence[:half, places] = nan, Presence.ABSENT
+        return rows
 
     def _features_of(self, offsets: Any) -> Floats | None:
         """Inputs of the rows with these offsets: (rows, columns); None where some are not there any more."""
@@ -261,8 +264,7 @@ class VersionWatch:
 
     def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
         bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
-        rows.values[:, _RESIDUAL] = rows.values[:, _PREDICTION] - surrogate.expect(bins)
-        rows.presence[:, _RESIDUAL] = rows.presence[:, _PREDICTION]
+        _fill_residuals(rows, surrogate, bins)
 
     def _own_bins(self, inputs: Floats) -> NDArray[np.intp]:
         assert self._binning is not None  # made with the surrogate
@@ -348,8 +350,8 @@ class VersionWatch:
     def relearn(self, columns: Sequence[str], since_offset: int | None) -> None:
         """Learn these outputs anew, from retained rows since an offset where given, else from the rows to come."""
         names = set(columns)
-        if names & {"prediction", "residual"}:
-            names |= {"prediction", "residual"}
+        if names & {"prediction", *RESIDUALS}:
+            names |= {"prediction", *RESIDUALS}
         if names & {"prediction", "decision"}:
             names.add("contradiction")
         if not self.outputs.is_collecting:
@@ -454,6 +456,20 @@ def middle_ms(rows: Rows) -> int:
     return int(np.median(rows.times_ms))
 
 
+def _fill_residuals(rows: Rows, surrogate: Surrogate, bins: NDArray[np.intp]) -> None:
+    residuals = rows.values[:, _PREDICTION] - surrogate.expect(bins)
+    both = np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1)
+    is_there = ~np.isnan(both) | (rows.presence[:, [_PREDICTION]] != Presence.PRESENT)
+    for place, found, presence in zip(_residuals(rows), both.T, is_there.T, strict=False):
+        rows.values[:, place] = found
+        rows.presence[:, place] = np.where(presence, rows.presence[:, _PREDICTION], Presence.ABSENT)
+
+
+def _residuals(rows: Rows) -> list[int]:
+    """Their places among the outputs."""
+    return [place for place in (_RESIDUAL, _STANDARDISED) if place < rows.values.shape[1]]
+
+
 def _fill_contradictions(rows: Rows, cut: Cut | None) -> None:
     """Which rows are decided otherwise than their scores were in health."""
     scores, decisions = rows.values[:, _PREDICTION], rows.values[:, _DECISION]
@@ -465,6 +481,7 @@ def _fill_contradictions(rows: Rows, cut: Cut | None) -> None:
 def _output_columns() -> list[Column]:
     kinds = {"prediction": Kind.NUMERIC, "decision": Kind.CATEGORICAL, "residual": Kind.NUMERIC}
     kinds |= {"latency": Kind.NUMERIC, "errors": Kind.NUMERIC, "contradiction": Kind.NUMERIC}
+    kinds |= {"standardised_residual": Kind.NUMERIC}
     return [Column(name, kind) for name, kind in kinds.items()]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, gammaincc, kolmogorov
 
-from whydrift.core.case import Case, ColumnView, SignalEvidence, correlations
+from whydrift.core.case import ANSWERS, Case, ColumnView, SignalEvidence, correlations
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.reference import QUANTILES, REPEAT_WINDOW, ColumnReference, repeats
@@ -66,7 +66,7 @@ def explained(case: Case, views: Iterable[ColumnView], *aspects: str) -> frozens
 
 def dragged(case: Case) -> set[str]:
     """Alarms that follow from broken inputs: the model answers otherwise, and errs; other inputs do not go with them any more."""
-    outputs = [view for name, view in case.outputs.items() if name in ("prediction", "decision", "residual")]
+    outputs = [view for name, view in case.outputs.items() if name in ANSWERS]
     outputs += [view for name, view in case.labels.items() if name == "loss"]
     outputs += case.dependence.values()
     signals: list[SignalEvidence] = [s for view in outputs for s in view.signals.values()]

@@ -12,7 +12,7 @@ from math import exp, log
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import graded, listed, number, percent, undone
-from whydrift.core.faults.outputs import alarms_of, has_alarm, has_guard
+from whydrift.core.faults.outputs import alarms_of, has_alarm, residual_has_moved
 from whydrift.core.faults.reweighting import Column, Mix, mix_of_outcomes
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, scatter, turn
@@ -39,7 +39,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     inputs = [v for v in (*case.features.values(), *case.segments.values()) if v.is_alarmed("distribution")]
     if not inputs and not any(has_alarm(case, name, "distribution") for name in _TRIGGERS):
         return []
-    if has_alarm(case, "residual") or has_guard(case, "residual"):
+    if residual_has_moved(case):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
     found = mix_of_outcomes(case)
     # Of inputs whose labelled rows are not kept nobody knows what a new mix does to them.

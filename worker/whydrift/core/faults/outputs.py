@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import kolmogorov
 
-from whydrift.core.case import AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
+from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import (
     Atom,
@@ -25,7 +25,6 @@ from whydrift.core.faults.inputs import (
     rank_correlation,
 )
 
-ANSWERS = ("prediction", "decision", "residual")
 _CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
 """Aspects of what an answer says; `missing` is about whether there is one."""
 _EVERYWHERE = 0.97
@@ -82,9 +81,14 @@ def has_guard(case: Case, column: str) -> bool:
     return any(guard.is_alarmed and guard.column == column for guard in case.guards)
 
 
+def residual_has_moved(case: Case, *aspects: str) -> bool:
+    """Whether the score given the inputs has changed."""
+    return has_guard(case, "residual") or any(has_alarm(case, name, *aspects) for name in RESIDUALS)
+
+
 def score_has_moved(case: Case) -> bool:
     """Whether what the model answers has changed: the score, the score given the inputs, or, without a score, the decision."""
-    if has_guard(case, "residual") or any(has_alarm(case, name, *_CONTENT) for name in ("prediction", "residual")):
+    if residual_has_moved(case, *_CONTENT) or has_alarm(case, "prediction", *_CONTENT):
         return True
     return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
 

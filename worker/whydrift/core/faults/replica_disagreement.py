@@ -8,7 +8,7 @@ replica is asked the same kind of cases, or the difference is judged after the i
 import numpy as np
 from scipy.stats import fisher_exact
 
-from whydrift.core.case import Case, ColumnView
+from whydrift.core.case import RESIDUALS, Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
 from whydrift.core.faults.model_events import odd_replicas, shown_by, silent_change
@@ -54,10 +54,10 @@ def _from_events(case: Case) -> Proposal | None:
 def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if not score_has_moved(case) or "replica" not in case.answered.current.dimensions:
         return []
-    views = [case.outputs[name] for name in ("residual", "prediction") if name in case.outputs]
+    views = [case.outputs[name] for name in (*reversed(RESIDUALS), "prediction") if name in case.outputs]
     if because := disturbance(case):
         # Replicas may be asked other cases: only what the inputs do not explain counts.
-        views = [view for view in views if view.name == "residual"]
+        views = [view for view in views if view.name in RESIDUALS]
     found: list[Proposal | RuledOut] = []
     for view in views:
         found += _judge(case, view, case.answered.current.outputs[view.name])

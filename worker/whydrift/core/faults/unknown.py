@@ -17,6 +17,7 @@ _NAMES = {
     "prediction": "the score",
     "decision": "the decision",
     "residual": "the score given the inputs",
+    "standardised_residual": "how far the score is from what the inputs make expect",
     "latency": "the latency",
     "errors": "the share of failed calls",
     "contradiction": "what is decided at the same score",

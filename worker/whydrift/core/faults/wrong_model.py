@@ -5,7 +5,7 @@ Told apart: inputs that changed change the answers too. A model event with other
 a model event both are proposed, and the digest decides. A decision that moves while the score stays is a changed threshold.
 """
 
-from whydrift.core.case import Case
+from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
@@ -18,11 +18,11 @@ from whydrift.core.faults.outputs import (
     constant_answer,
     disturbance,
     has_alarm,
-    has_guard,
     loss_alarmed,
     loss_change,
     loss_onset_ms,
     loss_words,
+    residual_has_moved,
     score_has_moved,
     shortened,
     sign_of_broken_weights,
@@ -163,9 +163,11 @@ def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Pro
 def _fit(case: Case, found: Agreement | None, sign: Sign | None) -> float:
     if sign is not None:
         return _BROKEN
-    if not has_alarm(case, "prediction", "distribution", "out_of_range") and not has_alarm(case, "residual"):
+    if not has_alarm(case, "prediction", "distribution", "out_of_range") and not any(
+        has_alarm(case, name) for name in RESIDUALS
+    ):
         return _LITTLE
-    if "residual" in case.outputs and not has_alarm(case, "residual") and not has_guard(case, "residual"):
+    if "residual" in case.outputs and not residual_has_moved(case):
         # The score moved, but no more than the inputs (within their tolerance) make expect.
         return _LITTLE
     return _RANKS if found is not None and found.is_lost else _SHIFTS

@@ -33,6 +33,7 @@ _LEAST_POINTS = 2
 _SAID = {
     "prediction": "the answer: score, or value",
     "residual": "the answer minus what such inputs used to get",
+    "standardised_residual": "the same, over its size that is usual for such inputs",
     "decision": "the decision",
     "latency": "how long an answer took",
     "errors": "1 where the call failed",
