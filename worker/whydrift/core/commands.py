@@ -118,9 +118,10 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
         columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)
         version.relearn(sorted(columns), since)
-    for name, guard in zip(_RATES, (model.arrivals, model.label_arrivals), strict=True):
-        if name in signals:
-            guard.accept()
+    if "arrivals" in signals:
+        model.arrivals.accept()
+    if "label_arrivals" in signals:
+        model.label_arrivals.accept()
     if "parameters" in signals:
         model.accept_parameters()
 

@@ -29,7 +29,7 @@ def are_late(rows: Rows, reference: ColumnReference) -> bool:
     predictions; column 0 and reference: decimal logarithm of seconds.
     """
     delays = rows.values[:, 0]
-    arrivals_ms, slowest_ms = rows.times_ms + 1_000 * 10**delays, 1_000 * 10 ** reference.quantile(_SLOW)
+    arrivals_ms, slowest_ms = rows.times_ms + 1_000 * 10**delays, usually_there_ms(reference)
     if _is_steady(rows, slowest_ms):
         # As long as the slowest label takes: of labels that come in batches, a whole one at least.
         latest = arrivals_ms >= arrivals_ms[-1] - slowest_ms
@@ -39,6 +39,11 @@ def are_late(rows: Rows, reference: ColumnReference) -> bool:
     complete = places[rows.times_ms[places] <= arrivals_ms[-1] - slowest_ms]
     chosen = (places[-_ROWS:], complete[-_ROWS:], complete)
     return any(_are_slow(delays[some], reference) for some in chosen if len(some) >= _LEAST)
+
+
+def usually_there_ms(reference: ColumnReference) -> float:
+    """The time after which labels count as complete, by the delays of health (decimal logarithm of seconds)."""
+    return float(1_000 * 10 ** reference.quantile(_SLOW))
 
 
 def _is_steady(rows: Rows, slowest_ms: float) -> bool:

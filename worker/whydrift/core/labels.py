@@ -270,6 +270,10 @@ class LabelJoin:
         """Share of the event ids that is followed: 1, 1/2, 1/4 …."""
         return 1 / (1 << self._level)
 
+    def follows(self, event_id: str) -> bool:
+        """Whether this event is in the sample, so that its label is recognised."""
+        return not (self._mask and crc32(event_id.encode()) & self._mask)
+
     def add_prediction(self, event_id: str, timestamp_ms: int, answer: Answer) -> Joined | Seen | None:
         """Take a prediction: Joined where its label was waiting, SEEN where the id repeats, None where it waits."""
         counts = self.counts

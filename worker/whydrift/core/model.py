@@ -23,7 +23,8 @@ from whydrift.core.graphs import IncidentGraphs, graphs, with_curves
 from whydrift.core.incidents import Incident, Incidents, Moment, plain, scoped
 from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.interval_news import IntervalNews
-from whydrift.core.label_delays import are_late
+from whydrift.core.label_delays import are_late, usually_there_ms
+from whydrift.core.label_feed import LabelFeed
 from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.learning import MonitorProfile
@@ -77,7 +78,7 @@ class ModelWatch:
         self.versions: dict[str, VersionWatch] = {}
         self.join = LabelJoin(settings.join_capacity, settings.label_ttl_ms)
         self.arrivals = RateGuard(downward_only=False)
-        self.label_arrivals = RateGuard(downward_only=True)
+        self.label_arrivals = LabelFeed()
         self.interval_news = IntervalNews()
         self.incidents = Incidents(settings, model_id)
         self.incidents.redraw = self.redraw
@@ -138,6 +139,8 @@ class ModelWatch:
         """Take a prediction; returns what its chunk, if it closes, brought about."""
         self.arrivals.count()
         found = self.join.add_prediction(event.event_id, event.timestamp_ms, answer_of(event))
+        if found is not SEEN and event.error is None and self.join.follows(event.event_id):
+            self.label_arrivals.predicted(event.timestamp_ms, stream_ms)
         if type(found) is Joined:
             self._add_joined(event.event_id, found, offset, stream_ms)
         if not self._events:
@@ -196,8 +199,7 @@ class ModelWatch:
 
     def _begin(self, stream_ms: int) -> None:
         self.first_ms = stream_ms
-        for guard in (self.arrivals, self.label_arrivals):
-            guard.advance(stream_ms, self._log10_threshold())
+        self._advance_rates(stream_ms)
         self._set_due()
 
     # -- time -------------------------------------------------------------------------------------------------------
@@ -217,11 +219,15 @@ class ModelWatch:
             self._close_chunk(stream_ms)
         if self._joined and stream_ms >= self._joined_ms + self.settings.chunk_span_ms:
             self._close_joined(stream_ms)
-        threshold = self._log10_threshold()
-        self.arrivals.advance(stream_ms, threshold)
-        self.label_arrivals.advance(stream_ms, threshold)
+        self._advance_rates(stream_ms)
         self.join.expire(stream_ms)
         return self.review(stream_ms, offset)
+
+    def _advance_rates(self, stream_ms: int) -> None:
+        threshold, delays = self._log10_threshold(), self.delays.references[0]
+        self.arrivals.advance(stream_ms, threshold)
+        delay_ms = None if delays is None else usually_there_ms(delays)
+        self.label_arrivals.advance(stream_ms, threshold, delay_ms, self.join.sample_share)
 
     def finish(self, stream_ms: int, offset: int) -> list[Diagnosis]:
         """The input has ended: close what is open."""
@@ -320,6 +326,7 @@ class ModelWatch:
         return VersionWatch(self.settings, name, self.inputs.monitor, task, losses, conventions)
 
     def _add_joined(self, event_id: str, joined: Joined, offset: int, stream_ms: int) -> None:
+        self.label_arrivals.labelled(joined.prediction_ms)
         version = self.versions.get(joined.answer.model_version)
         if version is None and self._is_in_open_chunk(joined.answer.model_version):
             version = self.version(joined.answer.model_version, joined.prediction_ms)
@@ -597,7 +604,7 @@ class ModelWatch:
             model.versions[one["version"]] = VersionWatch.restore(settings, model.inputs.monitor, one, refs)
         model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])
         model.arrivals = RateGuard.restore(state["arrivals"])
-        model.label_arrivals = RateGuard.restore(state["label_arrivals"])
+        model.label_arrivals = LabelFeed.restore(state["label_arrivals"])
         model.interval_news = IntervalNews.restore(state["interval_news"])
         model.incidents = Incidents.restore(settings, model_id, state["incidents"])
         model.incidents.redraw = model.redraw

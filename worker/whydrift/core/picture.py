@@ -24,6 +24,7 @@ from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.estimate import Estimated
 from whydrift.core.estimator import holds_under
 from whydrift.core.inputs import FLAGS
+from whydrift.core.label_feed import LabelFeed
 from whydrift.core.monitor import Monitor
 from whydrift.core.performance import NotReady
 from whydrift.core.reference import ColumnReference
@@ -101,7 +102,7 @@ def _since_time(rows: Rows, onset: Onset) -> Rows:
     return rows.take(rows.times_ms >= onset.ms)
 
 
-def _rate(name: str, guard: RateGuard, log10_threshold: float) -> RatePicture:
+def _rate(name: str, guard: RateGuard | LabelFeed, log10_threshold: float) -> RatePicture:
     if not guard.is_ready:
         return RatePicture(None, None, None)
     evidence = SignalEvidence(name, name, "", guard.log10_e, log10_threshold, max(guard.onset_ms, 0), guard.is_alarmed)

@@ -28,7 +28,10 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         arrivals = case.arrivals
         if arrivals.evidence is not None and arrivals.evidence.is_alarmed and _is_fewer(case):
             return [RuledOut(fault=FAULT, because="fewer predictions arrive, so fewer labels follow")]
-        return [_ceased(case)]
+        # Late ones are missing too, while they are awaited.
+        late = _late(case)
+        is_late = any(isinstance(one, Proposal) for one in late) and not _has_stopped(case)
+        return late if is_late else [_ceased(case)]
     return _late(case)
 
 
@@ -36,12 +39,19 @@ def _is_fewer(case: Case) -> bool:
     return (case.arrivals.observed_per_hour or 0.0) < (case.arrivals.expected_per_hour or 0.0)
 
 
+def _has_stopped(case: Case) -> bool:
+    return (case.label_arrivals.observed_per_hour or 0.0) <= _STOPPED * (case.label_arrivals.expected_per_hour or 0.0)
+
+
 def _ceased(case: Case) -> Proposal:
     expected = case.label_arrivals.expected_per_hour or 0.0
     observed = case.label_arrivals.observed_per_hour or 0.0
     usual = f"{number(round(observed))} an hour instead of {number(round(expected))}"
-    is_stopped = observed <= _STOPPED * expected
-    says = "labels have stopped" if is_stopped else f"only {percent(observed / expected)} of the usual labels arrive"
+    says = (
+        "labels have stopped"
+        if _has_stopped(case)
+        else f"only {percent(observed / expected)} of the usual labels arrive"
+    )
     return Proposal(
         fault=FAULT,
         # Where one outcome is lacking and the others come as ever, that is the better name (`biased_labels`).
