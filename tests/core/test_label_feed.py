@@ -1,10 +1,18 @@
 """Labels that are lacking show by their rate, and by the predictions that are due and have none."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world
+
+from streams import broken, learnt, said
+
+from whydrift.core.faults.rule import Example, Row
+from whydrift.core.faults.sketches import scatter
 from whydrift.core.label_feed import LabelFeed, LabelShare
 from whydrift.core.state import pack, unpack
 
@@ -148,3 +156,14 @@ def test_a_feed_through_bytes_goes_on_as_if_nothing_had_happened(minutes: int) -
 def test_what_was_written_before_shares_were_watched_is_a_rate() -> None:
     rate = feed(usual, 100).rate
     assert LabelFeed.restore(rate.snapshot()).rate.snapshot() == rate.snapshot()
+
+
+def _every_other_label(row: Row, i: int) -> Row:
+    return row if scatter(i, 9) < 0.5 else row | {"label": None}
+
+
+def test_every_other_label_missing_is_named_with_both_numbers() -> None:
+    found = next(iter(said(learnt(1).pipeline(), broken(Example("", _every_other_label), 3_000, 1))))
+    assert found.fault == "label_feed_stopped"
+    assert "% of the usual labels arrive" in found.diagnosis.summary
+    assert found.diagnosis.causes[0].probability > 0.8
