@@ -189,6 +189,49 @@ def _unrelated(events: list[Served], draw: Draw, severity: int, scene: Scene) ->
     return names
 
 
+def _region(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
+    """A part of the events is of a kind that health does not have: two values go together, each common, that never did."""
+    corner = _empty_corner(scene, draw)
+    if corner is None:
+        return ()
+    (first, is_first), (second, is_second) = corner
+    pool = [one for one in events if is_first(one.row[first])]
+    values = [one.row[second] for one in events if is_second(one.row[second])]
+    donors = [(dict(pool[place].row), pool[place].truth) for place in draw.permutation(len(pool)).tolist()]
+    for place, one in enumerate(some(events, draw, (0.03, 0.1, 0.3)[severity])):
+        row, one.truth = donors[place % len(donors)]
+        one.row = row | {second: values[int(draw.integers(len(values)))]}
+    return (first, second)
+
+
+Part = tuple[str, Callable[[Any], bool]]
+"""A column, and which of its values."""
+
+
+def _empty_corner(scene: Scene, draw: Draw) -> tuple[Part, Part] | None:
+    """Of two columns a part each, which 3 % of the rows would have together by chance and less than one in a thousand has."""
+    parts = [(name, test) for name in scene.healthy[0] for test in _parts_of(name, scene)]
+    which = np.array([[test(row[name]) for row in scene.healthy] for name, test in parts], float)
+    together, each = which @ which.T / which.shape[1], which.mean(axis=1)
+    is_empty = (together < 0.001) & (np.outer(each, each) > 0.03)
+    pairs = [(a, b) for a, b in np.argwhere(is_empty).tolist() if parts[a][0] != parts[b][0]]
+    if not pairs:
+        return None
+    a, b = pairs[int(draw.integers(len(pairs)))]
+    return parts[a], parts[b]
+
+
+def _parts_of(name: str, scene: Scene) -> list[Callable[[Any], bool]]:
+    """The lower and the upper third of a quantity, the common values of a category."""
+    values = [row[name] for row in scene.healthy if row[name] is not None]
+    if all(isinstance(value, int | float) for value in values):
+        low, high = np.quantile(values, [1 / 3, 2 / 3])
+        return [lambda v: v is not None and v < low, lambda v: v is not None and v > high]
+    names, counts = np.unique(np.array(values, str), return_counts=True)
+    common = names[counts > 0.1 * len(values)].tolist()
+    return [lambda v, mine=mine: str(v) == mine for mine in common]
+
+
 def _swapped(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     first, second = scene.numeric, scene.second
     for one in some(events, draw, (0.05, 0.2, 1.0)[severity]):
@@ -514,4 +557,5 @@ TROUBLES: dict[str, Trouble] = {
     "concept in segment": Trouble(
         _local, ("local_concept_drift",), answers_anew=False, needs="segment", only=("segment",)
     ),
+    "novel region": Trouble(_region, ("novel_region",)),
 }

@@ -3,23 +3,28 @@
 An input that is joined to the wrong rows keeps its distribution; only what it has to do with the others is gone. Each quantity is
 predicted from the others by ridge regression on the sample of health; those that can be predicted are watched, as columns
 `dependence.<input>`. Residuals of health are taken crosswise (each half by the other half's coefficients), so that they are no
-smaller than those to come.
+smaller than those to come. Beside them goes how new each event's combination of values is (`combinations`).
 
 Belongs here: the fit, and the series. Not here: which input is to blame (`faults.misaligned_feature`).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats, Kind, Presence, Rows
-from whydrift.core.learning import MonitorProfile
+from whydrift.core.combinations import COMBINATIONS, Combinations, can_combine, learn_combinations
+from whydrift.core.combinations import MAX_INPUTS as MAX_COMBINED
+from whydrift.core.learning import Bins, MonitorProfile
 from whydrift.core.monitor import Monitor
 from whydrift.core.reference import ColumnReference, learn_column
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
+
+if TYPE_CHECKING:
+    from whydrift.core.inputs import BinnedRows
 
 PREFIX = "dependence."
 """Begins the names of these columns; no feature's column begins so."""
@@ -49,37 +54,57 @@ class DependenceWatch:
         """Places among those of the ones that are predicted."""
         self._centre, self._spread = np.empty(0), np.empty(0)
         self._weights = np.empty((0, 0))
+        self._combined = np.empty(0, np.intp)
+        """Places of the inputs whose combinations are looked at, among those that have a reference."""
+        self._combinations: Combinations | None = None
 
-    def update(self, rows: Rows) -> None:
+    def update(self, rows: "BinnedRows") -> None:
         """Take a chunk of inputs."""
         if self._inputs.is_collecting:
             return
         if self._inputs.sample is not self._fitted_on:
             self._learn()
-        if len(self._watched):
-            self.monitor.update(self._residuals(rows))
+        if self.monitor.columns:
+            left = self._residuals(rows.rows)
+            self.monitor.update(self._rows(rows.rows, left, self._scores(rows)))
 
     def _learn(self) -> None:
-        """From the sample of health as it is now; what was watched before begins anew."""
+        """From health as it is known now; what was watched before begins anew."""
         sample = self._inputs.sample
-        left = self._fit(sample)
+        left, scores = self._fit(sample)
+        residuals = self._rows(sample, left[:, self._watched], np.zeros(len(sample)))
         self.monitor.alarms.clear()
-        columns, references = [], {}
-        if len(self._watched):
-            residuals = self._rows(sample, left[:, self._watched])
-            for place, index in enumerate(self._watched.tolist()):
-                name = PREFIX + self._inputs.columns[int(self._places[index])].name
-                column = Column(name, Kind.NUMERIC)
-                columns.append(column)
-                references[name] = learn_column(column, residuals.values[:, place], residuals.presence[:, place])
+        columns = [Column(name, Kind.NUMERIC) for name in self._names()]
+        references = {
+            column.name: learn_column(column, residuals.values[:, place], residuals.presence[:, place])
+            for place, column in enumerate(columns)
+        }
+        if self._combinations is not None:
+            references[COMBINATIONS] = learn_column(columns[-1], scores, np.zeros(len(scores), np.int8))
         self._aspects.update((column.name, frozenset()) for column in columns)
         self.monitor.install(MonitorProfile(tuple(columns), references, Rows.concat([], len(columns))))
         if not self._inputs.trained.issuperset(column.name for column in self._inputs.columns):
             self.monitor.trained.clear()
 
-    def _fit(self, sample: Rows) -> Floats:
-        """Residuals of the sample, each half by the other half's coefficients: (rows, taking part)."""
+    def _names(self) -> list[str]:
+        names = [PREFIX + self._inputs.columns[place].name for place in self._places[self._watched].tolist()]
+        return names if self._combinations is None else [*names, COMBINATIONS]
+
+    def _fit(self, sample: Rows) -> tuple[Floats, Floats]:
+        """Residuals of the sample, each half by the other half's coefficients (rows, taking part); scores of health."""
         self._fitted_on = sample
+        return self._fit_residuals(sample), self._fit_combinations(self._inputs.health_bins)
+
+    def _fit_combinations(self, bins: Bins) -> Floats:
+        known = [(place, r) for place, r in enumerate(self._inputs.references) if r is not None and can_combine(r)]
+        known = [(place, r) for place, r in known if place < bins.shape[1]][:MAX_COMBINED]
+        self._combined = np.array([place for place, _ in known], np.intp)
+        self._combinations, scores = None, np.empty(0)
+        if len(known) > 1 and len(bins) >= _MIN_ROWS:
+            self._combinations, scores = learn_combinations([r for _, r in known], bins[:, self._combined])
+        return scores
+
+    def _fit_residuals(self, sample: Rows) -> Floats:
         known: list[tuple[int, ColumnReference]] = [
             (place, reference)
             for place, reference in enumerate(self._inputs.references)
@@ -102,13 +127,23 @@ class DependenceWatch:
             self._watched = np.flatnonzero(r2 >= _LEAST_R2)
         return left
 
-    def _residuals(self, rows: Rows) -> Rows:
+    def _residuals(self, rows: Rows) -> Floats:
+        if not len(self._watched):
+            return np.empty((len(rows), 0))
         values = self._standard(rows)
-        return self._rows(rows, values[:, self._watched] - values @ self._weights[:, self._watched])
+        left: Floats = values[:, self._watched] - values @ self._weights[:, self._watched]
+        return left
 
-    def _rows(self, rows: Rows, left: Floats) -> Rows:
-        presence = rows.presence[:, self._places[self._watched]]
-        is_there = presence == Presence.PRESENT
+    def _scores(self, rows: "BinnedRows") -> Floats:
+        if self._combinations is None:
+            return np.empty(0)
+        bins = self._inputs.bins(rows.rows, rows.bins if rows.binning is self._inputs.binning else None)
+        return self._combinations.scores(bins[:, self._combined], int(rows.rows.offsets[0]))
+
+    def _rows(self, rows: Rows, left: Floats, scores: Floats) -> Rows:
+        is_there = rows.presence[:, self._places[self._watched]] == Presence.PRESENT
+        if self._combinations is not None:
+            left, is_there = np.column_stack([left, scores]), np.pad(is_there, ((0, 0), (0, 1)), constant_values=True)
         return Rows(
             np.where(is_there, left, np.nan),
             np.where(is_there, Presence.PRESENT, Presence.ABSENT).astype(np.int8),
@@ -137,6 +172,8 @@ class DependenceWatch:
         watch.monitor = Monitor.restore(settings, (), state["monitor"], references, aspects=watch._aspects)
         if state["is_fitted"] and len(inputs.sample):
             watch._fit(inputs.sample)
+            if watch._names() != [column.name for column in watch.monitor.columns]:
+                watch._fitted_on = None  # a state from before there were combinations: learnt with the next rows
         return watch
 
 

@@ -31,6 +31,7 @@ from whydrift.core.case import (
     SignalEvidence,
 )
 from whydrift.core.columns import Floats
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.estimator import HOLDS_UNDER, holds_under
 from whydrift.core.exhibits import exhibit, since
@@ -337,7 +338,8 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
 def _is_consequence(signal: SignalEvidence, proposal: Proposal) -> bool:
     """Whether a signal follows from a broken input. (An input may be called `loss`: then its alarm is its own.)"""
     is_answer = signal.column in (*ANSWERS, "loss", "actual") and signal.column not in proposal.features
-    return is_answer or signal.column.startswith(DEPENDENCE)
+    is_relation = signal.column.startswith(DEPENDENCE)
+    return is_answer or is_relation or (signal.column == COMBINATIONS and proposal.fault is not Fault.NOVEL_REGION)
 
 
 def _reduced(case: Case, left: frozenset[str]) -> Case:

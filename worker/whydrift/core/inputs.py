@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whydrift.core.case import ANSWERS, SchemaPicture
 from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, abridged, encode_rows, infer_kind
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.dimensions import SEGMENT
 from whydrift.core.incidents import SCOPE
@@ -29,7 +30,7 @@ FLAGS = ("duplicates", "schema", "backwards")
 """Yes or no of each event: its id or payload repeats; it has a key that the reference does not know; its time runs backwards."""
 OUTPUTS = (*ANSWERS, "latency", "errors", "contradiction")
 LABELS = ("actual", "label_delay", "loss")
-RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, "parameters", "arrivals", "label_arrivals"))
+RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, COMBINATIONS, "parameters", "arrivals", "label_arrivals"))
 """Names of columns and signals of our own; a feature of this name is called `features.<name>`."""
 _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
@@ -65,7 +66,7 @@ class InputWatch:
 
     def __init__(self, settings: Settings, profile: Profile | None = None) -> None:
         self._settings = settings
-        self.monitor = Monitor(settings, [], FLAGS)
+        self.monitor = Monitor(settings, [], FLAGS, keeps_bins=True)
         self._names: list[str] = []
         """Key of each column, as events have it."""
         self._latest_ms = -1
@@ -252,7 +253,7 @@ class InputWatch:
     @classmethod
     def restore(cls, settings: Settings, state: Mapping[str, Any], references: Mapping[str, Any]) -> "InputWatch":
         inputs = cls(settings)
-        inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references)
+        inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references, keeps_bins=True)
         inputs._names, inputs._latest_ms = list(state["names"]), state["latest_ms"]
         inputs._payloads = dict(zip(*state["payloads"].tolist(), strict=True))
         inputs._odd = {name: [(at, value) for at, value in seen] for name, seen in state["odd"].items()}

@@ -5,33 +5,48 @@ nothing may be learnt (`monitor`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Rows, column_of, column_state, widen
 from whydrift.core.reference import ColumnReference
 
+Bins = NDArray[np.int8]
+
+
+def no_bins() -> Bins:
+    return np.empty((0, 0), np.int8)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MonitorProfile:
-    """What a monitor learnt: `references` by column name, `sample` rows of health (none where they were left out)."""
+    """What a monitor learnt: `references` by column name, `sample` rows of health (none where they were left out).
+
+    bins: of more rows than the sample has, where they are kept (rows, columns).
+    """
 
     columns: tuple[Column, ...]
     references: Mapping[str, ColumnReference]
     sample: Rows
+    bins: Bins = field(default_factory=no_bins)
 
     def snapshot(self) -> dict[str, Any]:
         return {
             "columns": [column_state(column) for column in self.columns],
             "references": [reference.snapshot() for reference in self.references.values()],
             "sample": self.sample.snapshot(),
+            "bins": self.bins,
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "MonitorProfile":
         references = [ColumnReference.restore(reference) for reference in state["references"]]
         columns = tuple(column_of(column) for column in state["columns"])
-        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]))
+        bins = state.get("bins", no_bins())  # files from before they were kept have none
+        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]), bins)
 
 
 @dataclass(slots=True)

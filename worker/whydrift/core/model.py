@@ -261,7 +261,7 @@ class ModelWatch:
 
     def _attach(self, events: Sequence[PredictionEvent], rows: BinnedRows, *, is_healthy: bool) -> None:
         """Let predictions carry their rows to their labels."""
-        self.dependence.update(rows.rows)
+        self.dependence.update(rows)
         codes = self.dimensions.update(events, rows.rows, is_healthy=is_healthy)
         packed, ids = pack(codes, rows.rows.values), [event.event_id for event in events]
         self.join.attach(ids, packed)

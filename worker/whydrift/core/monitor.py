@@ -27,8 +27,8 @@ from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
 from whydrift.core.history import Trail
-from whydrift.core.learning import Learning, MonitorProfile, late
-from whydrift.core.reference import REPEAT_WINDOW, Binning, ColumnReference, learn_column
+from whydrift.core.learning import Learning, MonitorProfile, late, no_bins
+from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
 from whydrift.core.summary import ChunkSummary
@@ -42,6 +42,8 @@ SAMPLE_ROWS = 500
 """Rows of health kept for diagnosis, drawn from those learnt from (see `columns.thin`)."""
 _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
+BINNED_ROWS = 4_000
+"""Rows of health whose bins are kept, where they are."""
 _LEAST_LASTING_ROWS = 60
 _LASTING_LOG10 = 1.0
 _ALL_ASPECTS = frozenset(Aspect)
@@ -60,10 +62,12 @@ class Monitor:
         flags: Sequence[str] = (),
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
         aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
+        *,
+        keeps_bins: bool = False,
     ) -> None:
         """`prepare` is called with the rows that are about to be learnt from, and may change their values.
 
-        aspects: the yes-or-no signals of columns that have not all of them.
+        aspects: the yes-or-no signals of columns that have not all of them. keeps_bins: of BINNED_ROWS rows of health.
         """
         self._settings = settings
         self._prepare = prepare
@@ -77,6 +81,9 @@ class Monitor:
         names = {c.name for c in self.columns}
         self._learning: Learning | None = Learning(names, [], self._settings.first_stage_events)
         self._sample = Rows.concat([], len(self.columns))
+        self._keeps_bins = keeps_bins
+        self.health_bins = no_bins()
+        """Bins of rows of health, more than the sample has, by the references (rows, columns)."""
         self._recent: list[Rows] = []
         self._retained = 0
         self.trained: set[str] = set()
@@ -126,7 +133,7 @@ class Monitor:
         """Take columns, references and sample from a profile; what has no reference there is learnt here."""
         self.columns = [replace(column, codes=dict(column.codes)) for column in profile.columns]
         self.references = [profile.references.get(column.name) for column in self.columns]
-        self._sample = profile.sample
+        self._sample, self.health_bins = profile.sample, profile.bins
         self._recent, self._retained = [], 0
         self.trained = set() if self.rows_seen else {*profile.references}
         self._opening = Rows.concat([], len(self.columns))
@@ -140,7 +147,7 @@ class Monitor:
         """What was learnt, for `install` elsewhere. Without the sample, categories are known only as far as references need."""
         references = {r.name: r for r in self.references if r is not None}
         if keep_sample:
-            return MonitorProfile(tuple(self.columns), references, self._sample)
+            return MonitorProfile(tuple(self.columns), references, self._sample, self.health_bins)
         needed = {name: dict.fromkeys(reference.shares) for name, reference in references.items()}
         columns = [
             replace(column, codes={one: float(code) for code, one in enumerate(needed.get(column.name, ()))})
@@ -255,6 +262,8 @@ class Monitor:
             self._slow_constants(learnt)
             self._sample = thin(rows, self._sample_rows())
             self._rebuild(fresh=learnt)
+            if self._keeps_bins:
+                self.health_bins = self.bins(thin(rows, BINNED_ROWS)).astype(np.int8)
 
     def _slow_constants(self, names: Collection[str]) -> None:
         """Give inputs of one value the time of their fellows. Series of our own making are no calendar: they have aspects."""
@@ -326,6 +335,16 @@ class Monitor:
     def binning(self) -> Binning:
         """How this monitor bins the columns that have a reference (`known_columns`)."""
         return self._counter.binning
+
+    def bins(self, rows: Rows, known: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
+        """Bins of all columns, NO_BIN where one has no reference: (rows, columns). known: those that `update` returned."""
+        if known is None:
+            known = self._counter.bins(rows.values)
+        if len(self.known_columns) == len(self.columns):
+            return known
+        found = np.full((len(rows), len(self.columns)), NO_BIN, np.intp)
+        found[:, self.known_columns] = known
+        return found
 
     @property
     def known_columns(self) -> NDArray[np.intp]:
@@ -556,6 +575,7 @@ class Monitor:
         return {
             "references": [None if r is None else r.snapshot() for r in self.references],
             "sample": self._sample.snapshot(),
+            "bins": self.health_bins,
         }
 
     @classmethod
@@ -567,10 +587,14 @@ class Monitor:
         references: Mapping[str, Any],
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
         aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
+        *,
+        keeps_bins: bool = False,
     ) -> "Monitor":
-        monitor = cls(settings, [column_of(column) for column in state["columns"]], flags, prepare, aspects)
+        columns = [column_of(column) for column in state["columns"]]
+        monitor = cls(settings, columns, flags, prepare, aspects, keeps_bins=keeps_bins)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
+        monitor.health_bins = references.get("bins", no_bins())  # states from before they were kept have none
         monitor._flag_seen, monitor._flag_reference, monitor._flag_target = state["flags"]
         monitor._recent_flags = [(offset, flags) for offset, flags in state["recent_flags"]]
         learning = state["learning"]

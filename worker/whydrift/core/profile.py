@@ -15,7 +15,7 @@ from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.columns import Column
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
-from whydrift.core.reference import BINS, QUANTILES, ColumnReference
+from whydrift.core.reference import BINS, NO_BIN, QUANTILES, ColumnReference
 from whydrift.core.settings import Settings
 from whydrift.core.signals import flag_aspects
 from whydrift.core.state import StateError, pack, unpack
@@ -140,6 +140,8 @@ def _check_fit(name: str, part: MonitorProfile) -> None:
         raise ValueError(f"{name}: other columns than ours")
     if {part.sample.values.shape, part.sample.presence.shape} != {(rows, width)} or len(part.sample.offsets) != rows:
         raise ValueError(f"{name}: a sample of other columns")
+    if len(part.bins) and (part.bins.shape[1:] != (width,) or part.bins.min() < 0 or part.bins.max() > NO_BIN):
+        raise ValueError(f"{name}: bins of other columns")
     kinds = {column.name: column.kind for column in part.columns}
     for reference in part.references.values():
         shapes = (reference.masses.shape, reference.quantiles.shape, reference.edges.ndim)

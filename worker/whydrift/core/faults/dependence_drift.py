@@ -9,6 +9,7 @@ distribution moved, the relations moved with it, and the reason is there.
 import numpy as np
 
 from whydrift.core.case import Case
+from whydrift.core.faults import novel_region
 from whydrift.core.faults.inputs import dragged, listed, number
 from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
@@ -32,6 +33,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [
             RuledOut(fault=FAULT, because=f"{listed(moved)} moved by themselves, and what depends on them with them")
         ]
+    if (corner := novel_region.named(case)) is not None:
+        return [RuledOut(fault=FAULT, because=f"without the events with {corner.words} all goes together as in health")]
     seen = relations(case)
     changed = [] if seen is None else _changed(seen)
     if seen is None or not changed:

@@ -13,6 +13,7 @@ from scipy.special import gammaincc
 
 from whydrift.core.case import Case, correlations
 from whydrift.core.columns import Floats
+from whydrift.core.faults import novel_region
 from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, lagged, swap
@@ -112,6 +113,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if moved:
         because = f"{listed(moved)} moved by themselves, and what depends on them with them"
         return [RuledOut(fault=FAULT, because=because)]
+    if (corner := novel_region.named(case)) is not None:
+        return [RuledOut(fault=FAULT, because=f"without the events with {corner.words} all goes together as in health")]
     found = _lost(case)
     if found is None:
         return [RuledOut(fault=FAULT, because="no input has lost its correlation with the others")]
