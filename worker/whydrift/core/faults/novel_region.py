@@ -199,10 +199,11 @@ def _relations_hold(views: Sequence[ColumnView], inside: Mask) -> bool:
     rest = [view.current_values[-len(inside) :][~inside] for view in known]
     if len(known) < 2 or (~inside).sum() < _MIN_ROWS:
         return True
-    was, now = correlations([view.reference_values for view in known]), correlations(rest)
-    error = np.sqrt(1 / len(known[0].reference_values) + 1 / len(rest[0]))
+    was, now = (np.clip(correlations(side), -0.99, 0.99) for side in ([view.reference_values for view in known], rest))
+    error = 1.06 * np.sqrt(1 / len(known[0].reference_values) + 1 / len(rest[0]))
+    is_otherwise = np.abs(np.arctanh(was) - np.arctanh(now)) > _OTHERWISE_Z * error
     # Where inputs tell each other, a few events that the region leaves out are many standard errors.
-    return not (np.abs(was - now) > max(_OTHERWISE, _OTHERWISE_Z * error)).any()
+    return not (is_otherwise & (np.abs(was - now) > _OTHERWISE)).any()
 
 
 def _region(case: Case, scores: ColumnView, parts: Sequence[_Part], others: list[str], inside: Mask) -> Region:
