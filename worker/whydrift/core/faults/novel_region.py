@@ -9,7 +9,7 @@ as well; values beyond all of health are `outliers`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS, MAX_INPUTS, can_combine, groups_of, indicators, news_of
+from whydrift.core.faults import feature_swap
 from whydrift.core.faults.inputs import Mask, chance_of, dragged, listed, number, percent, undone
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, fill, lagged, scatter, swap
@@ -44,6 +45,8 @@ _ALSO = 0.5
 """Part of the region's events that are new together with a further input for that to be named as well."""
 _OTHERWISE, _OTHERWISE_Z = 0.15, 4.0
 """Difference of rank correlations that counts, and in standard errors."""
+_EXCHANGED = 0.5
+"""Part of the fit where inputs that moved may be exchanged in these events."""
 _UNDONE = 0.7
 """Part of an input's evidence that must be gone without the region for its alarm to follow from that."""
 
@@ -104,7 +107,16 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=found)]
     if found.fit < _LEAST_FIT:
         return [RuledOut(fault=FAULT, because=f"not only events with {found.words} are new")]
-    return [_proposal(case, found)]
+    proposal = _proposal(case, found)
+    if _are_exchanged(case, found):
+        proposal = replace(proposal, fit=_EXCHANGED * proposal.fit)
+    return [proposal]
+
+
+def _are_exchanged(case: Case, found: Region) -> bool:
+    """Whether two of its inputs moved as they do where some of the events have them exchanged: that leaves a cluster, too."""
+    swaps = feature_swap.examine(case) if case.alarmed_features("distribution", "out_of_range") else []
+    return any(isinstance(one, Proposal) and set(one.features) <= set(found.names) for one in swaps)
 
 
 def named(case: Case) -> Region | None:
