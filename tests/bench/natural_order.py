@@ -31,6 +31,7 @@ from whydrift.core.profiler import Profiler
 from whydrift.core.records import Emit, Record
 from whydrift.core.settings import Settings
 from whydrift_schemas import Diagnosis, Severity, Status
+from whydrift_schemas.diagnosis import Detected
 
 TRAINED, REFERENCE, BREAKS_AT = 0.35, 0.25, 0.65
 EVEN_GAP_MS = 5_000
@@ -61,11 +62,13 @@ class Table:
 
 
 def _bike(folder: Path) -> Table:
+    """Hours without any rental have no row: the clock is the table's own days and hours, not the row number."""
     rows = read_table(folder / "tabular/bike_hour.csv.gz")
-    times = [START_MS + int(row.pop("instant")) * 3_600_000 for row in rows]
+    days = np.cumsum(np.diff([row["weekday"] for row in rows], prepend=rows[0]["weekday"]) != 0).tolist()
+    times = [START_MS + day * DAY_MS + row["hr"] * 3_600_000 for day, row in zip(days, rows, strict=True)]
     truth = [row.pop("cnt") for row in rows]
     for row in rows:
-        del row["casual"], row["registered"]
+        del row["instant"], row["casual"], row["registered"]
     return Table(rows, truth, times)
 
 
@@ -274,11 +277,19 @@ def records(values: Sequence[bytes], first: int) -> list[Record]:
 
 
 def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[Diagnosis]:
-    """Incidents, as they are opened."""
+    """Incidents, as they are opened, and once more where a ticket becomes a page: then by the record that made it one."""
+    tickets = set()
     for value in values:
         for one in pipeline.process([value]):
-            if isinstance(one, Emit) and one.diagnosis.status is Status.OPENED:
-                yield one.diagnosis
+            if not isinstance(one, Emit) or one.diagnosis.status is Status.RESOLVED:
+                continue
+            diagnosis, is_ticket = one.diagnosis, one.diagnosis.severity is Severity.INFO
+            if diagnosis.status is Status.OPENED:
+                tickets |= {diagnosis.incident_id} if is_ticket else set()
+                yield diagnosis
+            elif diagnosis.incident_id in tickets and not is_ticket:
+                tickets.discard(diagnosis.incident_id)
+                yield diagnosis.model_copy(update={"detected": Detected(partition=0, offset=value.offset)})
 
 
 # --- runs

@@ -17,6 +17,7 @@ from whydrift.core.columns import Column, Floats, Presence, Presences
 from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, NO_BIN, ColumnReference
+from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift_schemas import ModelDescription
 
 
@@ -66,6 +67,10 @@ class ColumnView:
     bets: Bets
     signals: Mapping[str, SignalEvidence]
     """By aspect."""
+    given_bets: Mapping[str, Bets] = field(default_factory=dict)
+    """On what is left of it given something, by aspect."""
+    current_times: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(current rows,), or none where nobody needs them."""
     opening: Opening | None = None
     """None where the column's reference was learnt from the stream, at first or since."""
 
@@ -87,9 +92,23 @@ class ColumnView:
             return sample
         return self.reference.quantiles
 
+    def alarms(self, *aspects: str) -> list[SignalEvidence]:
+        """Those of these aspects (of all, where none is named) that have crossed their thresholds.
+
+        The distribution given something is the distribution, too.
+        """
+        wanted = {*aspects, *(CONDITIONAL if Aspect.DISTRIBUTION in aspects else ())}
+        return [s for a, s in self.signals.items() if s.is_alarmed and (not aspects or a in wanted)]
+
     def is_alarmed(self, *aspects: str) -> bool:
         """Whether any of these aspects (any at all, where none is named) has crossed its threshold."""
-        return any(s.is_alarmed for a, s in self.signals.items() if not aspects or a in aspects)
+        return bool(self.alarms(*aspects))
+
+    def left(self, aspect: str, values: Floats) -> Floats:
+        """What is left of values that stand in the places of `current`, given something; without those of which nothing is."""
+        times_ms = self.current_times[self.current_presence == Presence.PRESENT]
+        left = self.reference.given[aspect].left(values, times_ms)
+        return left[~np.isnan(left)]
 
     def share(self, presence: Presence) -> float:
         """Share of the current rows with this presence."""
@@ -112,7 +131,14 @@ class ColumnView:
         """
         bins = self.reference.bins(self.column, values)
         counts = np.bincount(bins[bins != NO_BIN], minlength=BINS)[:BINS]
-        return mixture_log10(self.bets, counts.astype(float))
+        found = [mixture_log10(self.bets, counts.astype(float))]
+        # Rows that were picked stand beside no times.
+        for aspect, bets in self.given_bets.items() if len(values) == len(self.current) else ():
+            one = self.reference.given[aspect]
+            left = np.zeros(BINS)
+            left[: len(one.masses)] = one.counts(self.left(aspect, values))
+            found.append(mixture_log10(bets, left))
+        return max(found)
 
 
 @dataclass(frozen=True, slots=True)

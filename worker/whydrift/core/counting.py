@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats, Presence, Rows
+from whydrift.core.conditional import Conditional
 from whydrift.core.reference import BINS, NO_BIN, Binning, ColumnReference, repeats
-from whydrift.core.signals import Aspect
+from whydrift.core.signals import DISTRIBUTIONS, Aspect
 from whydrift.core.summary import ChunkSummary
 
 _ASPECTS = (Aspect.MISSING, Aspect.TYPE, Aspect.OUT_OF_RANGE, Aspect.UNSEEN, Aspect.REPEATED)
@@ -30,13 +31,13 @@ class Place:
     @property
     def is_flag(self) -> bool:
         """Whether it is a yes-or-no signal."""
-        return self.aspect != Aspect.DISTRIBUTION
+        return self.aspect not in DISTRIBUTIONS
 
 
 class Counter:
     """Counts rows of `columns`, of which those that have a reference are known, for the signals at these places.
 
-    free: number of yes-or-no flags that have no column.
+    free: number of yes-or-no flags that have no column. given: of which column what is left is counted, after the quantities.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Counter:
         references: Sequence[ColumnReference | None],
         places: Iterable[Place],
         free: int,
+        given: Sequence[tuple[int, Conditional]] = (),
     ) -> None:
+        self._given = given
         known = [place for place, reference in enumerate(references) if reference is not None]
         self.known = np.array(known, np.intp)
         """Indices of the columns that have a reference."""
@@ -84,14 +87,24 @@ class Counter:
         """Bins of rows of all columns: (rows, known columns)."""
         return self.binning.bins(self.known_of(values))
 
-    def summarise(self, rows: Rows, before: Floats, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
-        """Counts of a chunk. before: the REPEAT_WINDOW rows before it; flags: (no, yes) of each free one."""
+    def summarise(
+        self,
+        rows: Rows,
+        before: Floats,
+        flags: Floats | None,
+        bins: NDArray[np.intp],
+        before_ms: int | None = None,
+    ) -> ChunkSummary:
+        """Counts of a chunk. before: the REPEAT_WINDOW rows before it, the last of them at before_ms.
+
+        flags: (no, yes) of each free one.
+        """
         counts = self._bin_counts(bins)
         return ChunkSummary(
             rows=len(rows),
             first_ms=int(rows.times_ms[0]),
             first_offset=int(rows.offsets[0]),
-            numeric=counts[self._numeric_rank, :BINS],
+            numeric=np.concatenate([counts[self._numeric_rank, :BINS], self._left_counts(rows, before, before_ms)]),
             coded=counts[self._coded_rank, :BINS],
             flags=self._flag_counts(rows, before, bins, counts, flags),
         )
@@ -106,6 +119,18 @@ class Counter:
         width = len(self.known)
         flat = (bins + self._bin_starts).ravel()
         return np.bincount(flat, minlength=width * (BINS + 1)).reshape(width, BINS + 1).astype(np.float64)
+
+    def _left_counts(self, rows: Rows, before: Floats, before_ms: int | None) -> Floats:
+        """What is left of columns given something, per bin: (conditionals, BINS)."""
+        found = np.zeros((len(self._given), BINS))
+        if not self._given:
+            return found
+        # Without a row before, one that is no neighbour.
+        times_ms = np.append(np.int64(-1 if before_ms is None else before_ms), rows.times_ms)
+        for place, (column, one) in enumerate(self._given):
+            left = one.left(np.append(before[-1, column], rows.values[:, column]), times_ms)[1:]
+            found[place, : len(one.masses)] = one.counts(left)
+        return found
 
     def _flag_counts(
         self, rows: Rows, before: Floats, bins: NDArray[np.intp], counts: Floats, flags: Floats | None

@@ -40,6 +40,7 @@ from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import DAY_MS
+from whydrift.core.signals import Aspect
 from whydrift.core.slices import Slice, guilty_slice
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
@@ -678,7 +679,9 @@ def severity(case: Case, fault: Fault, signals: Sequence[SignalEvidence]) -> Sev
     )
     if is_critical:
         return Severity.CRITICAL
-    is_harmless = fault in _HARMLESS or (
+    # The world drifts; what jumps from row to row as it never did is a pipe, whatever it looks like so far.
+    jumps = any(signal.aspect == Aspect.STEP for signal in signals)
+    is_harmless = (fault in _HARMLESS and not jumps) or (
         fault is Fault.SCHEMA_CHANGE and all(signal.signal == "schema" for signal in signals)
     )
     return Severity.INFO if is_harmless and not answers and not loss else Severity.WARNING

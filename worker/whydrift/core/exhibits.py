@@ -12,7 +12,7 @@ import numpy as np
 from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import new_atoms, number, percent
-from whydrift.core.signals import Aspect
+from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift_schemas import Evidence
 from whydrift_schemas.values import MAX_NAME, MAX_TIME_MS, MIN_TIME_MS
 
@@ -32,6 +32,7 @@ _FLAGS = {
     Aspect.UNSEEN: "unseen values",
     Aspect.REPEATED: "repeated values",
 }
+_LEFT = {Aspect.HOURLY: "of the distance from its hour's median", Aspect.STEP: "of the change from row to row"}
 _WORLD = {"duplicates": "repeated events", "schema": "with unknown keys", "backwards": "back in time"}
 _LOGARITHMS = {"latency": "ms", "label_delay": "s"}
 """Columns that hold log10 of a quantity, and its unit: people read the quantity."""
@@ -78,6 +79,8 @@ def _seen(case: Case, signal: SignalEvidence) -> _Exhibit:
     view = _view(case, signal)
     if view is not None and signal.aspect == Aspect.DISTRIBUTION:
         return _distribution(view)
+    if view is not None and signal.aspect in CONDITIONAL:
+        return _left(view, Aspect(signal.aspect))
     if signal.current_share is not None:
         signal = replace(signal, current_share=_share_now(view, signal))
         words = _FLAGS.get(Aspect(signal.aspect), signal.aspect) if signal.aspect in set(Aspect) else ""
@@ -131,6 +134,20 @@ def _distribution(view: ColumnView) -> _Exhibit:
     if view.name == "errors":
         return _failures(view)
     return _categories(view) if view.reference.kind.is_coded else _quantiles(view)
+
+
+def _left(view: ColumnView, aspect: Aspect) -> _Exhibit:
+    """Quantiles of what is left given something."""
+    known, left = view.reference.given[aspect], view.left(aspect, view.current)
+    left = left[len(left) // 3 :]
+    if not len(left):
+        return _Exhibit({}, {}, "changed")
+    grid = np.linspace(0, 1, len(known.quantiles))
+    was = {name: float(np.interp(p, grid, known.quantiles)) for name, p in _QUANTILES.items()}
+    now = {name: float(np.quantile(left, p)) for name, p in _QUANTILES.items()}
+    name = _most_moved(was, now, float(np.interp(0.75, grid, known.quantiles) - np.interp(0.25, grid, known.quantiles)))
+    words = f"{name} {_LEFT[aspect]} {number(was[name])} → {number(now[name])}"
+    return _Exhibit(_finite(was), _finite(now), words)
 
 
 def _later(view: ColumnView) -> Floats:

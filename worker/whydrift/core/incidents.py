@@ -20,17 +20,21 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from whydrift.core.case import ANSWERS
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.settings import MINUTE_MS, Settings
+from whydrift.core.signals import Aspect
 from whydrift.core.status import OpenIncident
 from whydrift_schemas import Cause, Detected, Diagnosis, Fault, Severity, Status, encode
 
 SETTLE_ROWS = 60
 """Rows since the onset that are enough to judge by …"""
 SETTLE_CHUNKS = 2
-"""… or so many chunks since the alarm, where rows come slowly."""
+"""… or so many chunks since the alarm, where rows come slowly …"""
+SETTLE_JUMP_ROWS = 40
+"""… but so many rows at least of what jumps from row to row, or goes with the others otherwise: by fewer few rules can tell."""
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
@@ -214,7 +218,7 @@ class Incidents:
             return
         if self.waiting_since_chunk is None:
             self.waiting_since_chunk = now.chunks
-        if now.chunks - self.waiting_since_chunk < SETTLE_CHUNKS and scene.rows_since(list(alarms)) < SETTLE_ROWS:
+        if not self._is_settled(alarms, now.chunks - self.waiting_since_chunk, scene.rows_since(list(alarms))):
             return
         self.waiting_since_chunk = None
         # Alarms of several model versions are judged one version at a time.
@@ -224,6 +228,12 @@ class Incidents:
             alarms = self._unassigned(alarms)
             if len(alarms) == before:
                 return
+
+    def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
+        """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
+        names = [plain(name) for name in alarms]
+        is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
+        return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
 
     def _judge_again(self, now: Moment, scene: Scene) -> None:
         for incident in list(self.open.values()):

@@ -113,7 +113,7 @@ class ModelWatch:
         self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
         self.main_version = profile.version
         if profile.labels.columns:
-            self.labels = Monitor(self.settings, [])
+            self.labels = Monitor(self.settings, [], aspects=ASPECTS)
             self.labels.install(profile.labels)
         self.delays.install(profile.delays)
         self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
@@ -344,7 +344,7 @@ class ModelWatch:
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
         if self.labels is None:
-            self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())])
+            self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS)
         actuals = self._actual_rows(rows, self.labels)
         is_healthy = self.labels.is_collecting and not self.labels.alarms
         outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
@@ -597,7 +597,7 @@ class ModelWatch:
         model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
-            model.labels = Monitor.restore(settings, (), state["labels"], references["labels"])
+            model.labels = Monitor.restore(settings, (), state["labels"], references["labels"], aspects=ASPECTS)
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):

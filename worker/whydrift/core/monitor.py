@@ -23,6 +23,7 @@ from whydrift.core.autocorrelation import common_time, constant_times
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
+from whydrift.core.conditioning import conditioned
 from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
@@ -30,7 +31,7 @@ from whydrift.core.history import Trail
 from whydrift.core.learning import Learning, MonitorProfile, late, no_bins
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
-from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
+from whydrift.core.signals import Aspect, conditional_bets, distribution_bets, flag_aspects, flag_bets, flag_share
 from whydrift.core.summary import ChunkSummary
 
 _LEAST_VALUES = 20
@@ -44,6 +45,7 @@ _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
 BINNED_ROWS = 4_000
 """Rows of health whose bins are kept, where they are."""
+_LEAST_LOCAL_ROWS = 100
 _LEAST_LASTING_ROWS = 60
 _LASTING_LOG10 = 1.0
 _ALL_ASPECTS = frozenset(Aspect)
@@ -67,7 +69,7 @@ class Monitor:
     ) -> None:
         """`prepare` is called with the rows that are about to be learnt from, and may change their values.
 
-        aspects: the yes-or-no signals of columns that have not all of them. keeps_bins: of BINNED_ROWS rows of health.
+        aspects: the signals beside the distribution of columns that have not all of them. keeps_bins: of BINNED_ROWS rows of health.
         """
         self._settings = settings
         self._prepare = prepare
@@ -89,6 +91,10 @@ class Monitor:
         self.trained: set[str] = set()
         """Columns that have been judged by an installed reference since the first row."""
         self._opening = Rows.concat([], len(self.columns))
+        self._before_jump = Rows.concat([], len(self.columns))
+        """While a column jumps (`Aspect.STEP`): the rows before it did. Of a level that wanders they tell what to expect now."""
+        self._local: list[ColumnReference | None] | None = None
+        """References learnt from those rows, of columns that have steps; made when they are asked for."""
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._recent_flags: list[tuple[int, Floats]] = []
         """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
@@ -122,6 +128,7 @@ class Monitor:
         self._recent = [widen(part, len(self.columns)) for part in self._recent]
         self._sample = widen(self._sample, len(self.columns))
         self._opening = widen(self._opening, len(self.columns))
+        self._before_jump, self._local = widen(self._before_jump, len(self.columns)), None
         self._before = np.pad(self._before, ((0, 0), (0, 1)), constant_values=np.nan)
         if self._learning is None:
             self._learning = Learning(set(), [], self._settings.first_stage_events)
@@ -137,6 +144,7 @@ class Monitor:
         self._recent, self._retained = [], 0
         self.trained = set() if self.rows_seen else {*profile.references}
         self._opening = Rows.concat([], len(self.columns))
+        self._keep_before_jump(None)
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._learning = self._learn_later()
         # These are other references, and may be of fewer columns: no evidence is carried over.
@@ -179,6 +187,7 @@ class Monitor:
         for place, column in enumerate(self.columns):
             if column.name in names:
                 self.references[place] = None
+        self._local = None
         gone = self._indices(names)
         for name in [name for name in self.alarms if self._places[name].aspect and self._places[name].column in gone]:
             del self.alarms[name]
@@ -256,7 +265,11 @@ class Monitor:
             first = int(np.argmax(known)) if known.any() else len(rows)
             is_there = int((presence[first:] == Presence.PRESENT).sum()) >= _LEAST_VALUES
             if is_there and len(rows) - first >= least_rows:
-                self.references[place] = learn_column(self.columns[place], values[first:], presence[first:])
+                column, values, presence = self.columns[place], values[first:], presence[first:]
+                learnt_one = learn_column(column, values, presence)
+                aspects = self._aspects.get(column.name, _ALL_ASPECTS)
+                times_ms = rows.times_ms[first:]
+                self.references[place] = conditioned(learnt_one, column, values, presence, times_ms, aspects)
                 learnt.add(self.columns[place].name)
         if learnt:
             self._slow_constants(learnt)
@@ -297,8 +310,15 @@ class Monitor:
         margin, signals = self._settings.margin, self.model_signals
         known = [(index, self.columns[index], r) for index, r in enumerate(self.references) if r is not None]
         known.sort(key=lambda one: one[2].kind.is_coded)
-        self.bets = {c.name: distribution_bets(r, Tolerance(r.rows, signals, margin)) for _, c, r in known}
+        self.bets = {c.name: self._bets_of(r) for _, c, r in known}
+        given = [(index, aspect, one) for index, _, r in known for aspect, one in r.given.items()]
+        self._given_bets = {
+            (self.columns[index].name, aspect): conditional_bets(one, Tolerance(one.n, signals, margin))
+            for index, aspect, one in given
+        }
+        quantities = sum(not r.kind.is_coded for _, _, r in known)
         places = [(c.name, index, str(Aspect.DISTRIBUTION)) for index, c, _ in known]
+        places[quantities:quantities] = [(self.columns[index].name, index, aspect) for index, aspect, _ in given]
         flags: list[Bets] = []
         for index, column, reference in known:
             allowed = self._aspects.get(column.name, _ALL_ASPECTS)
@@ -316,10 +336,12 @@ class Monitor:
             for number, (name, index, aspect) in enumerate(places)
         }
         groups = [[self.bets[c.name] for _, c, r in known if r.kind.is_coded is coded] for coded in (False, True)]
+        groups[0] += self._given_bets.values()
         self._evidence = EvidenceProcess(*groups, flags)
         self.trail.arrange(list(self._places))
         self._first_flag = len(places) - len(flags)
-        self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags))
+        left = [(index, one) for index, _, one in given]
+        self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags), left)
         self._blind_spots: tuple[BlindSpot, ...] | None = None
 
     @property
@@ -369,7 +391,8 @@ class Monitor:
 
     def summarise(self, rows: Rows, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
         """Counts of a chunk; changes nothing. `bins`: of these rows by `binning`."""
-        return self._counter.summarise(rows, self._before, flags, bins)
+        before_ms = int(self._recent[-1].times_ms[-1]) if self._recent else None
+        return self._counter.summarise(rows, self._before, flags, bins, before_ms)
 
     def detect(self, chunk: ChunkSummary) -> None:
         """Let a chunk's counts speak for or against each signal."""
@@ -421,9 +444,23 @@ class Monitor:
                     self._raise(name, place)
             elif alarm.is_over(place.number, self._evidence, self.rows_seen, self.log10_threshold):
                 del self.alarms[name]
+        if len(self._before_jump) and not self._jumps():
+            self._keep_before_jump(None)
+
+    def _jumps(self) -> bool:
+        return any(self._places[name].aspect == Aspect.STEP for name in self.alarms)
+
+    def _keep_before_jump(self, onset_offset: int | None) -> None:
+        """Keep the rows before an offset for as long as something jumps; None: none."""
+        rows = self.recent()
+        kept = rows.offsets < (-1 if onset_offset is None else onset_offset)
+        self._before_jump, self._local = rows.take(kept).take(slice(-self._sample_rows(), None)), None
 
     def _raise(self, name: str, place: Place) -> None:
-        alarm = self.alarms[name] = Alarm.raised(name, place.number, self._evidence, self.rows_seen)
+        alarm = Alarm.raised(name, place.number, self._evidence, self.rows_seen)
+        if place.aspect == Aspect.STEP and not self._jumps():
+            self._keep_before_jump(alarm.onset_offset)
+        self.alarms[name] = alarm
         if self._learning is not None:
             self._learning.forget_since(alarm.onset_offset)
 
@@ -525,22 +562,43 @@ class Monitor:
         signals: dict[str, dict[str, SignalEvidence]] = {}
         for one in evidence:
             signals.setdefault(one.column, {})[one.aspect] = one
+        local, sample = self._local_references(), self._sample
+        if local:
+            sample = self._before_jump
         return {
             column.name: ColumnView(
                 column=column,
-                reference=reference,
+                reference=local.get(index, reference),
                 position=positions.get(column.name, -1),
-                reference_values=self._sample.values[:, index],
-                reference_presence=self._sample.presence[:, index],
+                reference_values=sample.values[:, index],
+                reference_presence=sample.presence[:, index],
                 current_values=current.values[:, index],
                 current_presence=current.presence[:, index],
-                bets=self.bets[column.name],
+                bets=self._bets_of(local[index]) if index in local else self.bets[column.name],
+                given_bets={aspect: self._given_bets[column.name, aspect] for aspect in reference.given},
+                current_times=current.times_ms,
                 signals={aspect: s for aspect, s in signals[column.name].items() if aspect},
                 opening=self._opening_of(index),
             )
             for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
             if reference is not None
         }
+
+    def _local_references(self) -> dict[int, ColumnReference]:
+        """While something jumps: by column that has steps, what it was like in the rows before."""
+        if self._local is None:
+            rows = self._before_jump
+            is_enough = len(rows) >= _LEAST_LOCAL_ROWS
+            self._local = [
+                replace(learn_column(column, rows.values[:, index], rows.presence[:, index]), given=reference.given)
+                if is_enough and reference is not None and Aspect.STEP in reference.given
+                else None
+                for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
+            ]
+        return {index: reference for index, reference in enumerate(self._local) if reference is not None}
+
+    def _bets_of(self, reference: ColumnReference) -> Bets:
+        return distribution_bets(reference, Tolerance(reference.rows, self.model_signals, self._settings.margin))
 
     def _opening_of(self, index: int) -> Opening | None:
         if self.columns[index].name not in self.trained:
@@ -562,6 +620,7 @@ class Monitor:
             "before": self._before,
             "trained": sorted(self.trained),
             "opening": self._opening.snapshot(),
+            "before_jump": self._before_jump.snapshot(),
             "rows_seen": self.rows_seen,
             "model_signals": self.model_signals,
             "log10_threshold": self.log10_threshold,
@@ -607,6 +666,8 @@ class Monitor:
         monitor.trained = set(state.get("trained", ()))
         if "opening" in state:
             monitor._opening = Rows.restore(state["opening"])
+        if "before_jump" in state:
+            monitor._before_jump = Rows.restore(state["before_jump"])
         for name in ("rows_seen", "model_signals", "log10_threshold"):
             setattr(monitor, name, state[name])
         monitor.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}

@@ -13,11 +13,12 @@ from typing import Any
 
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.columns import Column
+from whydrift.core.conditional import HOURS, Conditional
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, NO_BIN, QUANTILES, ColumnReference
 from whydrift.core.settings import Settings
-from whydrift.core.signals import flag_aspects
+from whydrift.core.signals import Aspect, flag_aspects
 from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
@@ -72,7 +73,7 @@ class Profile:
     def blind_spots(self, settings: Settings) -> tuple[BlindSpot, ...]:
         """What it cannot show of the inputs, and of the whole."""
         parts = (getattr(self, name) for name in _PARTS)
-        signals = sum(1 + len(flag_aspects(one)) for part in parts for one in part.references.values())
+        signals = sum(1 + len(one.given) + len(flag_aspects(one)) for part in parts for one in part.references.values())
         found = [*blind_spots(_Part.of(self.inputs), settings.margin, max(signals, 1))]
         if not self.losses.references:
             found.append(BlindSpot(Blindness.NO_LABELS, (), _NO_LABELS))
@@ -147,8 +148,21 @@ def _check_fit(name: str, part: MonitorProfile) -> None:
         shapes = (reference.masses.shape, reference.quantiles.shape, reference.edges.ndim)
         if kinds.get(reference.name) is not reference.kind or shapes != ((BINS,), (QUANTILES,), 1):
             raise ValueError(f"{name}: a reference of no column")
-        if len(reference.edges) >= BINS:
+        if len(reference.edges) >= BINS or not all(_fits(*one) for one in reference.given.items()):
             raise ValueError(f"{name}: more bins than there are")
+
+
+def _fits(aspect: str, one: Conditional) -> bool:
+    """Whether a conditional reference is one of ours."""
+    hours, bins = len(one.centres), len(one.edges) + 1
+    is_hourly = hours in HOURS and one.spreads.shape == (hours,) and one.gap_ms == 0
+    is_step = not hours and one.gap_ms > 0
+    return (
+        (is_hourly if aspect == Aspect.HOURLY else is_step and aspect == Aspect.STEP)
+        and one.edges.ndim == one.quantiles.ndim == 1
+        and one.masses.shape == (bins,)
+        and bins <= BINS
+    )
 
 
 def write_profile(profiles: Mapping[str, Profile]) -> bytes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from whydrift.core.autocorrelation import category_times, flag_times, numeric_times
 from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
+from whydrift.core.conditional import Conditional
 
 BINS = 32
 """Bins of every column. Unused ones have no mass; the last is UNSEEN for categories."""
@@ -56,6 +57,7 @@ class ColumnReference:
     singletons: values that stand for those never seen: the ones seen once (Good-Turing), and the ones too many to be kept.
     masses: share of each bin, (BINS,). UNSEEN has a mass beside those of the seen.
     times: where values hang together, how many in a row tell as much as one (`autocorrelation`), by group of bets and by flag.
+    given: what is left of the values given the hour, or the value before, by aspect (`conditional`). All else is of the values.
     """
 
     name: str
@@ -74,6 +76,7 @@ class ColumnReference:
     singletons: int
     dimension: int = 0
     times: Mapping[str, float] = field(default_factory=dict)
+    given: Mapping[str, Conditional] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -146,6 +149,7 @@ class ColumnReference:
         state["atoms"] = [list(self.atoms), list(self.atoms.values())]
         state["shares"] = [list(self.shares), list(self.shares.values())]
         state["times"] = dict(self.times)
+        state["given"] = {aspect: one.snapshot() for aspect, one in self.given.items()}
         return state
 
     @classmethod
@@ -154,6 +158,8 @@ class ColumnReference:
         fields["kind"] = Kind(fields["kind"])
         fields["atoms"] = dict(zip(*fields["atoms"], strict=True))
         fields["shares"] = dict(zip(*fields["shares"], strict=True))
+        # References from before there were any have none.
+        fields["given"] = {aspect: Conditional.restore(one) for aspect, one in fields.get("given", {}).items()}
         return cls(**fields)
 
 

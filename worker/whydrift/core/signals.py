@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from whydrift.core.columns import Floats
+from whydrift.core.conditional import Conditional
 from whydrift.core.detectors import families
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.detectors.numeric import least_shift
@@ -29,6 +30,15 @@ class Aspect(StrEnum):
     """a category, or a value of a discrete quantity, that the reference does not have"""
     REPEATED = "repeated"
     """equal to one of the 32 values before it"""
+    HOURLY = "hourly"
+    """the distribution given the hour"""
+    STEP = "step"
+    """the distribution of the change from the row before"""
+
+
+CONDITIONAL = (Aspect.HOURLY, Aspect.STEP)
+"""Aspects of a column that is looked at given something (`conditional`)."""
+DISTRIBUTIONS = frozenset((Aspect.DISTRIBUTION, *CONDITIONAL))
 
 
 _FAMILIES = families()
@@ -101,6 +111,15 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
     return Bets(log_f, bets.weights)
 
 
+def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
+    """Bets on what is left of a column, over all BINS."""
+    tolerance = replace(tolerance, n=conditional.n, times=conditional.times)
+    bets = _FAMILIES["numeric"].make(conditional.masses, tolerance)
+    log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
+    log_f[: len(conditional.masses)] = bets.log_f
+    return Bets(log_f, bets.weights)
+
+
 def least_change(reference: ColumnReference, tolerance: Tolerance) -> float:
     """The least change that may show, however long it lasts: smaller ones are within the tolerance.
 
@@ -110,6 +129,10 @@ def least_change(reference: ColumnReference, tolerance: Tolerance) -> float:
     tolerance = replace(tolerance, n=reference.n, times=reference.times)
     masses = reference.masses[reference.used_bins]
     if not reference.kind.is_coded:
-        return least_shift(masses, tolerance)
+        least = [least_shift(masses, tolerance)]
+        hourly = reference.given.get(Aspect.HOURLY)
+        if hourly is not None:
+            least.append(least_shift(hourly.masses, replace(tolerance, n=hourly.n, times=hourly.times)))
+        return min(least)
     top = int(np.argmax(masses))
     return float(_FAMILIES["categorical"].health(masses, tolerance.of("categories")).high[top] - masses[top])

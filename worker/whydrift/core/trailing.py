@@ -6,7 +6,8 @@ inputs, and what follows from them, are learnt anew from what was seen since its
 these words.
 
 Only what leads with a fault of the family data_drift is followed. What is broken (a unit, a fill, missing values, weights)
-stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend.
+stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend, and what jumps
+from row to row as it never did.
 
 Limits: the loss is learnt anew too: how good the model was on its training data is no measure of it any more (metrics go on).
 Until enough rows are learnt the new reference is insensitive. A fault that is taken for drift is followed as well.
@@ -19,6 +20,7 @@ from whydrift.core.commands import settle
 from whydrift.core.incidents import Incident, Moment, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.settings import DAY_MS
+from whydrift.core.signals import Aspect
 from whydrift_schemas import Diagnosis
 from whydrift_schemas.names import FAMILY_OF, Family, Fault
 
@@ -41,7 +43,8 @@ def _is_due(model: ModelWatch, incident: Incident, now: Moment) -> bool:
     lasted_ms = now.stream_ms - incident.diagnosis.detected_at
     fault = incident.diagnosis.causes[0].fault
     is_drift = FAMILY_OF[fault] is Family.DATA_DRIFT and fault is not Fault.TRAINING_SERVING_SKEW
-    if incident.is_over or not is_drift or lasted_ms < TRAILING_MS:
+    jumps = any(plain(name).endswith(f".{Aspect.STEP}") for name in incident.own)
+    if incident.is_over or not is_drift or jumps or lasted_ms < TRAILING_MS:
         return False
     seen = int((model.inputs.monitor.recent().times_ms >= incident.onset_ms).sum())
     return seen >= model.settings.first_stage_events

@@ -42,7 +42,7 @@ _GUARD_MARGIN = 0.1
 _GUARD_Z = 4.5
 _RANK_SD = 0.289
 """Standard deviation of a uniform rank."""
-_DERIVED = frozenset((Aspect.OUT_OF_RANGE,))
+_DERIVED = frozenset((Aspect.OUT_OF_RANGE, Aspect.HOURLY))
 _ERRORED = frozenset((Aspect.UNSEEN,))
 ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
     {
@@ -53,9 +53,11 @@ ASPECTS: Mapping[str, frozenset[Aspect]] = MappingProxyType(
         "label_delay": _DERIVED,
         "errors": _ERRORED,
         "contradiction": _ERRORED,
+        "actual": frozenset(Aspect) - {Aspect.STEP},
     }
 )
-"""What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing.
+"""What a series of our own making can tell: it has no missing values or types, and that it repeats means nothing. From row to
+row labels do not tell more than their level does: they come in any order.
 
 Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on. So it is with a score
 that is decided otherwise than it was.

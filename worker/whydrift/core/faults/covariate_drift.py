@@ -25,6 +25,7 @@ from whydrift.core.faults import (
 from whydrift.core.faults.inputs import are, examined, explained, has_moved_partner, listed, match_p, number, percent
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
+from whydrift.core.signals import Aspect
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("covariate_drift")
@@ -45,6 +46,8 @@ SHARPER = (
 """Rules that say what happened to an input where it moved for a reason."""
 _ALONE, _TOGETHER = 0.6, 0.75
 """Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
+_JUMPED = 0.6
+"""Factor where a column jumps from row to row as it never did: the world drifts, pipes jump."""
 _EXPLAINED = 0.7
 """Fit of another proposal from which a column counts as explained by it."""
 
@@ -84,6 +87,8 @@ def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, 
     rival = max((others.get(name, ("", 0.0)) for name in names), key=lambda pair: pair[1])
     together = any(has_moved_partner(case, view) for view in views)
     fit = (_TOGETHER if together else _ALONE) * (1 - 0.3 * rival[1])
+    if any(view.is_alarmed(Aspect.STEP) for view in views):
+        fit *= _JUMPED
     labels = {
         s.signal
         for name in ("actual",)

@@ -25,6 +25,7 @@ from whydrift.core.faults.inputs import (
     number,
     overlapping,
     percent,
+    range_p,
     shares_p,
     undone,
 )
@@ -121,7 +122,8 @@ def _find(view: ColumnView) -> _Fill | None:
             continue
         rest = view.current[view.current != atom.value]
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
-        p = shares_p(view, rest) if view.reference.kind.is_coded else match_p(rest, view.reference)
+        is_coded = view.reference.kind.is_coded
+        p = shares_p(view, rest) if is_coded else min(match_p(rest, view.reference), range_p(rest, view.reference))
         fit = surety * graded(p) * undone(before, after)
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         return _Fill(view, atom, what, rows, before, after, fit)

@@ -60,7 +60,7 @@ def strength(view: ColumnView) -> float:
 
 def explained(case: Case, views: Iterable[ColumnView], *aspects: str) -> frozenset[str]:
     """The alarms of these inputs (on these aspects), and the alarms that broken inputs drag along."""
-    own = {s.signal for v in views for a, s in v.signals.items() if s.is_alarmed and (not aspects or a in aspects)}
+    own = {s.signal for v in views for s in v.alarms(*aspects)}
     return frozenset(own | dragged(case))
 
 
@@ -92,13 +92,25 @@ def new_atoms(view: ColumnView) -> list[Atom]:
     if not len(values):
         return []
     distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    sightings = _sightings(values, view.reference.times.get("local", 1.0))
+    total = int(sightings.sum())
     found = []
     for place in np.flatnonzero(counts >= min(_MIN_ATOM_ROWS, len(values))):
         value, rows = float(distinct[place]), int(counts[place])
         expected = reference_share(view, value)
-        if chance_of(rows, len(values), expected) < ATOM_P:
+        if chance_of(int(sightings[values == value].sum()), total, expected) < ATOM_P:
             found.append(Atom(value, rows, rows / (len(values) - int(first[place])), expected))
     return sorted(found, key=lambda atom: (-atom.rows, atom.value))
+
+
+def _sightings(values: Floats, time: float) -> Floats:
+    """What each row counts as evidence for its value: of values that hang together a run is one, or one for each `time` rows."""
+    if time <= 1:
+        return np.ones(len(values))
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    lengths = np.diff(np.append(starts, len(values)))
+    found: Floats = np.repeat(np.maximum(1 / lengths, 1 / time), lengths)
+    return found
 
 
 def is_bound(view: ColumnView, atom: Atom) -> bool:
@@ -194,14 +206,20 @@ def match_p(values: Floats, reference: ColumnReference) -> float:
     upper = np.searchsorted(ordered, ordered, "right") / n
     lower = np.searchsorted(ordered, ordered, "left") / n
     distance = max(float((upper - high).max()), float((low - lower).max()), 0.0)
-    both = n * reference.n / (n + max(reference.n, 1))
+    both = n * reference.n / (n + max(reference.n, 1)) / slowness(reference)
     return float(kolmogorov(max(distance - 1 / QUANTILES, 0.0) * np.sqrt(both)))
+
+
+def slowness(reference: ColumnReference) -> float:
+    """How many values in a row tell as much as one of the distribution (`autocorrelation`)."""
+    return max(reference.times.get("centre", 1.0), reference.times.get("categories", 1.0))
 
 
 def range_p(values: Floats, reference: ColumnReference) -> float:
     """Chance that health has at least as many values beyond the reference's ends."""
     beyond = int(((values < reference.low) | (values > reference.high)).sum())
-    return chance_of(beyond, len(values), 2 / max(reference.n, 1))
+    time = reference.times.get("tails", 1.0)
+    return chance_of(int(beyond / time), max(int(len(values) / time), 1), 2 / max(reference.n / time, 1))
 
 
 def shares_p(view: ColumnView, codes: Floats) -> float:
@@ -220,7 +238,7 @@ def shares_p(view: ColumnView, codes: Floats) -> float:
     counts = Counter(names)
     observed = np.array([*(counts[name] for name in common), n - sum(counts[name] for name in common)], float)
     # The reference's own sampling error widens what health may look like.
-    weight = view.reference.n / (n + max(view.reference.n, 1))
+    weight = view.reference.n / (n + max(view.reference.n, 1)) / slowness(view.reference)
     seen = observed > 0
     g = 2 * weight * float((observed[seen] * np.log(observed[seen] / (n * expected[seen] / expected.sum()))).sum())
     return float(gammaincc(max(len(expected) - 1, 1) / 2, max(g, 0.0) / 2))

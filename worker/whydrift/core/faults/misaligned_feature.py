@@ -73,19 +73,26 @@ def relations(case: Case) -> Relations | None:
         return None
     later = slice(len(views[0].current_values) // 3, None)  # the first rows may be from before the onset
     names = tuple(view.name for view in views)
-    return related(names, [v.reference_values for v in views], [v.current_values[later] for v in views])
+    times = np.array([view.reference.times.get("centre", 1.0) for view in views])
+    return related(names, [v.reference_values for v in views], [v.current_values[later] for v in views], times)
 
 
-def related(names: tuple[str, ...], healthy: list[Floats], latest: list[Floats]) -> Relations:
-    """The same of columns of health and of the latest rows: (rows,) each, NaN where there is no value."""
+def related(
+    names: tuple[str, ...], healthy: list[Floats], latest: list[Floats], times: Floats | None = None
+) -> Relations:
+    """The same of columns of health and of the latest rows: (rows,) each, NaN where there is no value.
+
+    times: how many values in a row tell as much as one, (columns,).
+    """
     was, now = correlations(healthy), correlations(latest)
     # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
-    error = 1.06 * np.sqrt(1 / len(healthy[0]) + 1 / len(latest[0]))
+    error = 1.06 * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
     # A correlation that has only turned round is not lost: that is a change of sign.
     lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
     changed = np.abs(_fisher(was) - _fisher(now)) / error
-    np.fill_diagonal(lost, 0.0)
-    np.fill_diagonal(changed, 0.0)
+    # Of a quantity that stands still just now nobody knows what it goes with.
+    is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
+    lost[is_unknown] = changed[is_unknown] = 0.0
     return Relations(names, was, now, lost, changed)
 
 
@@ -168,6 +175,14 @@ def joined_group(seen: Relations) -> list[str]:
     if kept.any():
         return []  # what is left within a group has changed as well
     return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
+
+
+def _slowness(was: Floats, times: Floats | None) -> Floats:
+    """By how much correlations of few rows vary more where both columns are slow: what they do not have in common wanders."""
+    if times is None:
+        return np.ones_like(was)
+    found: Floats = 1 + (np.minimum(times[:, None], times[None, :]) - 1) * (1 - np.nan_to_num(was) ** 2)
+    return found
 
 
 def _fisher(correlation: Floats) -> Floats:

@@ -20,6 +20,7 @@ from whydrift.core.faults.inputs import explained, listed
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
 from whydrift.core.reference import BINS, NO_BIN
+from whydrift.core.signals import CONDITIONAL
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("training_serving_skew")
@@ -94,8 +95,9 @@ def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
     if view.opening is None:
         return False
     before = view.opening.times_ms < signal.onset_ms
-    if int(before.sum()) <= _FEW_ROWS:
-        return True
+    if int(before.sum()) <= _FEW_ROWS or signal.aspect in CONDITIONAL:
+        # What is left given the hour, or the row before, had its own evidence from the first row on.
+        return int(before.sum()) <= _FEW_ROWS
     least = _HEALTH_NATS if before.all() else -_HEALTH_NATS
     return _log_odds(view, view.opening, before) > least
 

@@ -17,7 +17,7 @@ from scipy.special import gammaincc
 
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import Mask, graded, match_p, range_p, rank_correlation, undone
+from whydrift.core.faults.inputs import Mask, graded, match_p, range_p, rank_correlation, slowness, undone
 from whydrift.core.reference import QUANTILES, ColumnReference
 
 _MIN_ROWS = 20
@@ -255,7 +255,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     halves = [match_p(part, view.reference) for part in (late[:half], late[half:])]
     # A ramp leaves a trend in what one map for all rows makes of it.
     rows_in_order = np.arange(float(len(late)))
-    trend = abs(rank_correlation(rows_in_order, late)) * np.sqrt(len(late))
+    trend = abs(rank_correlation(rows_in_order, late)) * np.sqrt(len(late) / slowness(view.reference))
     # The mapped rows by themselves must look like health too, where there are enough of them to say so.
     own = match_p(restored[mapped], view.reference) if one.is_known or share > 0.9 else p
     is_step = min(halves) > 1e-3 and trend < _TREND
