@@ -27,6 +27,10 @@ _GAP_RATIO = 1.1
 """Two rows whose distance in time is this many usual gaps, or one gap over this, are still neighbours."""
 
 
+_TIMES = 40
+"""Times at most of which health is drawn."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Conditional:
     """What is left of a column in health. Either `centres` and `spreads` by hour, (24,) or (168,), NaN for hours it does not
@@ -56,6 +60,14 @@ class Conditional:
         """How many of what is left fall into each bin: (bins,)."""
         found = np.searchsorted(self.edges, left[~np.isnan(left)], side="right")
         return np.bincount(found, minlength=len(self.masses)).astype(np.float64)
+
+    def healthy_at(self, times_ms: NDArray[np.int64]) -> Floats:
+        """Values as health has them at these hours: all quantiles of what is left, at some of the times."""
+        chosen = times_ms[:: max(len(times_ms) // _TIMES, 1)]
+        # What is left of 0 and of 1 tells where the middle is, and how wide.
+        nothing, one = (by_hour(np.full(len(chosen), v), chosen, self.centres, self.spreads) for v in (0.0, 1.0))
+        found: Floats = (self.quantiles[None, :] - nothing[:, None]) / (one - nothing)[:, None]
+        return found[np.isfinite(found).all(axis=1)].ravel()
 
     def snapshot(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__} | {"times": dict(self.times)}

@@ -2,7 +2,7 @@
 
 Of the reference's rows every other day is compared with the medians of the days between, so that what is left is no smaller than
 it will be, and what hours were not known well enough shows in its time. By the hour of the week where there are four weeks and
-that tells more, else by the hour of the day.
+what is left then hangs together much less, else by the hour of the day.
 
 A column has a conditional reference only where what is left hangs together much less than the values do: else it would be one
 more signal that says the same.
@@ -33,7 +33,7 @@ _LEAST_DAYS, _LEAST_ROWS = 2, 20
 _WEEKS_MS = 27 * _DAY_MS
 """Four weeks that may begin and end within a day."""
 _LEAST_R2 = 0.03
-"""Part of the variance that hours must explain of days they were not learnt from; and that those of the week must add."""
+"""Part of the variance that hours must explain of days they were not learnt from."""
 _SHRUNK_ROWS = 30
 """An hour's spread is drawn towards that of all hours as if by so many rows."""
 _REGULAR = 0.8
@@ -58,7 +58,7 @@ def conditioned(
     kept = {}
     for aspect, learn in _WAYS.items():
         one = learn(column, usable, times_ms) if aspect in aspects else None
-        if one is not None and one.times.get("centre", 1.0) <= level:
+        if one is not None and _level(one) <= level:
             kept[str(aspect)] = one
     return replace(reference, given=kept) if kept else reference
 
@@ -77,22 +77,24 @@ def _hourly(column: Column, values: Floats, times_ms: NDArray[np.int64]) -> Cond
     """By the hour of the day or of the week, whichever tells enough more."""
     usable = np.isfinite(values)
     values, times_ms = values[usable], times_ms[usable]
-    chosen, least = None, _LEAST_R2
+    chosen = None
     for hours in HOURS:
         is_long = hours == HOURS[0] or (len(times_ms) > 0 and int(np.ptp(times_ms)) >= _WEEKS_MS)
-        found = _crosswise(values, times_ms, hours) if is_long else None
-        if found is not None and found[1] >= least:
-            chosen, least = (hours, found[0]), found[1] + _LEAST_R2
-    if chosen is None:
-        return None
-    hours, left = chosen
-    return _learn(column, left, *_fit(values, times_ms, hours), 0)
+        left = _crosswise(values, times_ms, hours) if is_long else None
+        found = None if left is None else _learn(column, left, *_fit(values, times_ms, hours), 0)
+        if found is not None and (chosen is None or _LEAST_GAIN * _level(found) <= _level(chosen)):
+            chosen = found
+    return chosen
 
 
-def _crosswise(values: Floats, times_ms: NDArray[np.int64], hours: int) -> tuple[Floats, float] | None:
-    """What is left of each day by the days of the other parity, and the part of the scatter that is gone.
+def _level(one: Conditional) -> float:
+    return one.times.get("centre", 1.0)
 
-    None where too few hours are known. (Weeks have seven days: an hour of the week changes its parity from week to week.)
+
+def _crosswise(values: Floats, times_ms: NDArray[np.int64], hours: int) -> Floats | None:
+    """What is left of each day by the days of the other parity; None where too few hours are known, or tell too little.
+
+    (Weeks have seven days: an hour of the week changes its parity from week to week.)
     """
     parity = times_ms // _DAY_MS % 2
     left, scatter = np.full(len(values), np.nan), np.full(len(values), np.nan)
@@ -107,7 +109,7 @@ def _crosswise(values: Floats, times_ms: NDArray[np.int64], hours: int) -> tuple
     # Absolute distances: a few extremes must not decide.
     before = float(np.abs(values[known] - np.median(values[known])).mean())
     after = float(np.abs(scatter[known]).mean())
-    return left, 1 - (after / before) ** 2 if before > 0 else 0.0
+    return left if before > 0 and 1 - (after / before) ** 2 >= _LEAST_R2 else None
 
 
 def _fit(values: Floats, times_ms: NDArray[np.int64], hours: int) -> tuple[Floats, Floats]:

@@ -565,6 +565,7 @@ class Monitor:
         local, sample = self._local_references(), self._sample
         if local:
             sample = self._before_jump
+        local = self._references_at(current.times_ms) | local
         return {
             column.name: ColumnView(
                 column=column,
@@ -596,6 +597,16 @@ class Monitor:
                 for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
             ]
         return {index: reference for index, reference in enumerate(self._local) if reference is not None}
+
+    def _references_at(self, times_ms: NDArray[np.int64]) -> dict[int, ColumnReference]:
+        """By column that differs given the hour: what it is like in health at these times."""
+        places = [self._places[name] for name in self.alarms if self._places[name].aspect == Aspect.HOURLY]
+        found = {}
+        for index in [place.column for place in places if len(times_ms)]:
+            reference = self.references[index]
+            assert reference is not None  # it has bets
+            found[index] = reference.at_hours(reference.given[Aspect.HOURLY], times_ms)
+        return found
 
     def _bets_of(self, reference: ColumnReference) -> Bets:
         return distribution_bets(reference, Tolerance(reference.rows, self.model_signals, self._settings.margin))

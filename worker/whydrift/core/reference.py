@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.autocorrelation import category_times, flag_times, numeric_times
+from whydrift.core.autocorrelation import NUMERIC_GROUPS, category_times, flag_times, numeric_times
 from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
 from whydrift.core.conditional import Conditional
 
@@ -142,6 +142,23 @@ class ColumnReference:
         known = category_bins(self.shares)
         table = [known.get(name, UNSEEN) for name in column.codes]
         return np.array(table + [UNSEEN] * (_MAX_CODES - len(table)), np.intp)
+
+    def at_hours(self, hourly: Conditional, times_ms: NDArray[np.int64]) -> "ColumnReference":
+        """The reference as it is at these hours: what a season does is no part of it."""
+        values = np.sort(hourly.healthy_at(times_ms))
+        if not len(values):
+            return self
+        distinct, counts = np.unique(values, return_counts=True)
+        edges = _edges(values, distinct, counts / len(values))
+        found = np.bincount(np.searchsorted(edges, values, side="right"), minlength=BINS)
+        flags = {name: time for name, time in self.times.items() if name not in NUMERIC_GROUPS}
+        return replace(
+            self,
+            edges=edges,
+            masses=found / len(values),
+            quantiles=np.quantile(values, _GRID_OF_QUANTILES),
+            times={**flags, **hourly.times},
+        )
 
     def snapshot(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in self.__slots__}

@@ -34,6 +34,8 @@ _BOUND_ROWS = 7.0
 """Rows that must be missing beyond a value for it to be a bound: e^−7 by chance."""
 _SAME_ROWS = 0.5
 """Jaccard index from which two sets of rows count as the same."""
+_LEAST_SLOW_ROWS = 10.0
+"""Values that hang together count as so many at least."""
 _MAX_ATOMS_KEPT = 16
 """`ColumnReference.atoms` has at most this many."""
 
@@ -206,7 +208,9 @@ def match_p(values: Floats, reference: ColumnReference) -> float:
     upper = np.searchsorted(ordered, ordered, "right") / n
     lower = np.searchsorted(ordered, ordered, "left") / n
     distance = max(float((upper - high).max()), float((low - lower).max()), 0.0)
-    both = n * reference.n / (n + max(reference.n, 1)) / slowness(reference)
+    # Never so few that everything matches.
+    time = max(min(slowness(reference), n / _LEAST_SLOW_ROWS), 1.0)
+    both = n * reference.n / (n + max(reference.n, 1)) / time
     return float(kolmogorov(max(distance - 1 / QUANTILES, 0.0) * np.sqrt(both)))
 
 
