@@ -41,7 +41,7 @@ from whydrift.core.faults.rule import Example, Row
 from whydrift.core.monitor import OPENING_ROWS
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
-from whydrift.core.surrogate import Surrogate, fit_with_sizes
+from whydrift.core.surrogate import Surrogate, fit_crosswise
 from whydrift_schemas import ModelDescription
 
 CHUNK = 20
@@ -94,7 +94,7 @@ class Builder:
 
     def _fit_surrogate(self) -> None:
         half = self._rows[: len(self._rows) // 2]
-        self._surrogate = fit_with_sizes(self._bins(half), np.array([_score(r) for r in half], float))
+        self._surrogate = fit_crosswise(self._bins(half), np.array([_score(r) for r in half], float))[0]
 
     def _bins(self, rows: Sequence[Row]) -> Any:
         values = [encode_column(self._columns[n], [_feature(r, n) for r in rows])[0] for n in self._names]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from whydrift.core.autocorrelation import (
+    FOLLOWING_CHANCE,
     NUMERIC_GROUPS,
     category_times,
     common_time,
@@ -50,6 +51,39 @@ def test_an_autoregression_has_the_time_of_theory(coefficient: float, expected: 
         found = [integrated_time(autoregressive(coefficient, rows, seed)[None, :]) for seed in range(20)]
         assert least * expected <= np.median(found) <= most * expected
         assert rows == 250 or min(found) >= 0.75 * expected
+
+
+def batches(rows: int, seed: int) -> Floats:
+    """Runs of fifty on average have three tenths of their variance in common: correlation .3 · .98^lag, time 30."""
+    draw = np.random.default_rng(seed)
+    common = np.repeat(draw.normal(size=rows), draw.geometric(1 / 50, rows))[:rows]
+    found: Floats = 0.3**0.5 * common + 0.7**0.5 * draw.normal(size=rows)
+    return found
+
+
+@pytest.mark.parametrize("rows", [2_000, 20_000])
+def test_what_fades_slowly_beneath_noise_has_the_time_of_theory(rows: int) -> None:
+    """Neighbours hardly correlate, and the longest blocks of the shorter reference are two batches long."""
+    found = [integrated_time(batches(rows, seed)[None, :]) for seed in range(20)]
+    assert 0.9 * 30 <= np.median(found) <= 2.2 * 30
+    assert min(found) >= 0.5 * 30
+
+
+def test_a_level_that_fades_in_as_many_rows_as_the_longest_blocks_have_is_seen_beneath_noise() -> None:
+    """Half of the variance is an autoregression of .999, whose time is 2,000."""
+    found = []
+    for seed in range(20):
+        noise = np.random.default_rng(seed + 100).normal(size=20_000)
+        found.append(integrated_time((autoregressive(0.999, 20_000, seed) + noise)[None, :]))
+    assert 0.7 * 1_000 <= np.median(found) <= 2.5 * 1_000
+
+
+def test_what_follows_from_dependent_inputs_is_taken_to_depend_on_weaker_signs() -> None:
+    decisions = [
+        (batches(500, seed) + np.random.default_rng(seed).normal(size=500) > 1.2)[None, :] * 1.0 for seed in range(40)
+    ]
+    assert np.median([integrated_time(one) for one in decisions]) == 1.0
+    assert np.median([integrated_time(one, FOLLOWING_CHANCE) for one in decisions]) > 1.5
 
 
 def test_rows_without_dependence_have_no_time_and_so_lose_nothing() -> None:

@@ -103,6 +103,26 @@ def test_each_stage_is_more_sensitive_than_the_one_before() -> None:
     assert evidence[0] < evidence[1] < evidence[2]
 
 
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_what_follows_from_columns_that_hang_together_is_taken_to_do_so_on_weaker_signs(is_slow: bool) -> None:
+    """The answer is mostly noise: of 500 rows, only with the inputs' help does one see that it hangs together too."""
+    inputs = Monitor(SETTINGS, [Column("x", Kind.NUMERIC)])
+    outputs = Monitor(SETTINGS, [Column("score", Kind.NUMERIC)], follows=inputs)
+    common = np.repeat(DRAWS[:25, 0], 20)
+    level = common if is_slow else common[np.argsort(DRAWS[:500, 1])]
+    for place, monitor in enumerate((inputs, outputs)):
+        # The answers are the same in both cases.
+        own = level if place == 0 else 0.25 * common
+        values = (own + DRAWS[:500, 2 + place])[:, None]
+        for first in range(0, 500, CHUNK):
+            chunk = slice(first, first + CHUNK)
+            offsets = np.arange(first, first + CHUNK)
+            monitor.update(Rows(values[chunk], np.zeros((CHUNK, 1), np.int8), offsets, offsets))
+    reference = outputs.references[0]
+    assert reference is not None
+    assert (reference.times.get("centre", 1.0) > 1) is is_slow
+
+
 def test_nothing_is_learnt_while_alarmed_and_rows_since_the_onset_are_taken_out() -> None:
     monitor = learnt(700)
     assert reference_rows(monitor) == 500

@@ -6,7 +6,7 @@ import pytest
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, Binning, learn_column
 from whydrift.core.state import pack, unpack
-from whydrift.core.surrogate import Surrogate, fit_surrogate, fit_with_sizes
+from whydrift.core.surrogate import Surrogate, fit_crosswise, fit_surrogate
 
 ROWS = 1_000
 RNG = np.random.default_rng(9)
@@ -121,7 +121,7 @@ def test_residuals_over_their_usual_sizes_are_about_as_wide_for_all_inputs() -> 
     wide = np.where(HEALTH[:, 1] > 0, 10.0, 1.0)
     answers = model(HEALTH) + wide * RNG.normal(size=len(HEALTH))
     bins = BINNING.bins(HEALTH)
-    fitted = fit_with_sizes(bins[:ROWS], answers[:ROWS])
+    fitted = fit_crosswise(bins[:ROWS], answers[:ROWS])[0]
     left = answers - fitted.expect(bins)
     spreads = [fitted.standardised(left, bins)[ROWS:][wide[ROWS:] == one].std() for one in (1.0, 10.0)]
     assert spreads[1] < 2.5 * spreads[0]
@@ -131,7 +131,7 @@ def test_residuals_over_their_usual_sizes_are_about_as_wide_for_all_inputs() -> 
 
 def test_residuals_of_a_surrogate_without_sizes_are_not_standardised() -> None:
     bins = BINNING.bins(HEALTH)
-    constant = fit_with_sizes(bins, np.full(len(HEALTH), 3.0))
+    constant = fit_crosswise(bins, np.full(len(HEALTH), 3.0))[0]
     assert np.isnan(SURROGATE.standardised(model(HEALTH), bins)).all()
     assert np.isnan(constant.standardised(np.zeros(len(HEALTH)), bins)).all()
 
@@ -145,3 +145,43 @@ def test_of_many_inputs_those_that_tell_most_are_fitted_and_the_others_change_no
     assert rest.std() < 0.2 * target.std()
     assert 250 in surrogate.columns
     assert len(np.unique(surrogate.columns)) <= 40
+
+
+def test_residuals_of_health_show_how_the_surrogate_errs_where_inputs_wander_off_for_a_while() -> None:
+    """Category 3 is there in one stretch only, with an answer of its own: next time it may be category 4, with another one."""
+    rng = np.random.default_rng(5)
+    bins = rng.integers(0, 3, 1_000)[:, None]
+    bins[700:760] = 3
+    target = np.where(bins[:, 0] == 3, 2.0, 0.0) + rng.normal(0, 0.1, 1_000)
+    surrogate, residuals = fit_crosswise(bins, target)
+    assert np.abs(target - surrogate.expect(bins)).max() < 0.6  # rows fitted on know it
+    assert residuals[700:760, 0].mean() == pytest.approx(2.0, abs=0.1)
+
+
+def test_residuals_of_health_are_no_narrower_than_those_to_come() -> None:
+    rng = np.random.default_rng(6)
+    bins = BINNING.bins(HEALTH)
+    answers = model(HEALTH) + rng.normal(0, 1 + (HEALTH[:, 1] > 0), len(HEALTH))
+    surrogate, health = fit_crosswise(bins[:ROWS], answers[:ROWS])
+    to_come = answers[ROWS:] - surrogate.expect(bins[ROWS:])
+    both = np.stack([to_come, surrogate.standardised(to_come, bins[ROWS:])], axis=1)
+    assert np.all(health.std(axis=0) / both.std(axis=0) > 0.95)
+    assert np.all(health.std(axis=0) / both.std(axis=0) < 1.2)
+
+
+def test_rows_are_fitted_on_from_everywhere_in_a_long_reference() -> None:
+    """Of a level that wanders, the last rows are all at one place."""
+    bins = np.repeat([0, 1, 2, 3], 2_500)[:, None]
+    surrogate = fit_surrogate(bins, np.repeat([1.0, 2.0, 3.0, 4.0], 2_500))
+    assert surrogate.expect(np.arange(4)[:, None]) == pytest.approx([1.0, 2.0, 3.0, 4.0], abs=0.1)
+
+
+def test_a_half_without_predictions_makes_nothing_be_expected_of_the_other() -> None:
+    bins, target = BINNING.bins(HEALTH), model(HEALTH)
+    hidden = target.copy()
+    hidden[:ROWS] = np.nan
+    surrogate, residuals = fit_crosswise(bins, hidden)
+    assert np.isnan(residuals).all()
+    assert (target - surrogate.expect(bins)).std() < 0.3 * target.std()
+    assert fit_crosswise(bins[:3], np.full(3, np.nan))[0].expect(bins[:3]).tolist() == [0, 0, 0]
+    assert fit_crosswise(bins[:0], target[:0])[1].shape == (0, 2)

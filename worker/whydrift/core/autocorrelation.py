@@ -6,11 +6,12 @@ power 1 / time, and the reference counts as n / time rows. Of rows that are inde
 bets raised to 1 / time has expectation ≤ 1 (Hölder: it is the geometric mean of `time` products of independent ones). Where
 dependence fades slowly that is no proof: the time below then makes the variance of sums right, which counts over many rows.
 
-Estimated by means of blocks of 2, 4, 8 … rows: their variance, over what it would be if rows were independent, grows to the time,
-as 1 − c / block, and stays there; from two lengths follows where it goes. Blocks that vary no more than chance allows say 1,
-so that a column without dependence loses nothing. Few blocks are long ones, and those of a short reference end below the time: so
-the time is at least that of an autoregression with the series' correlation of neighbours, one standard error up, its bias mended
-(Marriott and Pope 1954: r + (1 + 4 r) / n).
+Estimated by means of blocks of 2, 4, 8 … rows: their variance, over what it would be if rows were independent, grows to the time
+and stays there. Where it goes follows from two lengths: as the correlation of an autoregression fades beneath noise (ARMA(1, 1):
+a sensor's level, a batch in common). Blocks that vary no more than chance
+allows say 1, so that a column without dependence loses nothing. Few blocks are long ones: so the time is at least that of an
+autoregression with the series' correlation of neighbours, one standard error up, its bias mended (Marriott and Pope 1954:
+r + (1 + 4 r) / n).
 
 A column of one value does not show how it hangs together: it may be the month, and next month be another. It is taken to be as
 slow as half of its fellows are at least (`common_time`); alone, or among independent ones, it loses nothing.
@@ -30,8 +31,13 @@ from whydrift.core.columns import Floats
 from whydrift.core.detectors.numeric import shapes, tails
 
 _LEAST_BLOCKS = 16
-_CHANCE = 1e-5
+CHANCE = 1e-5
 """That blocks of independent rows vary so much: a model has hundreds of series, each with some ten lengths of blocks."""
+FOLLOWING_CHANCE = 0.05
+"""The same of a series that follows from others, of which some hang together: that this one does not would be the news. Of 500
+decisions by an input with a batch's level, whose time is 13, the bar above lets three quarters pass as independent."""
+_FADES = np.geomspace(100.0, 0.2, 100)
+"""Blocks' lengths over the rows in which correlation falls to 1 / e: what takes more than five blocks is not told apart."""
 
 _LEAST_POWER = 0.5
 """Of an autoregression of .9, whose time is 19, 2,000 values show times of 2 (single bins) to 5 (tails); 250 show none."""
@@ -43,8 +49,11 @@ _LEVELS = ("centre", "categories")
 """Groups that move with a column's level; a column has one of them."""
 
 
-def integrated_time(series: Floats) -> float:
-    """Rows that tell as much as one independent row; ≥ 1. series (parts, rows): parts are weighted by their variances."""
+def integrated_time(series: Floats, chance: float = CHANCE) -> float:
+    """Rows that tell as much as one independent row; ≥ 1. series (parts, rows): parts are weighted by their variances.
+
+    chance: of seeing any dependence where there is none, at each length of blocks.
+    """
     rows = series.shape[1]
     centred = series - series.mean(axis=1, keepdims=True) if rows else series
     variance = float((centred**2).sum()) / max(rows - 1, 1)
@@ -56,10 +65,23 @@ def integrated_time(series: Floats) -> float:
         freedom = sums.shape[1] - 1
         spread = float(((sums - sums.mean(axis=1, keepdims=True)) ** 2).sum()) / freedom
         ratio = spread / block / variance
-        if ratio > float(chdtri(freedom, _CHANCE)) / freedom:
-            is_dependent, longest = True, max(longest, ratio, 2 * ratio - before)
+        if ratio > float(chdtri(freedom, chance)) / freedom:
+            is_dependent, longest = True, max(longest, _limit(before, ratio, block))
         before = ratio
     return max(longest, _autoregressive_time(centred)) if is_dependent else 1.0
+
+
+def _limit(half: float, whole: float, block: int) -> float:
+    """Where ratios of blocks of half this length and of this length go, if correlation is a share of φ^lag.
+
+    Ratios are 1 + a h(block), with h(b) = 1 − (1 − φ^b) / (b (1 − φ)), and go to 1 + a. How they grow tells φ.
+    """
+    if half <= 1 or block == 2:
+        return whole
+    lost = _FADES / block
+    lost = lost[lost < 1]
+    of_half, of_whole = (1 - (1 - (1 - lost) ** b) / (b * lost) for b in (block / 2, block))
+    return 1 + (whole - 1) / float(np.interp((whole - 1) / (half - 1), of_whole / of_half, of_whole))
 
 
 def _autoregressive_time(centred: Floats) -> float:
@@ -71,31 +93,36 @@ def _autoregressive_time(centred: Floats) -> float:
     return float((1 + r) / (1 - r))
 
 
-def numeric_times(masses: Floats, bins: NDArray[np.intp]) -> dict[str, float]:
+def numeric_times(masses: Floats, bins: NDArray[np.intp], chance: float = CHANCE) -> dict[str, float]:
     """By group of bets of `detectors.numeric`: masses (bins,) of the reference, the bin of each of its values in stream order."""
     low, high = tails(masses)
     series = {name: phi[None, :] for name, phi in shapes(masses).items()}
     series |= {"tails": np.stack([low, high]), "local": np.eye(len(masses))}
-    times = {name: integrated_time(phi[:, bins]) for name, phi in series.items()}
+    times = {name: integrated_time(phi[:, bins], chance) for name, phi in series.items()}
     # Tails and bins have few values of a short reference each: where the level hangs together, so do they.
     least = times["centre"] ** _LEAST_POWER
     return _longer({name: max(time, least) for name, time in times.items()})
 
 
-def category_times(bins: NDArray[np.intp]) -> dict[str, float]:
+def category_times(bins: NDArray[np.intp], chance: float = CHANCE) -> dict[str, float]:
     """For bets on the shares of categories: the bin of each value in stream order."""
     _, places = np.unique(bins, return_inverse=True)
-    return _longer({"categories": integrated_time(np.eye(int(places.max(initial=0)) + 1)[:, places])})
+    return _longer({"categories": integrated_time(np.eye(int(places.max(initial=0)) + 1)[:, places], chance)})
 
 
-def flag_times(flags: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+def flag_times(flags: Mapping[str, NDArray[np.bool_]], chance: float = CHANCE) -> dict[str, float]:
     """For bets on yes-or-no signals: whether each row is one, by signal."""
-    return _longer({name: integrated_time(flag.astype(float)[None, :]) for name, flag in flags.items()})
+    return _longer({name: integrated_time(flag.astype(float)[None, :], chance) for name, flag in flags.items()})
+
+
+def level_time(times: Mapping[str, float]) -> float:
+    """Of the bets that move with a column's level."""
+    return max(times.get(group, 1.0) for group in _LEVELS)
 
 
 def common_time(columns: Iterable[Mapping[str, float]]) -> float:
     """The median over columns, of which each has the time of its level; 1 without columns."""
-    levels = [max(times.get(group, 1.0) for group in _LEVELS) for times in columns]
+    levels = [level_time(times) for times in columns]
     return float(np.median(levels)) if levels else 1.0
 
 

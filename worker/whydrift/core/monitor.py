@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
-from whydrift.core.autocorrelation import common_time, constant_times
+from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, common_time, constant_times, level_time
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
@@ -64,16 +64,19 @@ class Monitor:
         flags: Sequence[str] = (),
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
         aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
+        follows: "Monitor | None" = None,
         *,
         keeps_bins: bool = False,
     ) -> None:
         """`prepare` is called with the rows that are about to be learnt from, and may change their values.
 
-        aspects: the signals beside the distribution of columns that have not all of them. keeps_bins: of BINNED_ROWS rows of health.
+        aspects: the signals beside the distribution of columns that have not all of them. follows: the monitor from whose columns
+        these follow. keeps_bins: of BINNED_ROWS rows of health.
         """
         self._settings = settings
         self._prepare = prepare
         self._aspects = aspects
+        self._follows = follows
         self.columns = list(columns)
         self.flags = tuple(flags)
         self.references: list[ColumnReference | None] = [None] * len(self.columns)
@@ -258,6 +261,7 @@ class Monitor:
     def _learn_columns(self, rows: Rows, names: set[str], least_rows: int | None = None) -> None:
         least_rows = self._settings.first_stage_events // 2 if least_rows is None else least_rows
         learnt = set()
+        chance = CHANCE if self._follows is None else self._follows.following_chance
         for place in sorted(self._indices(names)):
             values, presence = rows.values[:, place], rows.presence[:, place]
             known = presence != Presence.ABSENT
@@ -266,7 +270,7 @@ class Monitor:
             is_there = int((presence[first:] == Presence.PRESENT).sum()) >= _LEAST_VALUES
             if is_there and len(rows) - first >= least_rows:
                 column, values, presence = self.columns[place], values[first:], presence[first:]
-                learnt_one = learn_column(column, values, presence)
+                learnt_one = learn_column(column, values, presence, chance)
                 aspects = self._aspects.get(column.name, _ALL_ASPECTS)
                 times_ms = rows.times_ms[first:]
                 self.references[place] = conditioned(learnt_one, column, values, presence, times_ms, aspects)
@@ -277,6 +281,12 @@ class Monitor:
             self._rebuild(fresh=learnt)
             if self._keeps_bins:
                 self.health_bins = self.bins(thin(rows, BINNED_ROWS)).astype(np.int8)
+
+    @property
+    def following_chance(self) -> float:
+        """Of `integrated_time`, for what follows from these columns: if values of one hang together, that may well too."""
+        known = [reference.times for reference in self.references if reference is not None]
+        return FOLLOWING_CHANCE if any(level_time(times) > 1 for times in known) else CHANCE
 
     def _slow_constants(self, names: Collection[str]) -> None:
         """Give inputs of one value the time of their fellows. Series of our own making are no calendar: they have aspects."""
@@ -657,11 +667,12 @@ class Monitor:
         references: Mapping[str, Any],
         prepare: Callable[[Rows], Rows] = lambda rows: rows,
         aspects: Mapping[str, frozenset[Aspect]] = MappingProxyType({}),
+        follows: "Monitor | None" = None,
         *,
         keeps_bins: bool = False,
     ) -> "Monitor":
         columns = [column_of(column) for column in state["columns"]]
-        monitor = cls(settings, columns, flags, prepare, aspects, keeps_bins=keeps_bins)
+        monitor = cls(settings, columns, flags, prepare, aspects, follows, keeps_bins=keeps_bins)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
         monitor.health_bins = references.get("bins", no_bins())  # states from before they were kept have none

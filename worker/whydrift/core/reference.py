@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.autocorrelation import NUMERIC_GROUPS, category_times, flag_times, numeric_times
+from whydrift.core.autocorrelation import CHANCE, NUMERIC_GROUPS, category_times, flag_times, numeric_times
 from whydrift.core.columns import OVERFLOW, Column, Floats, Kind, Presence, Presences
 from whydrift.core.conditional import Conditional
 
@@ -183,8 +183,11 @@ class ColumnReference:
 _MAX_CODES = 1_001  # columns.MAX_VOCABULARY and the overflow
 
 
-def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnReference:
-    """The reference of one column from its rows in stream order: values (rows,), presence (rows,)."""
+def learn_column(column: Column, values: Floats, presence: Presences, chance: float = CHANCE) -> ColumnReference:
+    """The reference of one column from its rows in stream order: values (rows,), presence (rows,).
+
+    chance: see `autocorrelation.integrated_time`.
+    """
     usable = values[presence == Presence.PRESENT]
     repeated = repeats(np.full((REPEAT_WINDOW, 1), np.nan), values[:, None])[:, 0]
     common: dict[str, Any] = {
@@ -200,15 +203,15 @@ def learn_column(column: Column, values: Floats, presence: Presences) -> ColumnR
     found = _learn_coded(column, usable, common) if column.kind.is_coded else _learn_numeric(usable, common)
     is_missing = (presence == Presence.NULL) | (presence == Presence.ABSENT)
     flags = {"missing": is_missing, "type": presence == Presence.FOREIGN, "repeated": repeated}
-    return replace(found, times=_times(found, column, usable) | flag_times(flags))
+    return replace(found, times=_times(found, column, usable, chance) | flag_times(flags, chance))
 
 
-def _times(reference: ColumnReference, column: Column, values: Floats) -> dict[str, float]:
+def _times(reference: ColumnReference, column: Column, values: Floats, chance: float) -> dict[str, float]:
     """How the values hang together, in stream order."""
     bins = reference.bins(column, values)
     if reference.kind.is_coded:
-        return category_times(bins)
-    return numeric_times(reference.masses[reference.used_bins], bins)
+        return category_times(bins, chance)
+    return numeric_times(reference.masses[reference.used_bins], bins, chance)
 
 
 def _learn_coded(column: Column, codes: Floats, common: dict[str, Any]) -> ColumnReference:

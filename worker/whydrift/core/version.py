@@ -32,7 +32,7 @@ from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
-from whydrift.core.surrogate import Surrogate, fit_with_sizes
+from whydrift.core.surrogate import Surrogate, fit_crosswise
 
 _PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION, _STANDARDISED = range(7)
 _LEAST_LATENCY_MS = 1e-3
@@ -83,8 +83,8 @@ class VersionWatch:
     ) -> None:
         self.version = version
         self.inputs = inputs
-        self.outputs = Monitor(settings, _output_columns(), prepare=self._with_derived, aspects=ASPECTS)
-        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS)
+        self.outputs = Monitor(settings, _output_columns(), (), self._with_derived, ASPECTS, inputs)
+        self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS, follows=inputs)
         if losses is not None:
             self.losses.install(losses)
         self.performance = Performance(task, settings.baseline_events, conventions)
@@ -228,18 +228,14 @@ class VersionWatch:
         return self._cut
 
     def _with_residual(self, rows: Rows) -> Rows:
-        """The surrogate is fitted on the first half of the rows, the residuals are those of the second."""
+        """The surrogate is that of all rows; their residuals are from those of the other half (`fit_crosswise`)."""
         inputs = self._features_of(rows.offsets)
         if inputs is None or not len(self.inputs.known_columns):
             return rows
         self._freeze_bins()
-        bins = self._own_bins(inputs)
-        half = len(rows) // 2
-        self._surrogate = fit_with_sizes(bins[:half], rows.values[:half, _PREDICTION])
+        self._surrogate, residuals = fit_crosswise(self._own_bins(inputs), rows.values[:, _PREDICTION])
         rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
-        _fill_residuals(rows, self._surrogate, bins)
-        places = _residuals(rows)
-        rows.values[:half, places], rows.presence[:half, places] = nan, Presence.ABSENT
+        _fill_residuals(rows, residuals)
         return rows
 
     def _features_of(self, offsets: Any) -> Floats | None:
@@ -266,7 +262,8 @@ class VersionWatch:
 
     def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
         bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
-        _fill_residuals(rows, surrogate, bins)
+        residuals = rows.values[:, _PREDICTION] - surrogate.expect(bins)
+        _fill_residuals(rows, np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1))
 
     def _own_bins(self, inputs: Floats) -> NDArray[np.intp]:
         assert self._binning is not None  # made with the surrogate
@@ -407,9 +404,10 @@ class VersionWatch:
         cls, settings: Settings, inputs: Monitor, state: Mapping[str, Any], references: Mapping[str, Any]
     ) -> "VersionWatch":
         version = cls(settings, state["version"], inputs)
-        prepare = version._with_derived
-        version.outputs = Monitor.restore(settings, (), state["outputs"], references["outputs"], prepare, ASPECTS)
-        version.losses = Monitor.restore(settings, (), state["losses"], references["losses"], aspects=ASPECTS)
+        kept, learnt = state["outputs"], references["outputs"]
+        version.outputs = Monitor.restore(settings, (), kept, learnt, version._with_derived, ASPECTS, inputs)
+        kept, learnt = state["losses"], references["losses"]
+        version.losses = Monitor.restore(settings, (), kept, learnt, aspects=ASPECTS, follows=inputs)
         version.performance = Performance.restore(state["performance"])
         version.loss_means = Means.restore(state["loss_means"])
         estimator, learnt = state["estimator"], references["estimate"]
@@ -458,18 +456,13 @@ def middle_ms(rows: Rows) -> int:
     return int(np.median(rows.times_ms))
 
 
-def _fill_residuals(rows: Rows, surrogate: Surrogate, bins: NDArray[np.intp]) -> None:
-    residuals = rows.values[:, _PREDICTION] - surrogate.expect(bins)
-    both = np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1)
+def _fill_residuals(rows: Rows, both: Floats) -> None:
+    """Plain and standardised ones: (rows, 2). What was learnt before there were standardised ones has no column for them."""
     is_there = ~np.isnan(both) | (rows.presence[:, [_PREDICTION]] != Presence.PRESENT)
-    for place, found, presence in zip(_residuals(rows), both.T, is_there.T, strict=False):
+    places = [place for place in (_RESIDUAL, _STANDARDISED) if place < rows.values.shape[1]]
+    for place, found, presence in zip(places, both.T, is_there.T, strict=False):
         rows.values[:, place] = found
         rows.presence[:, place] = np.where(presence, rows.presence[:, _PREDICTION], Presence.ABSENT)
-
-
-def _residuals(rows: Rows) -> list[int]:
-    """Their places among the outputs."""
-    return [place for place in (_RESIDUAL, _STANDARDISED) if place < rows.values.shape[1]]
 
 
 def _fill_contradictions(rows: Rows, cut: Cut | None) -> None:
