@@ -149,6 +149,16 @@ def test_no_bet_on_a_binary_signal_gains_at_any_rate_within_its_interval(ones: i
     assert (expected <= 1 + 1e-7).all()
 
 
+def test_the_limits_of_a_flag_are_those_of_chance_or_of_the_margin_and_not_of_both_at_once() -> None:
+    """Of what never came in 4,000 rows chance alone allows .002; with the margin on top, 1 in 100 showed nothing in 3,000."""
+    ones = np.array([0.0, 20.0, 800.0])
+    both, still = Tolerance(4_000, 128, 0.2), Tolerance(4_000, 128, 0.0)
+    chance, ordinary = still.either_upper(ones, 1), Tolerance(4_000, 1, 0.2).upper(ones, 1)
+    assert both.either_upper(ones, 1) == pytest.approx(np.maximum(chance, ordinary))
+    assert (both.either_upper(ones, 1) < both.upper(ones, 1)).all()
+    assert (both.either_lower(ones[1:], 1) > both.lower(ones[1:], 1)).all()
+
+
 @pytest.mark.parametrize(
     ("family", "bins"),
     [

@@ -46,8 +46,9 @@ _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
 _GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("categories", "local")}
 """Signals whose values in a reference are none, or too few to tell how they hang together: as others do of the same column."""
-_RANGE_ONES = 2.0
-"""Values expected beyond the reference's ends in as many new values as the reference has: one on each side."""
+_RANGE_ONES = 1.0
+"""The share of values beyond both ends of n is distributed as Beta(2, n − 1), of which Clopper-Pearson's limit of 1 in n is the
+quantile."""
 
 
 def flag_aspects(reference: ColumnReference) -> list[Aspect]:

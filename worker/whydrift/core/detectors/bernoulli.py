@@ -6,14 +6,14 @@ Two bins: 0 = no, 1 = yes.
 import numpy as np
 
 from whydrift.core.columns import Floats
-from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, rate_bets, rate_health
+from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, flag_health, rate_bets
 
 _ODDS = (1.5, 2.0, 4.0, 11.0, 0.5, 0.2)
 _SIDES = 2
 
 
 def _health(masses: Floats, tolerance: Tolerance) -> Health:
-    return rate_health(np.array([[0.0, 1.0]]), masses, tolerance, _SIDES)
+    return flag_health(masses, tolerance, _SIDES)
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:

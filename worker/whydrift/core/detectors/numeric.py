@@ -24,7 +24,7 @@ from whydrift.core.detectors.bets import (
 TAIL = 0.0105
 """Mass up to which outer bins count as a tail: the outermost quantiles are .002 and .01."""
 _TAIL_ODDS = (3.0, 20.0)
-_LOCAL_ODDS = (4.0,)
+_LOCAL_ODDS = (1.5, 4.0)
 _WEIGHTS = {"centre": 0.3, "spread": 0.2, "form": 0.15, "tails": 0.2, "local": 0.15}
 """Shares of the mixture. "local", the bets on single bins, finds a new atom amid a continuous distribution."""
 _SHAPES_CONFIDENCE = 0.6

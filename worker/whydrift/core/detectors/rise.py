@@ -7,14 +7,14 @@ against, and fewer unseen values than expected are no fault.
 import numpy as np
 
 from whydrift.core.columns import Floats
-from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, rate_bets, rate_health
+from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, flag_health, rate_bets
 
 _ODDS = (1.5, 2.0, 4.0, 11.0)
 _SIDES = 1
 
 
 def _health(masses: Floats, tolerance: Tolerance) -> Health:
-    both = rate_health(np.array([[0.0, 1.0]]), masses, tolerance, _SIDES)
+    both = flag_health(masses, tolerance, _SIDES)
     return Health(both.directions, np.zeros(1), both.high)
 
 
