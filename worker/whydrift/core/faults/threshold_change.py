@@ -19,7 +19,8 @@ from whydrift_schemas import Fault, RuledOut, Undo
 FAULT = Fault("threshold_change")
 _CLEAN_NOW = 0.97
 """Share of the later rows that one cut must decide as they were."""
-_MIN_OTHERWISE = 3
+_MIN_OTHERWISE, _MIN_ALIKE = 3, 40
+"""Rows that are decided otherwise; rows that are all decided alike, for a cut that is beyond all of them."""
 _FIT = 0.95
 
 
@@ -56,10 +57,19 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if otherwise.sum() < _MIN_OTHERWISE:
         return [RuledOut(fault=FAULT, because=f"each score is decided as ever, at {number(old.score)}")]
     later = now[int(np.argmax(otherwise)) :]
-    new = learn_cut(later[:, 0], later[:, 1], _CLEAN_NOW)
+    new = learn_cut(later[:, 0], later[:, 1], _CLEAN_NOW) or _beyond(old, later)
     if new is None or new.above != old.above:
         return [RuledOut(fault=FAULT, because="decisions do not follow the score at any one cut")]
     return [_proposal(case, old, new, later)]
+
+
+def _beyond(old: Cut, rows: Floats) -> Cut | None:
+    """The nearest cut that decides all rows alike, (rows, score and decision); None where there are two decisions."""
+    scores, decisions = rows.T
+    if len(rows) < _MIN_ALIKE or len(np.unique(decisions)) > 1 or decisions[0] not in (old.above, old.below):
+        return None
+    edge = float(scores.max() if decisions[0] == old.below else scores.min())
+    return Cut(edge, edge, old.above, old.below, 1.0)
 
 
 def _described(case: Case) -> frozenset[str]:

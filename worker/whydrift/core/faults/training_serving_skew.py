@@ -20,7 +20,7 @@ from whydrift.core.faults.inputs import explained, listed
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
 from whydrift.core.reference import BINS, NO_BIN
-from whydrift.core.signals import CONDITIONAL
+from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("training_serving_skew")
@@ -32,6 +32,7 @@ _HEALTH_NATS = 3.0
 """How plainly rows must look healthy, or not, to be so: twenty to one."""
 _PRIOR_ROWS = 10.0
 """Rows of training that what is seen now is mixed with, or a value that comes for the first time would say everything."""
+_PRESENCE = (Aspect.MISSING, Aspect.TYPE)
 _LEAST_FIT = 0.7
 """Fit from which another rule's proposal says what the difference consists of; else it is told as it is seen."""
 _LEAST_ROWS = 20
@@ -99,17 +100,23 @@ def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
         # What is left given the hour, or the row before, had its own evidence from the first row on.
         return int(before.sum()) <= _FEW_ROWS
     least = _HEALTH_NATS if before.all() else -_HEALTH_NATS
-    return _log_odds(view, view.opening, before) > least
+    return _log_odds(view, view.opening, before, is_presence=signal.aspect in _PRESENCE) > least
 
 
-def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_]) -> float:
-    """How much better these first rows agree with the latest ones than with training, in nats."""
+def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_], *, is_presence: bool) -> float:
+    """How much better these first rows agree with the latest ones than with training, in nats.
+
+    is_presence: only in whether there is a value, which its distribution has no say in.
+    """
     reference, later = view.reference, slice(len(view.current_values) // 2, None)
     counts = np.append(reference.masses * reference.n, (reference.null, reference.absent, reference.foreign)) + 1.0
     trained = counts / counts.sum()
     now = _counts(view, view.current_values[later], view.current_presence[later])
     served = (now + _PRIOR_ROWS * trained) / (now.sum() + _PRIOR_ROWS)
-    return float(_counts(view, opening.values[which], opening.presence[which]) @ np.log(served / trained))
+    first = _counts(view, opening.values[which], opening.presence[which])
+    if is_presence:
+        first, served, trained = (np.append(part[:BINS].sum(), part[BINS:]) for part in (first, served, trained))
+    return float(first @ np.log(served / trained))
 
 
 def _counts(view: ColumnView, values: Floats, presence: Presences) -> Floats:
