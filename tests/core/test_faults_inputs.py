@@ -33,9 +33,10 @@ from whydrift.core.faults import (
     stale_feature,
     unit_change,
 )
+from whydrift.core.faults.inputs import Atom, digits_of, is_growing, keeps_digits, without
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
-from whydrift.core.faults.transforms import KNOWN, Map, best_map
+from whydrift.core.faults.transforms import KNOWN, Map, best_map, snapped
 from whydrift_schemas import RuledOut
 
 MODULES = (
@@ -116,6 +117,44 @@ def test_rules_say_nothing_about_a_healthy_stream(rule: Rule) -> None:
     for seed in (1, 2):
         rows = world.healthy_rows(seed, 2_400)
         assert rule.examine(builder_of(seed).build(rows[2_000:])) == []
+
+
+def test_what_is_left_without_a_frequent_value_still_has_the_share_it_has_in_health() -> None:
+    """All rows of it left out, no column with a mode could be stuck at it: what is left would not look like health."""
+    view = case_with(fill(44, "age", share=0.33)).features["age"]
+    usual = view.reference.atoms[44]
+    atom = Atom(44.0, int((view.current == 44).sum()), 0.33, usual)
+    left = without(view, atom)
+    assert len(left) < len(view.current)
+    assert float((left == 44).mean()) == pytest.approx(usual, abs=0.02)
+    assert not (without(view, replace(atom, value=44.5)) == 44.5).any()
+
+
+def test_values_next_to_those_that_health_is_known_to_have_are_these() -> None:
+    reference = case_with(fill(44, "age", share=0.33)).features["age"].reference
+    assert snapped(np.array([44.001, 44.4, -7.0]), reference).tolist() == [44.0, 44.4, -7.0]
+
+
+def test_a_ramp_grows_and_a_step_does_not_even_where_it_begins_late() -> None:
+    view = case_with(change(lambda v, i: v * 1.2, "age")).features["age"]
+    noise = view.reference.median + np.sin(np.arange(200.0) * 12.9898) * view.reference.spread
+    rows = np.arange(200.0)
+
+    def like(values: object) -> ColumnView:
+        return replace(view, current_values=values, current_presence=np.zeros(200, np.int8))  # type: ignore[arg-type]
+
+    assert is_growing(like(noise + rows / 50 * view.reference.spread))
+    assert not is_growing(like(noise + (rows > 60) * 3 * view.reference.spread))
+    assert not is_growing(like(noise))
+
+
+def test_digits_that_health_never_has_are_told_from_its_own() -> None:
+    case = case_with(change(lambda v, i: v * 1.2, "age"))
+    digits = digits_of(case.features["age"])
+    assert digits is not None
+    assert digits.finer(np.array([44.0, 44.4])).tolist() == [False, True]
+    assert not keeps_digits(case.features["age"])
+    assert digits_of(case.features["income"]) is None, "cents of an income are too fine to tell anything"
 
 
 @pytest.mark.parametrize("one", KNOWN, ids=[one.says for one in KNOWN])

@@ -22,9 +22,23 @@ from whydrift.core.faults import (
     stale_feature,
     unit_change,
 )
-from whydrift.core.faults.inputs import are, examined, explained, has_moved_partner, listed, match_p, number, percent
+from whydrift.core.faults.inputs import (
+    are,
+    dragged,
+    examined,
+    explained,
+    has_moved_partner,
+    is_growing,
+    keeps_digits,
+    listed,
+    match_p,
+    number,
+    percent,
+)
+from whydrift.core.faults.misaligned_feature import is_off
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
+from whydrift.core.faults.unit_change import off_by_the_others
 from whydrift.core.signals import Aspect
 from whydrift_schemas import Fault, RuledOut
 
@@ -44,6 +58,10 @@ SHARPER = (
     unit_change,
 )
 """Rules that say what happened to an input where it moved for a reason."""
+_RAMP = 0.88
+"""Fit where an input moves slowly away from the others."""
+_SAME_DIGITS = 0.7
+"""Fit where it is off by a step, and its digits say that it was not converted."""
 _ALONE, _TOGETHER = 0.6, 0.75
 """Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
 _JUMPED = 0.6
@@ -56,7 +74,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     moved = [view for view in examined(case, "distribution", "out_of_range", "unseen") if len(view.current)]
     duplicates = case.world.get("duplicates")
     if not moved:
-        return []
+        return _by_the_others(case)
     if duplicates is not None and duplicates.is_alarmed:
         return [RuledOut(fault=FAULT, because="events repeat, which disturbs every distribution")]
     others = _other_explanations(case)
@@ -68,6 +86,33 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     ]
     # The nearly explained ones stay possible: the diagnosis then says "A or B".
     return [_proposal(case, free, others), *no] if free else no
+
+
+def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
+    """An input that goes away from what the others make expect, slowly, before its own distribution shows it."""
+    found = off_by_the_others(case)
+    if found is None or not is_off(found.left) or not (is_growing(found.left) or keeps_digits(found.view)):
+        return []
+    name = found.view.name
+    way = "higher" if found.off > 0 else "lower"
+    if is_growing(found.left):
+        fit, why = _RAMP, "It goes away from that ever more: no step, as a change of unit is."
+    else:
+        fit, why = _SAME_DIGITS, "It has the digits it always had, which another unit would have changed."
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=fit,
+            explains=frozenset(dragged(case)),
+            headline=f"{name} has drifted: it is {way} than the other inputs make expect",
+            explanation=(
+                f"The other inputs are as ever, and {name} is {number(float(f'{abs(found.off):.2g}'))} standard deviations {way} "
+                f"than they make expect. {why}"
+            ),
+            action=f"Ask what changes slowly in {name} (prices, a sensor that ages, who is scored); retrain if the loss rises.",
+            features=(name,),
+        )
+    ]
 
 
 def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:

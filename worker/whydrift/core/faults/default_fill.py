@@ -28,6 +28,7 @@ from whydrift.core.faults.inputs import (
     range_p,
     shares_p,
     undone,
+    without,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, drop, fill, scatter
@@ -39,6 +40,8 @@ _MIDDLE = 0.06
 """A value within this many standard deviations of the mean or the median may be that: rounding, another training set."""
 _BULK = (0.02, 0.98)
 """Quantiles between which a value is an everyday one, whatever its digits: 1.0 carat, 9 °C."""
+_FREQUENT = 0.2
+"""Share in health from which a column is as likely to be stuck at its middle as to be filled with it."""
 WHOLE = 0.97
 """Share from which a column counts as having one value only: stuck, rather than filled, where the value is an everyday one."""
 _EXTREMES = frozenset(
@@ -111,6 +114,8 @@ def special(view: ColumnView, value: float) -> tuple[str, float]:
             finer = _decimals(value) > max((_decimals(float(v)) for v in view.healthy[:50]), default=0)
             if not finer and float(np.mean(view.current == value)) >= WHOLE:
                 return "", 0.0
+            if not finer and reference.atoms.get(value, 0.0) >= _FREQUENT:
+                return f"{name}, and frequent", 0.5
             return f"close to {name}", 0.93 if finer or value == middle else 0.8
     return "", 0.0
 
@@ -120,7 +125,7 @@ def _find(view: ColumnView) -> _Fill | None:
         what, surety = special(view, atom.value)
         if not what or not _may_fill(view, atom) or is_bound(view, atom):
             continue
-        rest = view.current[view.current != atom.value]
+        rest = without(view, atom)
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
         is_coded = view.reference.kind.is_coded
         p = shares_p(view, rest) if is_coded else min(match_p(rest, view.reference), range_p(rest, view.reference))

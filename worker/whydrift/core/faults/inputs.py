@@ -36,6 +36,12 @@ _SAME_ROWS = 0.5
 """Jaccard index from which two sets of rows count as the same."""
 _LEAST_SLOW_ROWS = 10.0
 """Values that hang together count as so many at least."""
+_MOST_DIGITS, _FINEST = 4, 0.002
+"""Digits after the point that are looked for; standard deviations that one step of the last must be at least."""
+_FEW_FINER = 0.03
+"""Share of values with further digits up to which a quantity has kept its digits."""
+_LATEST_START, _GROWING = 0.75, 3.0
+"""Part of the rows in which a change may begin; log-likelihood by which a ramp must beat a step."""
 _MAX_ATOMS_KEPT = 16
 """`ColumnReference.atoms` has at most this many."""
 
@@ -115,6 +121,19 @@ def _sightings(values: Floats, time: float) -> Floats:
     return found
 
 
+def without(view: ColumnView, atom: Atom) -> Floats:
+    """Usable values without the rows of an atom, but for as many as health has: taken out whole, a value that is frequent in
+    health would be missed in the rest.
+    """
+    reference, values = view.reference, view.current
+    usual = reference.shares.get(view.column.category(atom.value), 0.0) if reference.kind.is_coded else 0.0
+    usual = min(reference.atoms.get(atom.value, usual), 0.99)
+    is_atom = values == atom.value
+    kept = np.cumsum(is_atom) <= round(usual / (1 - usual) * float((~is_atom).sum()))
+    rest: Floats = values[~is_atom | kept]
+    return rest
+
+
 def is_bound(view: ColumnView, atom: Atom) -> bool:
     """Whether nothing lies beyond an atom any more where health has values: clipping piles mass up at its bound."""
     reference = view.reference
@@ -187,6 +206,43 @@ def overlapping(found: Sequence[T], rows: Callable[[T], Mask]) -> list[list[T]]:
             firsts[len(groups)], sizes[len(groups)] = mask, mask.sum()
             groups.append([one])
     return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """The digits that values of a quantity have in health: multiples of `step`; near: how close to one counts as one."""
+
+    step: float
+    near: float
+
+    @property
+    def chance(self) -> float:
+        """That any other value comes so close."""
+        return 2 * self.near / self.step
+
+    def finer(self, values: Floats) -> Mask:
+        """Which values have further digits."""
+        found: Mask = np.abs(values - np.round(values / self.step) * self.step) > self.near
+        return found
+
+
+@lru_cache(maxsize=2 * MAX_EXAMINED)
+def digits_of(view: ColumnView) -> Digits | None:
+    """None where health's values have any digits, or too many to tell."""
+    healthy, spread = view.healthy, view.reference.spread
+    for digits in range(_MOST_DIGITS + 1):
+        step = 10.0**-digits
+        if step < _FINEST * spread:
+            return None
+        if np.allclose(healthy, healthy.round(digits), rtol=0, atol=1e-9):
+            return Digits(step, min(0.05 * step, 0.001 * spread))
+    return None
+
+
+def keeps_digits(view: ColumnView) -> bool:
+    """Whether the latest values have no further digits than those of health: a factor, or an offset, would have left some."""
+    digits, latest = digits_of(view), view.current[len(view.current) // 3 :]
+    return digits is not None and len(latest) > 0 and float(digits.finer(latest).mean()) < _FEW_FINER
 
 
 # -- goodness of fit -------------------------------------------------------------------------------------------
@@ -276,6 +332,21 @@ def rank_correlation(a: Floats, b: Floats) -> float:
         return 0.0
     rho = float(correlations([a, b])[0, 1])
     return rho if np.isfinite(rho) else 0.0
+
+
+def is_growing(view: ColumnView) -> bool:
+    """Whether the current values go away from health's median ever more, rather than by one step."""
+    values = view.current
+    if len(values) < 20:
+        return False
+    values = np.clip(values, *np.quantile(values, [0.01, 0.99])) - view.reference.median
+    rows, total = np.arange(float(len(values))), float(values @ values)
+    ramp = step = 0.0
+    for start in range(0, int(_LATEST_START * len(values)), max(len(values) // 50, 1)):
+        since = np.maximum(rows - start, 0.0)
+        ramp = max(ramp, float(since @ values) ** 2 / float(since @ since))
+        step = max(step, float(values[start:].sum()) ** 2 / (len(values) - start))
+    return 0.5 * len(values) * float(np.log(max(total - step, 1e-12) / max(total - ramp, 1e-12))) > _GROWING
 
 
 # -- words -----------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.special import gammaincc
 
-from whydrift.core.case import Case, correlations
+from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import Floats
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults import novel_region
 from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -32,6 +33,10 @@ ELSEWHERE_P = 1e-3
 """Chance below which more than one input's relations have changed."""
 _STRONG, _GONE = 0.3, 0.15
 """Rank correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
+_STILL, _ALL_WIDER = 0.6, 3.0
+"""Part of its correlation that a noisy input keeps; times the usual distance that most of its values are from the expected."""
+_MIN_OFF, _OFF_Z = 25, 5.0
+"""Rows, and standard errors of the median, by which what is left of an input must have moved."""
 _MAX_LAG = 60
 _BACK = 0.8
 """Part of a correlation that a shift must bring back."""
@@ -125,7 +130,40 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     found = _lost(case)
     if found is None:
         return [RuledOut(fault=FAULT, because="no input has lost its correlation with the others")]
+    if (noisy := noise_by_the_others(case)) is not None:
+        return [RuledOut(fault=FAULT, because=f"all values of {noisy} scatter around what the others make expect")]
+    if not found.is_either and (left := case.dependence.get(DEPENDENCE + found.names[0])) and is_off(left):
+        because = f"{found.names[0]} is off by as much in most rows: other rows' values would be right on average"
+        return [RuledOut(fault=FAULT, because=because)]
     return [_proposal(case, found)]
+
+
+def noise_by_the_others(case: Case) -> str | None:
+    """The input whose values all scatter more around what the others make expect, and still go with them: that is noise.
+
+    Of an input joined to other rows, those that are right are as close as ever; where all are wrong, nothing goes with them.
+    """
+    found = _lost(case)
+    left = None if found is None else case.dependence.get(DEPENDENCE + found.names[0])
+    if found is None or left is None or found.is_either or abs(found.now) < _STILL * abs(found.was):
+        return None
+    wide, usual = (_middle_distance(part) for part in (left.current[len(left.current) // 3 :], left.healthy))
+    return found.names[0] if wide > _ALL_WIDER * usual > 0 else None
+
+
+def _middle_distance(values: Floats) -> float:
+    """Of values from their median."""
+    return float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
+
+
+def is_off(left: ColumnView) -> bool:
+    """Whether what is left of an input has moved as a whole."""
+    values = left.current[len(left.current) // 3 :]
+    if len(values) < _MIN_OFF:
+        return False
+    off = float(np.median(values)) - left.reference.median
+    scatter = 1.4826 * _middle_distance(values)
+    return bool(abs(off) > _OFF_Z * 1.25 * max(scatter, left.reference.spread) / np.sqrt(len(values)))
 
 
 def _lost(case: Case) -> _Loss | None:

@@ -9,7 +9,9 @@ from scipy.special import ndtri
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import examined, explained, graded, number, rank_correlation, unrelated
+from whydrift.core.dependence import PREFIX as DEPENDENCE
+from whydrift.core.faults.inputs import dragged, examined, explained, graded, number, rank_correlation, unrelated
+from whydrift.core.faults.misaligned_feature import noise_by_the_others
 from whydrift.core.faults.outputs import same_p
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
@@ -23,6 +25,8 @@ _CENTRE = 0.25
 _WIDER, _BEYOND_CHANCE = 1.02, 3.0
 _DEPENDENT, _KEPT = 0.35, 0.8
 """Rank correlation with another input that can tell; part of what noise should leave of it, above which the world scatters."""
+_REACH, _MIN_FAR = 5.0, 2
+"""Standard deviations of the noise that values may lie beyond all of health; so many of them may not."""
 _FINER = 0.65
 _FREE, _FADED, _HELD = 0.85, 0.93, 0.4
 """Fit where no other input can tell, where the dependence faded as it should, where it held."""
@@ -42,7 +46,31 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
             fit = noise[1] * _dependence(case, view, noise[0])
             if fit >= _LEAST_FIT:
                 found.append(_proposal(case, view, noise[0], fit))
-    return found
+    return found or _by_the_others(case)
+
+
+def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
+    """Noise that shows in what the other inputs make expect, before the input's own distribution is wider."""
+    name = None if case.alarmed_features() else noise_by_the_others(case)
+    if name is None:
+        return []
+    left = case.dependence[DEPENDENCE + name]
+    was, now = (float(np.subtract(*np.quantile(v, [0.75, 0.25]))) for v in (left.healthy, left.current))
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=_FREE,
+            explains=frozenset(dragged(case)),
+            headline=f"{name} is noisy: it scatters {number(float(f'{now / was:.2g}'))} times as much around what others tell",
+            explanation=(
+                f"All values of {name} are further from what the other inputs make expect, not some of them, and still go with "
+                "the others: noise came on top. Its own distribution is hardly wider yet."
+            ),
+            action=f"Look at the device, the sampling or the estimate that {name} comes from.",
+            features=(name,),
+            decider=f"{name} measured twice for the same case: do the two agree as they used to?",
+        )
+    ]
 
 
 def _finer(case: Case, view: ColumnView) -> Proposal:
@@ -90,7 +118,10 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
         sd = factor * np.sqrt(variance)
         p = same_p(values, healthy + sd * quantiles[order])
         best = max(best, (p, sd))
-    return best[1], graded(best[0])
+    p, sd = best
+    # No noise reaches so far: those are single extremes, whatever they do to the variance.
+    far = (values < view.reference.low - _REACH * sd) | (values > view.reference.high + _REACH * sd)
+    return None if int(far.sum()) >= _MIN_FAR else (sd, graded(p))
 
 
 def _trimmed_variance(values: Floats) -> float:

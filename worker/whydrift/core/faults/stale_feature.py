@@ -27,9 +27,11 @@ from whydrift.core.faults.inputs import (
     percent,
     repeated_rows,
     undone,
+    without,
 )
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fill, scatter
+from whydrift.core.faults.transforms import best_map
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("stale_feature")
@@ -81,7 +83,10 @@ def _stuck(view: ColumnView) -> _Stale | None:
         if is_often and not (is_known and (atom.share >= WHOLE or not is_usual)):
             return None
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
-        rest = view.current[view.current != atom.value]
+        rest = without(view, atom)
+        mapped = best_map(view)
+        if mapped is not None and mapped.is_exact:
+            return None  # a frequent value stands for another one, and so do the rest
         others = [other for other in new_atoms(view)[1:] if other.rows > atom.rows / 4]
         if others:
             return None

@@ -8,6 +8,7 @@ mixture under the reference's density (piecewise constant between its quantiles)
 a part of the traffic need no special case. Rows are then undone one by one where the mapped component is the likelier.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
@@ -17,7 +18,7 @@ from scipy.special import gammaincc
 
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import Mask, graded, match_p, range_p, rank_correlation, slowness, undone
+from whydrift.core.faults.inputs import Mask, digits_of, graded, match_p, range_p, rank_correlation, slowness, undone
 from whydrift.core.reference import QUANTILES, ColumnReference
 
 _MIN_ROWS = 20
@@ -32,6 +33,18 @@ _TEMPERATURES = (-150.0, 600.0)
 _BROAD_LEAD = 6.0
 """Log-likelihood by which "scattered anywhere outside" must beat a map of a part of the rows to refute it."""
 _TOO_WIDE_P = 0.01
+_ATOM = 0.04
+"""Share in health from which a value is looked for in what is seen."""
+_FINER_ODDS = 50.0
+"""How much likelier, at most, a value with further digits is mapped than healthy, where the map takes these off."""
+_MOST_DIGITS, _ROUNDING = 6, 1e-3
+"""Digits after the point up to which a quantity has a last one; part of a step that is no digit more."""
+_ROUND_STEPS = 5
+"""Steps of the third digit around a fitted factor that are tried."""
+_FINER_ROWS, _FINER_SHARE = 3, 0.05
+"""Rows with further digits, of those mapped, that it takes to be exact."""
+_NEXT_TO = 0.005
+"""Standard deviations within which an undone value is one of health's own."""
 _SMALL = 1.0
 """Logarithm of a ratio that drift of the world reaches as well."""
 _HUGE = 1e100
@@ -94,6 +107,8 @@ class Mapped:
     fit: float
     rivals: tuple[Map, ...] = ()
     lead: float = 0.0
+    is_exact: bool = False
+    """Whether values with digits that health does not know become values of health: chance, or the world, does not do that."""
 
 
 def _known(scale: float, offset: float, says: str) -> Map:
@@ -203,8 +218,8 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
         for one in KNOWN
         if not one.is_temperature or _TEMPERATURES[0] <= reference.low <= reference.high <= _TEMPERATURES[1]
     ]
-    for one in [*named, *_free_maps(view, health, density)]:
-        ratio = density(one.undo(values)) / abs(one.scale) / health
+    for one in dict.fromkeys([*named, *_free_maps(view, health, density)]):
+        ratio = _ratio(view, one, health, density)
         share = share_of(ratio)
         if one.is_laboratory and share < _MAIN:
             continue
@@ -219,10 +234,22 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     return _with_rivals(chosen, judged)
 
 
+def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floats:
+    """How much likelier each value is mapped than healthy. Digits that only the map explains tell as well."""
+    undone_values = snapped(one.undo(view.current), view.reference)
+    ratio: Floats = density(undone_values) / abs(one.scale) / health
+    digits = digits_of(view)
+    if digits is None:
+        return ratio
+    explained = digits.finer(view.current) & ~digits.finer(undone_values)
+    return np.where(explained, min(_FINER_ODDS, 0.5 / digits.chance) * ratio, ratio)
+
+
 def _preference(found: Mapped) -> float:
     """What a name, and holding for all rows, count for in the choice between maps that fit alike."""
     is_partial = found.share < 0.9
-    if found.map.is_known and is_partial and abs(np.log(abs(found.map.scale))) < _SMALL and not found.map.offset:
+    is_small = found.map.scale > 0 and abs(np.log(found.map.scale)) < _SMALL
+    if found.map.is_known and is_partial and is_small and not found.map.offset:
         return -0.3  # Many a change comes close to a small ratio in some of its rows.
     return (0.15 if found.map.is_known else 0.0) - (0.15 if is_partial else 0.0)
 
@@ -247,7 +274,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     values = view.current
     first, since = onset(ratio, share)
     mapped = (np.arange(len(values)) >= first) & (since * ratio > (1 - since))
-    restored = np.where(mapped, one.undo(values), values)
+    restored = np.where(mapped, snapped(one.undo(values), view.reference), values)
     before, after = view.log10_evidence(values), view.log10_evidence(restored)
     late = restored[first:]
     half = len(late) // 2
@@ -264,9 +291,42 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
     is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
-    if since < 0.9 and is_scattered:
+    if since < 0.9 and (is_scattered or _breaks_digits(view, one, values[mapped])):
         fit *= 0.3
-    return Mapped(one, gain, since, mapped, before, after, p, is_step, fit)
+    return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=_is_exact(view, mapped, restored))
+
+
+def _breaks_digits(view: ColumnView, one: Map, mapped: Floats) -> bool:
+    """Whether a whole factor cannot have made these values: undone, they have digits that no healthy value has."""
+    if not one.is_known or one.offset or one.scale < 2 or one.scale != round(one.scale):
+        return False
+    step = next(
+        (10.0**-d for d in range(_MOST_DIGITS + 1) if np.allclose(view.healthy, view.healthy.round(d), 0, 1e-9)), 0
+    )
+    steps = mapped / (one.scale * step) if step else np.zeros(0)
+    return bool(len(steps)) and float((np.abs(steps - steps.round()) > _ROUNDING).mean()) > 0.5
+
+
+def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
+    digits = digits_of(view)
+    if digits is None:
+        return False
+    finer, still = (int(digits.finer(part[mapped]).sum()) for part in (view.current, restored))
+    return finer >= max(_FINER_ROWS, _FINER_SHARE * float(mapped.sum())) and still <= 0.1 * finer
+
+
+def snapped(values: Floats, reference: ColumnReference) -> Floats:
+    """Each value that lies next to one that health is known to have, as that.
+
+    A factor is known to some digits only, and so are values that were rounded after it: beside its own value, a frequent one
+    would fall into another bin.
+    """
+    known = np.unique(np.append(reference.quantiles, list(reference.atoms)))
+    place = np.clip(np.searchsorted(known, values), 1, max(len(known) - 1, 1))
+    left, right = known[place - 1], known[np.minimum(place, len(known) - 1)]
+    near = np.where(values - left <= right - values, left, right)
+    found: Floats = np.where(np.abs(values - near) <= _NEXT_TO * reference.spread, near, values)
+    return found
 
 
 def _is_too_wide(view: ColumnView, rows: Mask) -> bool:
@@ -329,12 +389,13 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         if not (isfinite(one.scale) and isfinite(one.offset)):
             continue
         kind = f"{one.offset == 0}{one.scale == 1}{one.scale < 0}"
-        ratio = density(one.undo(values)) / abs(one.scale) / health
+        ratio = _ratio(view, one, health, density)
         share = share_of(ratio)
         gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
-    return [one for _, one in best.values()]
+    fitted = [one for _, one in best.values()]
+    return [*fitted, *_atom_fits(values, reference, n), *_round_fits(view, fitted)]
 
 
 _P = np.linspace(0.1, 0.9, 17)
@@ -366,6 +427,38 @@ def _quantile_fits(values: Floats, reference: ColumnReference, n: int) -> list[M
             if slope * sign > 1e-9:
                 found.append(Map(slope, float(y.mean() - slope * x.mean()), "", False, 2 * one))
     return found
+
+
+def _atom_fits(values: Floats, reference: ColumnReference, n: int) -> list[Map]:
+    """The scale and the offset that lead from health's most frequent value to the one that is most frequent beyond its share.
+
+    Exact, where a fit of quantiles is not: on a grid of values only an exact factor returns them.
+    """
+    if not reference.atoms:
+        return []
+    distinct, counts = np.unique(values, return_counts=True)
+    usual = np.array([reference.atoms.get(value, 0.0) for value in distinct.tolist()])
+    new = float(distinct[int(np.argmax(counts / n - usual))])
+    old = max(reference.atoms, key=lambda value: (reference.atoms[value], value))
+    if reference.atoms[old] < _ATOM or new == old:
+        return []
+    found = [Map(1.0, new - old, "", False, _parameter_cost(n))]
+    if old and new:
+        found.append(Map(new / old, 0.0, "", False, _parameter_cost(n)))
+    return found
+
+
+def _round_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
+    """The round factors near a fitted one, of which one takes further digits off: a fit comes near it only."""
+    digits = digits_of(view)
+    scale = next((one.scale for one in fitted if one.offset == 0), 0.0)
+    if digits is None or scale <= 0 or float(digits.finer(view.current).mean()) < _FINER_SHARE:
+        return []
+    step = 10.0 ** (np.floor(np.log10(scale)) - 2)
+    near = np.round(scale / step + np.arange(-_ROUND_STEPS, _ROUND_STEPS + 1))
+    left = [float(digits.finer(snapped(view.current / (k * step), view.reference)).mean()) for k in near if k > 0]
+    factor = float(near[near > 0][int(np.argmin(left))] * step)
+    return [Map(float(f"{factor:.3g}"), 0.0, "", False, _parameter_cost(len(view.current)))]
 
 
 def _constant_map(view: ColumnView) -> Mapped | None:

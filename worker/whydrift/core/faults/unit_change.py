@@ -9,6 +9,8 @@ the world unless it is a known one (kelvin), or larger than three standard devia
 health stayed where they were, even a small one is: the world would have moved them, too (`dependence`).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
@@ -18,10 +20,13 @@ from whydrift.core.faults.inputs import (
     ALL,
     MAX_EXAMINED,
     are,
+    digits_of,
     dragged,
     examined,
     explained,
     has_moved_partner,
+    is_growing,
+    keeps_digits,
     listed,
     match_p,
     number,
@@ -43,6 +48,8 @@ _SIGN_LEAD = 5.0
 _PARTIAL = 0.93
 _LEAST_FIT = 0.2
 _FOLLOWS_P = 1e-3
+_NO_DIGITS = 0.5
+"""Part of a plausibility that is left where the digits do not show the factor; part of the values that would have to show it."""
 _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
@@ -75,15 +82,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 def _by_the_others(case: Case) -> list[Proposal]:
     """An input that is off by a constant, or a factor, from what the others make expect, before its distribution shows it."""
-    best: tuple[float, float, ColumnView, ColumnView, Map] | None = None
-    for view, left in ((case.features.get(n.removeprefix(DEPENDENCE)), v) for n, v in case.dependence.items()):
-        if view is not None and left.is_alarmed() and len(left.current_values) == len(view.current_values):
-            found = _shift(view, left)
-            if found is not None and (best is None or abs(found[1]) > best[0]):
-                best = abs(found[1]), found[0], view, left, found[2]
-    if best is None:
+    found = off_by_the_others(case)
+    if found is None or is_growing(found.left) or keeps_digits(found.view):
         return []
-    _, off, view, left, one = best
+    view, left, off = found.view, found.left, found.off
+    one = _shift(found)
+    if one is None:
+        return []
     how = (
         f"shifted by {number(float(f'{one.offset:.2g}'))}"
         if one.offset
@@ -111,9 +116,32 @@ def _by_the_others(case: Case) -> list[Proposal]:
     ]
 
 
-def _shift(view: ColumnView, left: ColumnView) -> tuple[float, float, Map] | None:
-    """How far an input is from what the others make expect, in its standard deviations, in standard errors of that, and by which
-    map; None where it is not clearly."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Off:
+    """An input that is not what the others make expect. left: what is left of it then; off: by how much, in its standard
+    deviations, and z: in standard errors; values, residuals: later rows, (rows,)."""
+
+    view: ColumnView
+    left: ColumnView
+    off: float
+    z: float
+    values: Floats
+    residuals: Floats
+
+
+def off_by_the_others(case: Case) -> Off | None:
+    """The input that is off most clearly; None where none is."""
+    pairs = ((case.features.get(n.removeprefix(DEPENDENCE)), v) for n, v in case.dependence.items())
+    found = [
+        one
+        for view, left in pairs
+        if view is not None and left.is_alarmed() and len(left.current_values) == len(view.current_values)
+        if (one := _off(view, left)) is not None
+    ]
+    return max(found, key=lambda one: abs(one.z), default=None)
+
+
+def _off(view: ColumnView, left: ColumnView) -> Off | None:
     later = slice(len(left.current_values) // 3, None)
     values, residuals = view.current_values[later], left.current_values[later]
     usable = ~(np.isnan(values) | np.isnan(residuals))
@@ -122,8 +150,12 @@ def _shift(view: ColumnView, left: ColumnView) -> tuple[float, float, Map] | Non
         return None
     off = float(np.median(residuals)) - left.reference.median
     error = 1.25 * left.reference.spread * np.sqrt(1 / len(values) + 1 / max(left.reference.n, 1))
-    if abs(off) < _CLEARLY * error:
-        return None
+    return Off(view, left, off, off / error, values, residuals) if abs(off) >= _CLEARLY * error else None
+
+
+def _shift(found: Off) -> Map | None:
+    """By which map an input is off; None where none leaves it as close to the others as it is in health."""
+    view, left, values, residuals, off = found.view, found.left, found.values, found.residuals, found.off
     spread = view.reference.spread
     wanted = values - residuals * spread
     shifted = values - off * spread - wanted
@@ -134,7 +166,7 @@ def _shift(view: ColumnView, left: ColumnView) -> tuple[float, float, Map] | Non
     one = min(scattered, key=lambda found: scattered[found])
     # Undone, it must go with the others about as closely as in health: a join to other rows does not.
     is_close = scattered[one] <= _AS_CLOSE * _MAD * left.reference.spread * spread
-    return (off, off / error, one) if is_close else None
+    return one if is_close else None
 
 
 def _scatter(values: Floats) -> float:
@@ -160,6 +192,8 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         return 0.97 if found.share > _PARTIAL else 0.93
     if found.map.is_known:
         # Drift of the world gets as far as a ratio of 1.6 or 2.2 too: all rows must follow it, and only in this column.
+        if found.is_exact:
+            return _APART
         alone = 0.6 if has_moved_partner(case, view) else 1.0
         return alone * (0.68 if found.share > _PARTIAL else 0.45)
     offset = abs(found.map.offset) / max(view.reference.spread, 1e-12)
@@ -176,10 +210,24 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     if found.share < _PARTIAL:
         plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
     left = case.dependence.get(DEPENDENCE + view.name)
-    if left is not None and left.is_alarmed() and not has_moved_partner(case, view):
+    if left is not None and left.is_alarmed() and not has_moved_partner(case, view) and not keeps_digits(view):
         # The inputs that go with it stayed where they were: the world would have moved them, too.
         plausible = max(plausible, _APART)
+    if found.is_exact:
+        return max(plausible, _APART)
+    if is_scale and _would_show(view, found):
+        plausible *= _NO_DIGITS
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
+
+
+def _would_show(view: ColumnView, found: Mapped) -> bool:
+    """Whether the map makes further digits of health's values, which those of now do not have."""
+    digits = digits_of(view)
+    return (
+        digits is not None
+        and keeps_digits(view)
+        and float(digits.finer(found.map.apply(view.healthy)).mean()) > _NO_DIGITS
+    )
 
 
 def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]], followers: list[ColumnView]) -> Proposal:
@@ -280,6 +328,8 @@ RULE = Rule(
         Example("income in thousands in every fifth row", _times(1 / 1000, "income", share=0.2)),
         Example("income × 1000 in 5 % of the rows", _times(1000, "income", share=0.05)),
         Example("an unnamed factor: balance × 7.3", _times(7.3, "balance")),
+        Example("an unnamed factor that leaves further digits: age × 1.2", _times(1.2, "age")),
+        Example("age with the opposite sign in a fifth of the rows", _times(-1, "age", share=0.2)),
         Example("income and balance both in cents", _times(100, "income", "balance")),
         Example("the constant limit in thousands", _times(1 / 1000, "limit")),
         Example("a poorer public comes in addition", both(*_POORER), named=False),
