@@ -5,10 +5,12 @@ its mass from all the others (`new_category`).
 """
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaincc
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
@@ -22,6 +24,8 @@ FAULT = Fault("category_recoding")
 _LEAST_FIT = 0.2
 _MIN_ROWS = 20
 _VANISHED_P = 1e-4
+_FORM_P = 1e-3
+"""Chance of shares as different as these, from which new values do not stand for those that their form says."""
 _ALL_GONE = 0.9
 _VANISHED_BY_CHANCE = 1e-3
 _MOST_CATEGORIES = 60
@@ -57,7 +61,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 
 def _candidates(view: ColumnView) -> list[_Recoding]:
-    tried = [_by_spelling(view), _by_shares(view), _merge(view)]
+    tried = [_by_spelling(view), _by_shares(view), _by_form(view), _merge(view)]
     return [one for one in tried if one is not None]
 
 
@@ -71,6 +75,45 @@ def _by_spelling(view: ColumnView) -> _Recoding | None:
     new = {name for name in set(_names(view)) if name not in view.reference.shares}
     labels = {name: known[_plain(name)] for name in sorted(new) if _plain(name) in known}
     return _relabelled(view, labels, "case, blanks or punctuation", 0.98) if labels else None
+
+
+def _by_form(view: ColumnView) -> _Recoding | None:
+    """New values that are known ones with something before or behind them, or their numbers in order, in a part of the rows."""
+    shares = view.reference.shares
+    counts = Counter(name for name in _names(view) if name not in shares)
+    new = sorted(counts)
+    if len(new) < 2:
+        return None
+    for labels in (_affixed(new, shares), *_numbered(new, shares)):
+        if labels is None or len(set(labels.values())) < len(labels):
+            continue
+        # They must come as often as what they stand for does, each in its place.
+        usual = np.array([shares[labels[name]] for name in new])
+        seen = np.array([counts[name] for name in new])
+        g = 2 * float((seen * np.log(seen / seen.sum() / (usual / usual.sum()))).sum())
+        if gammaincc((len(new) - 1) / 2, g / 2) > _FORM_P:
+            how = "an index map" if all(name.lstrip("-").isdigit() for name in new) else "an addition to each"
+            return _relabelled(view, labels, how, 0.96)
+    return None
+
+
+def _affixed(new: list[str], shares: Mapping[str, float]) -> dict[str, str] | None:
+    """Each new value with the longest known one that it begins or ends with; None where one has none."""
+    known = sorted((name for name in shares if _plain(name)), key=lambda name: (-len(name), name))
+    found = {a: next((b for b in known if a.startswith(b) or a.endswith(b)), None) for a in new}
+    labels = {a: b for a, b in found.items() if b is not None}
+    return labels if len(labels) == len(new) else None
+
+
+def _numbered(new: list[str], shares: Mapping[str, float]) -> Iterator[dict[str, str]]:
+    """Whole numbers as places in the order of known names, or of their frequencies, counted from 0 or 1."""
+    if not all(name.lstrip("-").isdigit() for name in new):
+        return
+    for order in (sorted(shares), list(shares)):
+        for first in (0, 1):
+            places = {name: int(name) - first for name in new}
+            if all(0 <= place < len(order) for place in places.values()):
+                yield {name: order[place] for name, place in places.items()}
 
 
 def _plain(name: str) -> str:
@@ -212,6 +255,11 @@ RULE = Rule(
         Example("region arrives in capitals", change(lambda v, i: v.upper(), "region")),
         Example("region has a blank behind it in 5 % of the rows", change(lambda v, i: v + " ", "region", share=0.05)),
         Example("region arrives as an index", change(lambda v, i: _INDEX[v], "region")),
+        Example("region comes with a prefix in four of ten rows", change(lambda v, i: f"v2-{v}", "region", share=0.4)),
+        Example(
+            "region arrives as its place in the alphabet in four of ten rows",
+            change(lambda v, i: str(("apac", "eu", "latam", "us").index(v)), "region", share=0.4),
+        ),
         Example("eu and us are renamed", change(lambda v, i: _RENAMED.get(v, v), "region")),
         Example("apac is merged into us", change(lambda v, i: "us" if v == "apac" else v, "region")),
         Example(

@@ -19,6 +19,8 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("segment_mix_shift")
 _FIT = 0.93
 _MIN_ROWS = 30
+_MOSTLY_NEW = 0.5
+"""Part of what the shares moved by, from which it is the new values that moved them."""
 _SAME = 0.5
 """Goodness of fit from which an input counts as explained by the mix."""
 
@@ -39,12 +41,22 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     weights = _weights(before, Dimension(now.codes[later:], now.names))
     if weights is None:
         return [RuledOut(fault=FAULT, because=f"{_key(view)} has values of which health knows nothing")]
+    if case.alarmed_features("unseen") and (new := _unseen(view)) is not None:
+        return [RuledOut(fault=FAULT, because=f"{_key(view)} has new values ({new}), which take the others' share")]
     moved = examined(case, "distribution", "out_of_range")
     fits = {one.name: _explained(case, one, weights, later) for one in moved}
     within = [one.name for one in moved if fits[one.name] < _SAME]
     if len(within) > len(moved) / 2:
         return [RuledOut(fault=FAULT, because=f"{listed(within)} moved within the segments of {_key(view)}, too")]
     return [_proposal(case, view, [one for one in moved if one.name not in within], fits)]
+
+
+def _unseen(view: ColumnView) -> str | None:
+    """The most frequent value that health does not know, where such ones make up most of what has moved."""
+    was, now = view.reference.shares, view.categories()
+    new = {name: share for name, share in now.items() if name not in was}
+    moved = sum(abs(now.get(name, 0.0) - was.get(name, 0.0)) for name in {*was, *now}) / 2
+    return next(iter(new)) if new and sum(new.values()) > _MOSTLY_NEW * moved else None
 
 
 def _weights(before: Dimension, now: Dimension) -> Floats | None:
