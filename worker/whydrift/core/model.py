@@ -637,8 +637,11 @@ class _Scene:
     stream_ms: int
 
     def rows_since(self, names: Sequence[str]) -> int:
-        onset_ms = min(self.alarms[name].ms for name in names)
-        return int((self.model.inputs.monitor.recent().times_ms >= onset_ms).sum())
+        rows = self.model.inputs.monitor.recent()
+        first = min((self.alarms[name] for name in names), key=lambda onset: onset.ms)
+        # By offset where there is one: by a clock that is behind, hours of rows would be from after the onset.
+        since = rows.times_ms >= first.ms if first.offset is None else rows.offsets >= first.offset
+        return int(since.sum())
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
