@@ -464,6 +464,7 @@ def main() -> None:
     options.add_argument("--tables", nargs="+", choices=[name for half in HALVES.values() for name in half])
     options.add_argument("--families", nargs="+", choices=FAMILIES, default=["boosted"])
     options.add_argument("--faults", nargs="+", choices=TROUBLES, default=list(TROUBLES))
+    options.add_argument("--severities", nargs="+", type=int, choices=range(len(SEVERITIES)), default=[0, 1, 2])
     options.add_argument("--seeds", type=int, default=1)
     options.add_argument("--first-seed", type=int, default=0)
     options.add_argument("--baselines", action="store_true")
@@ -476,7 +477,8 @@ def main() -> None:
             for seed in range(wanted.first_seed, wanted.first_seed + wanted.seeds):
                 it = stage(table, wanted.data, family, seed)
                 stages.append(it)
-                for scene, trial in trials_of(it, seed, wanted.faults, with_baselines=wanted.baselines):
+                found = trials_of(it, seed, wanted.faults, wanted.severities, with_baselines=wanted.baselines)
+                for scene, trial in found:
                     trials.append(trial)
                     if wanted.verbose:
                         print(told(trial, scene, seed), flush=True)
