@@ -198,8 +198,8 @@ def _proposal(case: Case, one: _Permutation) -> Proposal:
 
 
 def _by_dependence(case: Case) -> list[Proposal | RuledOut]:
-    """Pairs whose marginals are equal, when the model errs or answers otherwise though no input moved."""
-    if not dragged(case):
+    """Pairs whose marginals are equal, when the model errs or answers otherwise though nothing is wrong with any input."""
+    if not dragged(case) or case.alarmed_features():
         return []
     numeric = [
         view for view in case.features.values() if not view.reference.kind.is_coded and view.reference.spread > 0

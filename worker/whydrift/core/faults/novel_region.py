@@ -37,6 +37,8 @@ _TRIMS = (0.0, 0.1, 0.2, 0.3)
 """Part of the new events that the region may leave out: some are new for other reasons."""
 _WIDEST = 0.6
 """Part of health's values that a region may span in each of its inputs: what is wider is no corner."""
+_NO_VALUE = 0.002
+"""Share in health up to which a single value is one of its own."""
 _FULLER = 5.0
 """Times as large a part of the events must come from the region as in health."""
 _CHANCE = 1e-6
@@ -69,6 +71,11 @@ class _Part:
     @property
     def is_narrow(self) -> bool:
         return len(self.codes) == 1 or float(self.holds(self.view.healthy).mean()) <= _WIDEST
+
+    @property
+    def is_atom(self) -> bool:
+        """Whether it is one number that health hardly has: filled in, or stuck, and no kind of event."""
+        return not self.codes and self.low == self.high and float(self.holds(self.view.healthy).mean()) < _NO_VALUE
 
     @property
     def words(self) -> str:
@@ -183,7 +190,7 @@ def _corner(first: ColumnView, second: ColumnView, rows: int, core: NDArray[np.i
         was = np.all([part.holds(part.view.reference_values) for part in parts], axis=0)
         expected = (was.sum() + 1) / (len(was) + 1)
         is_new = now.mean() >= _FULLER * was.mean() and chance_of(int(now.sum()), rows, float(expected)) < _CHANCE
-        if is_new and all(part.is_narrow for part in parts):
+        if is_new and all(part.is_narrow and not part.is_atom for part in parts):
             return parts
     return ()
 

@@ -230,7 +230,7 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     if not best:
         return None
     # The likeliest map first; one that leaves evidence behind gives way to one that does not, a number to a name.
-    chosen = max(best, key=lambda found: (round(found.fit + _preference(found), 1), found.gain))
+    chosen = max(best, key=lambda found: (round(found.fit + _preference(found, reference), 1), found.gain))
     return _with_rivals(chosen, judged)
 
 
@@ -245,12 +245,14 @@ def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floa
     return np.where(explained, min(_FINER_ODDS, 0.5 / digits.chance) * ratio, ratio)
 
 
-def _preference(found: Mapped) -> float:
+def _preference(found: Mapped, reference: ColumnReference) -> float:
     """What a name, and holding for all rows, count for in the choice between maps that fit alike."""
     is_partial = found.share < 0.9
-    is_small = found.map.scale > 0 and abs(np.log(found.map.scale)) < _SMALL
-    if found.map.is_known and is_partial and is_small and not found.map.offset:
-        return -0.3  # Many a change comes close to a small ratio in some of its rows.
+    is_small = abs(np.log(abs(found.map.scale))) < _SMALL
+    is_clear = found.map.scale < 0 and (reference.low >= 0 or reference.high <= 0)
+    if found.map.is_known and is_partial and is_small and not is_clear and not found.map.offset:
+        # Many a change comes close to a small ratio, or to a sign where health has both, in some of its rows.
+        return -0.3
     return (0.15 if found.map.is_known else 0.0) - (0.15 if is_partial else 0.0)
 
 
