@@ -43,6 +43,8 @@ _FULLER = 5.0
 """Times as large a part of the events must come from the region as in health."""
 _CHANCE = 1e-6
 """That so many come from there in health: pairs of inputs, and places in them, have been tried."""
+_MOST = 0.5
+"""Greatest part of the events: more are no kind of event among others."""
 _ALSO = 0.5
 """Part of the region's events that are new together with a further input for that to be named as well."""
 _OTHERWISE, _OTHERWISE_Z = 0.15, 4.0
@@ -114,10 +116,26 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=found)]
     if found.fit < _LEAST_FIT:
         return [RuledOut(fault=FAULT, because=f"not only events with {found.words} are new")]
+    if because := _why_not(case, found):
+        return [RuledOut(fault=FAULT, because=because)]
     proposal = _proposal(case, found)
     if _are_exchanged(case, found):
         proposal = replace(proposal, fit=_EXCHANGED * proposal.fit)
     return [proposal]
+
+
+def _why_not(case: Case, found: Region) -> str:
+    """Why it is no kind of event beside others: an input that is broken by itself makes new combinations as well."""
+    if found.share > _MOST:
+        return f"{percent(found.share)} of the events go together otherwise, not some of them"
+    for name in found.names[:2]:
+        view = case.features[name]
+        if view.is_alarmed("out_of_range"):
+            return f"{name} is beyond its range by itself"
+        own = {s.signal for s in view.signals.values() if s.is_alarmed}
+        if own - found.explained:
+            return f"{name} is not as in health without these events either"
+    return ""
 
 
 def _are_exchanged(case: Case, found: Region) -> bool:
@@ -130,7 +148,7 @@ def named(case: Case) -> Region | None:
     """The region that explains what is alarmed of combinations, for look-alikes to give way to; None where none does."""
     scores = case.dependence.get(COMBINATIONS)
     found = region(case) if scores is not None and scores.is_alarmed() else ""
-    return None if isinstance(found, str) or found.fit < _FIT * _UNDONE else found
+    return None if isinstance(found, str) or found.fit < _FIT * _UNDONE or _why_not(case, found) else found
 
 
 @lru_cache(maxsize=8)

@@ -185,7 +185,7 @@ class Constant:
 def constant_answer(case: Case) -> Constant | None:
     """The score that comes far more often than in health; None where there is none."""
     view = case.outputs.get("prediction")
-    if view is None or view.reference.kind.is_coded or not view.is_alarmed(*_CONTENT):
+    if view is None or view.reference.kind.is_coded or not (view.is_alarmed(*_CONTENT) or residual_has_moved(case)):
         return None
     for atom in new_atoms(view)[:1]:
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)

@@ -18,6 +18,7 @@ _NAMES = {
     "decision": "the decision",
     "residual": "the score given the inputs",
     "standardised_residual": "how far the score is from what the inputs make expect",
+    "combinations": "which values of inputs come together",
     "latency": "the latency",
     "errors": "the share of failed calls",
     "contradiction": "what is decided at the same score",
