@@ -323,6 +323,8 @@ RULE = Rule(
         Example("balance is 0 in a fifth of the rows", fill(0, "balance", share=0.2), named=False),
         Example("income arrives in thousands", change(lambda v, i: v / 1000, "income"), named=False),
         Example("age and tenure swapped", swap("age", "tenure_days"), named=False),
+        Example("balance arrives shifted", change(lambda v, i: v + 6_000, "balance"), named=False),
+        Example("balance is stuck at one value", change(lambda v, i: 3_310, "balance", share=0.4), named=False),
     ),
     runbook=Runbook(
         means="Cases come that the model has never seen: each value is an everyday one, their combination is not.",

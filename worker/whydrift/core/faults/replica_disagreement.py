@@ -149,6 +149,12 @@ def _on(replica: str, row: Row, i: int, share: float = 1.0) -> Row:
     return result
 
 
+def _without_income(replica: str, row: Row) -> Row:
+    if row["replica"] == replica:
+        row["features"]["income"] = None
+    return row
+
+
 RULE = Rule(
     fault=FAULT,
     rung=Rung.IDENTITY,
@@ -161,6 +167,7 @@ RULE = Rule(
         ),
         Example("all replicas answer otherwise", predict(lambda s, f: s / (s + 0.3 * (1 - s))), named=False),
         Example("half of the answers of all replicas change", predict(lambda s, f: 1 - s, share=0.5), named=False),
+        Example("income is missing on pod-2", lambda row, i: _without_income("pod-2", row), named=False),
     ),
     runbook=Runbook(
         means="One replica runs another model, weights or preprocessing than its neighbours, as after half a roll-out.",
