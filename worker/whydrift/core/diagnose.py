@@ -67,7 +67,7 @@ just before the first event, and no difference of two pipelines, is possible, an
 _UNKNOWN_LEADS = 0.65
 """Probability that none of the proposals is right from which `unknown` comes first."""
 _MAX_FIT = 0.99
-_NONE_OF_THEM = 0.7
+_NONE_OF_THEM = 0.5
 """Odds that no proposal is right. Less than 1, which would take a fit at its word: where a rule proposes anything it is
 right more often than it says (tests/bench/README.md, calibration)."""
 _SUREST = 0.97
