@@ -122,3 +122,16 @@ def test_a_cluster_in_an_empty_corner_gains_evidence_and_a_restart_changes_nothi
     restored.process(second)
     assert level(pipeline) > 5.0
     assert level(restored) == level(pipeline)
+
+
+def test_answers_to_a_kind_of_events_that_health_hardly_has_say_nothing_of_the_model() -> None:
+    pipeline = Pipeline(Settings(baseline_events=1_000), "events", 0)
+    pipeline.process(records(related(1_600, 1), 0))
+    rows, is_odd = related(200, 2), np.arange(200) % 5 == 0
+    rows[is_odd, :2] = [1.0, -1.0]
+    pipeline.process(records(rows, 1_600))
+    (model,) = pipeline._models.values()
+    outputs = model.versions["1"].outputs
+    residuals = outputs.recent().values[-200:, [column.name for column in outputs.columns].index("residual")]
+    assert np.isnan(residuals[is_odd]).all()
+    assert np.isnan(residuals[~is_odd]).mean() < 0.1

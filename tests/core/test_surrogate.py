@@ -88,8 +88,10 @@ def test_a_value_that_says_nothing_counts_as_one_in_the_middle_where_none_was_fi
     fitted = fit_surrogate(bins, bins[:, 0].astype(float))
     assert fitted.expect(np.array([[place]])) == pytest.approx(9.5, abs=0.6)
     bins[::5] = place
+    assert fitted.knows(np.array([[3], [place]])).tolist() == [True, False]
     known = fit_surrogate(bins, np.where(bins[:, 0] == place, 40.0, bins[:, 0]))
     assert known.expect(np.array([[place]])) == pytest.approx(40, abs=0.5)
+    assert known.knows(np.array([[3], [place]])).all()
 
 
 def test_the_mean_of_two_expects_the_mean() -> None:

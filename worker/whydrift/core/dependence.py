@@ -32,6 +32,8 @@ MAX_INPUTS = 40
 """Quantities that take part, the first ones."""
 _MIN_ROWS = 200
 _MIN_DISTINCT = 10
+_ODD = 0.004
+"""Part of health's rows that are beyond each end of a column's limits."""
 _LEAST_R2 = 0.3
 """Part of an input's variance that the others must explain for its residual to tell anything."""
 _RIDGE = 0.02
@@ -57,16 +59,38 @@ class DependenceWatch:
         self._combined = np.empty(0, np.intp)
         """Places of the inputs whose combinations are looked at, among those that have a reference."""
         self._combinations: Combinations | None = None
+        self._limited: tuple[tuple[int, ...], Floats, Floats] | None = None
+        """See `_limits`, and the references it is of."""
 
-    def update(self, rows: "BinnedRows") -> None:
-        """Take a chunk of inputs."""
+    def update(self, rows: "BinnedRows") -> NDArray[np.bool_]:
+        """Take a chunk of inputs; returns which of its rows are of a kind that health hardly has: (rows,).
+
+        Nobody knows what a model makes of those: what it answers to them says nothing of the model.
+        """
         if self._inputs.is_collecting:
-            return
+            return np.zeros(len(rows.rows), bool)
         if self._inputs.sample is not self._fitted_on:
             self._learn()
-        if self.monitor.columns:
-            left = self._residuals(rows.rows)
-            self.monitor.update(self._rows(rows.rows, left, self._scores(rows)))
+        if not self.monitor.columns:
+            return np.zeros(len(rows.rows), bool)
+        taken = self._rows(rows.rows, self._residuals(rows.rows), self._scores(rows))
+        self.monitor.update(taken)
+        low, high = self._limits()
+        is_beyond: NDArray[np.bool_] = (taken.values < low) | (taken.values > high)
+        return np.asarray(is_beyond.any(axis=1), bool)
+
+    def _limits(self) -> tuple[Floats, Floats]:
+        """Of each column, what hardly any value of health is below, and above."""
+        references = self.monitor.references
+        key = tuple(map(id, references))
+        if self._limited is None or self._limited[0] != key:
+            known = [None if one is None else (one.quantile(_ODD), one.quantile(1 - _ODD)) for one in references]
+            both = np.array([(-np.inf, np.inf) if one is None else one for one in known])
+            if self._combinations is not None:
+                # Most scores are 0, and 0 is no news.
+                both[-1] = (-np.inf, max(float(both[-1, 1]), 0.0))
+            self._limited = key, both[:, 0], both[:, 1]
+        return self._limited[1:]
 
     def _learn(self) -> None:
         """From health as it is known now; what was watched before begins anew."""

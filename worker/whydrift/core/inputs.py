@@ -48,17 +48,19 @@ _KEPT_ENTRIES = 16
 class BinnedRows:
     """Rows of inputs and their bins (rows, columns known to `binning`), by which a surrogate can go on.
 
-    places: which of the chunk's events they are of.
+    places: which of the chunk's events they are of. is_odd (rows,): whether health hardly has their like; None = nobody looked.
     """
 
     rows: Rows
     bins: NDArray[np.intp]
     binning: Binning
     places: NDArray[np.intp]
+    is_odd: NDArray[np.bool_] | None = None
 
     def take(self, which: Any) -> "BinnedRows":
         """The rows that an index selects."""
-        return BinnedRows(self.rows.take(which), self.bins[which], self.binning, self.places[which])
+        is_odd = None if self.is_odd is None else self.is_odd[which]
+        return BinnedRows(self.rows.take(which), self.bins[which], self.binning, self.places[which], is_odd)
 
 
 class InputWatch:

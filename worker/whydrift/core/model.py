@@ -246,6 +246,7 @@ class ModelWatch:
         rows = self.inputs.update(events, offsets, repeated)
         if len(rows.rows) < len(events):
             events = [events[place] for place in rows.places.tolist()]
+        rows = replace(rows, is_odd=self.dependence.update(rows))
         self._attach(events, rows, is_healthy=is_healthy)
         versions = [event.model_version for event in events]
         if versions.count(versions[0]) == len(versions):
@@ -261,7 +262,6 @@ class ModelWatch:
 
     def _attach(self, events: Sequence[PredictionEvent], rows: BinnedRows, *, is_healthy: bool) -> None:
         """Let predictions carry their rows to their labels."""
-        self.dependence.update(rows)
         codes = self.dimensions.update(events, rows.rows, is_healthy=is_healthy)
         packed, ids = pack(codes, rows.rows.values), [event.event_id for event in events]
         self.join.attach(ids, packed)

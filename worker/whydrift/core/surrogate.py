@@ -77,6 +77,11 @@ class Surrogate:
         added: Floats = self.leaves.ravel()[leaf + np.arange(trees) * self.leaves.shape[1]].sum(axis=1)
         return self.mean + added
 
+    def knows(self, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Of which rows all values are such as it was fitted on, as far as missing and new ones go: (rows,)."""
+        found: NDArray[np.bool_] = (_as_usual(bins, self.usual) == bins).all(axis=1)
+        return found
+
     def standardised(self, residuals: Floats, bins: NDArray[np.intp]) -> Floats:
         """Residuals of rows over the size that is usual for such inputs; NaN where that is not known."""
         if self.sizes is None:

@@ -263,7 +263,12 @@ class VersionWatch:
     def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
         bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
         residuals = rows.values[:, _PREDICTION] - surrogate.expect(bins)
-        _fill_residuals(rows, np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1))
+        both = np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1)
+        # What health hardly has the like of may be answered as it always would have been: there is nothing to expect.
+        both[~surrogate.knows(bins)] = nan
+        if inputs.is_odd is not None:
+            both[inputs.is_odd] = nan
+        _fill_residuals(rows, both)
 
     def _own_bins(self, inputs: Floats) -> NDArray[np.intp]:
         assert self._binning is not None  # made with the surrogate

@@ -209,7 +209,10 @@ def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
     wanted = expected(case)
     if wanted is None:
         return None
+    rows = rows & ~np.isnan(wanted)
     here = wanted[rows]
+    if not len(here):
+        return None
     if _iqr(here) < _VARIED * view.reference.spread:
         return 0.0
     # Before the first such answer the model was in health: those rows would make any answer look free.
