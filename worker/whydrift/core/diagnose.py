@@ -64,7 +64,7 @@ _CLOSE = 0.33
 _MADE_OF = 0.6
 """Greatest fit of a fault that a skew between training and serving consists of. Both are true of the data; that the fault came
 just before the first event, and no difference of two pipelines, is possible, and rarer."""
-_UNKNOWN_LEADS = 0.65
+_UNKNOWN_LEADS = 0.57
 """Probability that none of the proposals is right from which `unknown` comes first."""
 _MAX_FIT = 0.99
 _NONE_OF_THEM = 0.5

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from whydrift.core.case import Case, ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Floats, Presence, Presences
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.faults import dependence_drift, label_shift, misaligned_feature, segment_mix_shift
 from whydrift.core.faults.covariate_drift import SHARPER, moved_words
 from whydrift.core.faults.inputs import explained, listed
@@ -175,7 +176,8 @@ def _parts(case: Case, early: set[str]) -> Iterator[_Part]:
     for found in sorted(_proposals(case), key=lambda one: (-round(one.fit, 3), one.fault, one.features)):
         own = _own(case, found)
         if found.fit >= _LEAST_FIT and own and own <= early and not own & told:
-            told |= own | _of_inputs(case, found.features)
+            # An input that is otherwise goes together with others otherwise, too.
+            told |= own | _of_inputs(case, found.features) | ({f"{COMBINATIONS}.distribution"} & found.explains)
             if found.fault != label_shift.FAULT:
                 yield _Part(found.headline, found.features, found.explains, found)
     for view in case.features.values():
