@@ -47,6 +47,7 @@ PARTIAL = (
     "age and temperature are swapped in 5 % of the rows",
     "a new channel in 3 % of the rows",
     "a tenth of the answers is 0.5",
+    "5 % of the answers are the base rate, and fast",
 )
 
 

@@ -4,7 +4,7 @@ Each input is cut into a few groups (fifths of a quantity, the common categories
 have each pair of groups, and how many would if the two had nothing to do with each other. A pair that hardly anybody has, though
 both of its values are common, is news: `log((expected + 1) / (seen + 1))`, beyond 1. An event's score is the sum over all pairs
 of inputs; mostly it is 0. Each half of the rows makes a table, by which the other half is scored: that is what scores look like
-in health. Of rows to come, each chunk is scored by one of the two, whichever its offset says.
+in health. Of rows to come, each chunk is scored by one of the two, whichever its running number says.
 
 Limits: what is new only in three inputs at once does not show, nor a pair that would be rare anyway (a handful of a thousand
 rows). Half-space trees, which see more, cost 151 µs an event (detection.md); this is a look-up for each pair of inputs.
@@ -45,9 +45,9 @@ class Combinations:
     groups: NDArray[np.intp]
     news: NDArray[np.float32]
 
-    def scores(self, bins: NDArray[np.integer], offset: int) -> Floats:
-        """Of a chunk's rows by the bins of these inputs (rows, inputs), by the half that its first offset says: (rows,)."""
-        half = (offset * 0x9E3779B97F4A7C15 >> 40) & 1
+    def scores(self, bins: NDArray[np.integer], number: int) -> Floats:
+        """Of a chunk's rows by the bins of these inputs (rows, inputs), by the half that its first row's number says: (rows,)."""
+        half = (number * 0x9E3779B97F4A7C15 >> 40) & 1
         return _sums(indicators(self.groups, bins), self.news[half])
 
 

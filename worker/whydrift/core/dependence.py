@@ -162,7 +162,7 @@ class DependenceWatch:
         if self._combinations is None:
             return np.empty(0)
         bins = self._inputs.bins(rows.rows, rows.bins if rows.binning is self._inputs.binning else None)
-        return self._combinations.scores(bins[:, self._combined], int(rows.rows.offsets[0]))
+        return self._combinations.scores(bins[:, self._combined], self.monitor.rows_seen)
 
     def _rows(self, rows: Rows, left: Floats, scores: Floats) -> Rows:
         is_there = rows.presence[:, self._places[self._watched]] == Presence.PRESENT
