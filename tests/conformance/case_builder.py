@@ -109,6 +109,7 @@ class Builder:
             return []
         bins = self._bins(rows)
         left = np.array([_score(row) for row in rows], float) - self._surrogate.expect(bins)
+        left[~self._surrogate.knows(bins)] = np.nan
         found = self._surrogate.standardised(left, bins) if name == "standardised_residual" else left
         return [ABSENT if np.isnan(one) else one for one in found.tolist()]
 

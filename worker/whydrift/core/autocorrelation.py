@@ -8,10 +8,9 @@ dependence fades slowly that is no proof: the time below then makes the variance
 
 Estimated by means of blocks of 2, 4, 8 … rows: their variance, over what it would be if rows were independent, grows to the time
 and stays there. Where it goes follows from two lengths: as the correlation of an autoregression fades beneath noise (ARMA(1, 1):
-a sensor's level, a batch in common). Blocks that vary no more than chance
-allows say 1, so that a column without dependence loses nothing. Few blocks are long ones: so the time is at least that of an
-autoregression with the series' correlation of neighbours, one standard error up, its bias mended (Marriott and Pope 1954:
-r + (1 + 4 r) / n).
+a sensor's level, a batch in common). Blocks that vary no more than chance allows say 1, so that a column without dependence loses
+nothing. Few blocks are long ones: so the time is at least that of an autoregression with the series' correlation of neighbours,
+one standard error up, its bias mended (Marriott and Pope 1954: r + (1 + 4 r) / n).
 
 A column of one value does not show how it hangs together: it may be the month, and next month be another. It is taken to be as
 slow as half of its fellows are at least (`common_time`); alone, or among independent ones, it loses nothing.

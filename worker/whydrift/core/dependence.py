@@ -101,7 +101,7 @@ class DependenceWatch:
         columns = [Column(name, Kind.NUMERIC) for name in self._names()]
         references = {
             column.name: learn_column(column, residuals.values[:, place], residuals.presence[:, place])
-            for place, column in enumerate(columns)
+            for place, column in enumerate(columns[: len(self._watched)])
         }
         if self._combinations is not None:
             references[COMBINATIONS] = learn_column(columns[-1], scores, np.zeros(len(scores), np.int8))

@@ -12,7 +12,7 @@ Failed calls get no label and are not counted.
 Belongs here: that evidence, and the alarm of both together. Not here: joining (`labels`), what missing labels mean (`faults`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log, log10
 from typing import Any
@@ -123,7 +123,7 @@ class LabelShare:
 
     def _learn(self, span: list[int]) -> None:
         self.learnt.append(span)
-        made, labelled = (sum(one[place] for one in self.learnt) for place in (0, 1))
+        made, labelled = _totals(self.learnt)
         if made < _LEARNT or labelled < _LEARNT_LABELS or len(self.learnt) < _LEARNT_SPANS:
             if len(self.learnt) > _MOST_SPANS:
                 del self.learnt[0]
@@ -150,14 +150,14 @@ class LabelShare:
         return log10(mean) if mean > 0 else -inf
 
     def _now(self) -> float:
-        made, labelled = (sum(one[place] for one in self.latest) for place in (0, 1))
+        made, labelled = _totals(self.latest)
         return labelled / max(made, 1)
 
     def per_hour(self) -> tuple[float, float]:
         """Labels that the latest due predictions would have in health, and those they have, an hour."""
-        made = sum(span[0] for span in self.latest)
+        made, labelled = _totals(self.latest)
         hours = max(len(self.latest), 1) * self.span_ms / _HOUR_MS
-        return made * self.usual / hours, made * self._now() / hours
+        return made * self.usual / hours, labelled / hours
 
     def snapshot(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in self.__slots__}
@@ -169,6 +169,11 @@ class LabelShare:
         fields: dict[str, Any] = {name: list(v) if isinstance(v, list) else v for name, v in state.items()}
         fields["spans"] = {number: span for number, *span in fields["spans"]}
         return cls(**fields)
+
+
+def _totals(spans: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Predictions made in these spans, and how many of them have labels."""
+    return sum(span[0] for span in spans), sum(span[1] for span in spans)
 
 
 class LabelFeed:

@@ -290,7 +290,7 @@ class LabelJoin:
         recent.add(event_id, True, timestamp_ms)
         if self._level:
             self._widen()
-            if crc32(event_id.encode()) & self._mask:
+            if not self.follows(event_id):
                 return None
         label = self._labels.pop(event_id)
         if label is not None:
@@ -310,7 +310,7 @@ class LabelJoin:
         """Take a label: Joined where its prediction was waiting for it, None where it waits or is only counted."""
         counts = self.counts
         counts.labels += 1
-        if self._mask and crc32(event_id.encode()) & self._mask:
+        if not self.follows(event_id):
             counts.labels_outside_sample += 1
             return None
         prediction = self._predictions.entries.get(event_id)

@@ -148,9 +148,8 @@ def fit_crosswise(bins: NDArray[np.intp], target: Floats) -> tuple[Surrogate, Fl
     """
     residuals = target - _by_other_half(bins, target)
     found, sizes = fit_surrogate(bins, target), np.abs(residuals)
-    if not np.isfinite(sizes).any():
-        return found, np.stack([residuals, np.full(len(target), np.nan)], axis=1)
-    least = max(_LEAST_SIZE * float(np.nanmedian(sizes)), _LEAST_PART * float(np.nanstd(target)))
+    is_known = bool(np.isfinite(sizes).any())
+    least = max(_LEAST_SIZE * float(np.nanmedian(sizes)), _LEAST_PART * float(np.nanstd(target))) if is_known else 0.0
     if not least:
         return found, np.stack([residuals, np.full(len(target), np.nan)], axis=1)
     logs = np.log(sizes + least)

@@ -55,18 +55,12 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if not score_has_moved(case) or "replica" not in case.answered.current.dimensions:
         return []
     views = [case.outputs[name] for name in (*reversed(RESIDUALS), "prediction") if name in case.outputs]
-    current = case.answered.current
-    usable: Mask = np.ones(len(current), bool)
     if because := disturbance(case):
-        # Replicas may be asked other cases: only what the inputs do not explain counts, and of values that are missing, or new,
-        # nobody knows what they make of an answer.
+        # Replicas may be asked other cases: only what the inputs do not explain counts.
         views = [view for view in views if view.name in RESIDUALS]
-        for view in case.alarmed_features("missing", "type", "unseen"):
-            if view.name in current.inputs:
-                usable = usable & ~np.isnan(current.inputs[view.name])
     found: list[Proposal | RuledOut] = []
     for view in views:
-        found += _judge(case, view, np.where(usable, current.outputs[view.name], np.nan))
+        found += _judge(case, view, case.answered.current.outputs[view.name])
     named = [one for one in found if isinstance(one, Proposal)]
     if named or because:
         return [max(named, key=lambda one: one.fit)] if named else []
