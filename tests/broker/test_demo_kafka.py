@@ -8,7 +8,7 @@ from rich.console import Console
 
 from whydrift.demo.play import play
 
-DAY_TAKES_S = 10.0
+DAY_TAKES_S = 12.5
 
 
 def test_the_demo_names_all_faults_through_a_real_kafka(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:

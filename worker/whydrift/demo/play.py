@@ -33,7 +33,7 @@ FAILURES = (KafkaClientError, KafkaSetupError, LocalKafkaError, HttpServerError,
 """What a performance may fail with; each says why."""
 
 SEED = 1
-DAY_TAKES_S = 24.0
+DAY_TAKES_S = 30.0
 LEARN_MS = 120 * MINUTE_MS
 """Of the day before, to learn health from: some 4,000 predictions."""
 READY_S = 20.0

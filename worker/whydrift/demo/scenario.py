@@ -19,7 +19,7 @@ OPENS_MS = read_time("2025-03-03T08:00:00Z")
 """A Monday; long enough ago that no broker's clock finds it too far ahead."""
 CLOSES_MS = read_time("2025-03-03T18:00:00Z")
 EVENTS_PER_SECOND = 0.6
-"""Of the laboratory's time; in the demo the day passes in less than half a minute."""
+"""Of the laboratory's time; in the demo the day passes in half a minute."""
 _MG_PER_DL = 38.67
 """Of cholesterol, in 1 mmol/l."""
 
