@@ -324,7 +324,9 @@ def _beside_skew(suspects: list[_Suspect]) -> list[_Suspect]:
 def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) -> _Suspect:
     names = frozenset(signal.signal for signal in signals)
     marks = _IDENTIFYING.get(proposal.fault, ())
-    own = frozenset(s.signal for s in signals if s.aspect in marks or s.signal in marks)
+    own = frozenset(
+        s.signal for s in signals if (s.aspect in marks or s.signal in marks) and not _is_consequence(s, proposal)
+    )
     if (prefix := _BY_COLUMN.get(proposal.fault)) is not None:
         own = frozenset(s.signal for s in signals if s.column.startswith(prefix))
     if not own and FAMILY_OF[proposal.fault] in (*_INPUT_FAMILIES, Family.LABEL_SHIFT):
