@@ -131,8 +131,8 @@ def test_what_is_left_without_a_frequent_value_still_has_the_share_it_has_in_hea
 
 
 def test_values_next_to_those_that_health_is_known_to_have_are_these() -> None:
-    reference = case_with(fill(44, "age", share=0.33)).features["age"].reference
-    assert snapped(np.array([44.001, 44.4, -7.0]), reference).tolist() == [44.0, 44.4, -7.0]
+    view = case_with(fill(44, "age", share=0.33)).features["age"]
+    assert snapped(np.array([44.001, 44.4, -7.0]), view).tolist() == [44.0, 44.4, -7.0]
 
 
 def test_a_ramp_grows_and_a_step_does_not_even_where_it_begins_late() -> None:

@@ -7,6 +7,7 @@ its mass from all the others (`new_category`).
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -145,9 +146,9 @@ def _by_shares(view: ColumnView) -> _Recoding | None:
             labels[name] = max(sorted(room), key=lambda b: room[b])
     gaining = {b: labels_of(labels, b)[0] for b in old if labels_of(labels, b)}
     merged = {b: _swallower(b, lost, counts, n, labels) for b in old if b not in gaining}
-    # A category this rare may be missing by chance: then it says little that it "became" the new one.
+    # Categories this rare may be missing by chance, these or others: then it says little that they "became" the new one.
     expected = sum(shares[b] for b in old)
-    by_chance = chance_of(n - sum(counts[b] for b in old), n, 1 - expected)
+    by_chance = chance_of(n - sum(counts[b] for b in old), n, 1 - expected) * comb(len(shares), len(old))
     sure = 0.94 if by_chance < _VANISHED_BY_CHANCE else 0.65
     how = "an index map" if all(name.lstrip("-").isdigit() for name in new) else "a rename"
     return _relabelled(view, labels, how if not merged else "a merge", sure, merged)

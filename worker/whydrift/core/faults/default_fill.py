@@ -40,6 +40,8 @@ _MIDDLE = 0.06
 """A value within this many standard deviations of the mean or the median may be that: rounding, another training set."""
 _BULK = (0.02, 0.98)
 """Quantiles between which a value is an everyday one, whatever its digits: 1.0 carat, 9 °C."""
+_NEXT = 0.1
+"""Part of the range within which a value is just beyond it."""
 _FREQUENT = 0.2
 """Share in health from which a column is as likely to be stuck at its middle as to be filled with it."""
 WHOLE = 0.97
@@ -104,8 +106,11 @@ def special(view: ColumnView, value: float) -> tuple[str, float]:
     is_everyday = reference.quantile(_BULK[0]) <= value <= reference.quantile(_BULK[1]) and value > 0
     if value in (0.0, 1.0, -1.0) or value in _EXTREMES or _is_nines(value):
         return ("", 0.0) if is_everyday else ("a usual default", 0.95)
-    if value < reference.low or value > reference.high:
-        return "a value it never had", 0.85
+    beyond = max(reference.low - value, value - reference.high)
+    if beyond > 0:
+        # Just beyond the end is where a column that moves gets to.
+        is_next = beyond <= _NEXT * (reference.high - reference.low)
+        return "a value it never had", 0.45 if is_next else 0.85
     spread = max(reference.spread, 1e-12)
     middles = (("the median", reference.median), ("the mean", float(reference.quantiles.mean())))
     for name, middle in middles:

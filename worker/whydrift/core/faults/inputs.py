@@ -5,7 +5,7 @@ Belongs here: pure helpers of more than one rule. Not here: rules (this file has
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
@@ -30,14 +30,17 @@ _MIN_ATOM_ROWS = 4
 _DEPENDENT = 0.35
 _REMOVED_LOG10 = 40.0
 """A run of absent keys this unlikely in health, as −log10 (a dozen rows of a key never absent), means removed."""
-_BOUND_ROWS = 7.0
-"""Rows that must be missing beyond a value for it to be a bound: e^−7 by chance."""
+_BOUND_ROWS = 4.5
+"""Rows that must be missing beyond a value for it to be a bound: e^−4.5 by chance, where a value happens to be a high one."""
 _SAME_ROWS = 0.5
 """Jaccard index from which two sets of rows count as the same."""
 _LEAST_SLOW_ROWS = 10.0
 """Values that hang together count as so many at least."""
 _MOST_DIGITS, _FINEST = 4, 0.002
 """Digits after the point that are looked for; standard deviations that one step of the last must be at least."""
+_MOST_VALUES = 200
+"""Different values in health up to which a quantity is taken to have no others."""
+_FINER_ODDS = 50.0
 _FEW_FINER = 0.03
 """Share of values with further digits up to which a quantity has kept its digits."""
 _LATEST_START, _GROWING = 0.75, 3.0
@@ -167,7 +170,10 @@ def reference_share(view: ColumnView, value: float) -> float:
         return least
     if reference.distinct > 0.5 * reference.n:
         return 2 * least
-    return min(reference.atoms.values()) if len(reference.atoms) == _MAX_ATOMS_KEPT else 0.01
+    most = min(reference.atoms.values()) if len(reference.atoms) == _MAX_ATOMS_KEPT else 0.01
+    # It has no more than the bin that it falls into, which is small where values are rare.
+    own = int(reference.bins(view.column, np.array([value]))[0])
+    return float(min(most, max(reference.masses[own], least)))
 
 
 def chance_of(ones: int, n: int, share: float) -> float:
@@ -208,22 +214,42 @@ def overlapping(found: Sequence[T], rows: Callable[[T], Mask]) -> list[list[T]]:
     return groups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Digits:
-    """The digits that values of a quantity have in health: multiples of `step`; near: how close to one counts as one."""
+    """The digits that values of a quantity have in health: multiples of `step`, or else one of `values` (ordered).
 
-    step: float
+    near: how close to one counts as one. chance: that any other value comes so close. missed: that one of health is not known.
+    """
+
     near: float
+    chance: float
+    missed: float = 0.0
+    step: float = 0.0
+    values: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
-    def chance(self) -> float:
-        """That any other value comes so close."""
-        return 2 * self.near / self.step
+    def odds(self) -> float:
+        """How much likelier, at most, a value with further digits is where something changed it than in health."""
+        return min(_FINER_ODDS, 0.5 / max(self.chance, self.missed))
 
     def finer(self, values: Floats) -> Mask:
-        """Which values have further digits."""
-        found: Mask = np.abs(values - np.round(values / self.step) * self.step) > self.near
+        """Which values have further digits, or others."""
+        found: Mask = np.abs(values - self._nearest(values)) > self.near
         return found
+
+    def _nearest(self, values: Floats) -> Floats:
+        if self.step:
+            multiples: Floats = np.round(values / self.step) * self.step
+            return multiples
+        return nearest(values, self.values)
+
+
+def nearest(values: Floats, known: Floats) -> Floats:
+    """The known value (ordered, at least one) that each value lies next to."""
+    place = np.clip(np.searchsorted(known, values), 1, max(len(known) - 1, 1))
+    left, right = known[place - 1], known[np.minimum(place, len(known) - 1)]
+    found: Floats = np.where(values - left <= right - values, left, right)
+    return found
 
 
 @lru_cache(maxsize=2 * MAX_EXAMINED)
@@ -233,16 +259,36 @@ def digits_of(view: ColumnView) -> Digits | None:
     for digits in range(_MOST_DIGITS + 1):
         step = 10.0**-digits
         if step < _FINEST * spread:
-            return None
+            break
         if np.allclose(healthy, healthy.round(digits), rtol=0, atol=1e-9):
-            return Digits(step, min(0.05 * step, 0.001 * spread))
-    return None
+            near = min(0.05 * step, 0.001 * spread)
+            return Digits(near, 2 * near / step, step=step)
+    return _known_values(view)
+
+
+def _known_values(view: ColumnView) -> Digits | None:
+    """Of a quantity that has few values (a scaled one, a sixteenth of an inch), of which health's rows show nearly all."""
+    reference = view.reference
+    values, counts = np.unique(view.healthy, return_counts=True)
+    once = int((counts == 1).sum())
+    width = reference.high - reference.low
+    if width <= 0 or reference.distinct > _MOST_VALUES or once > _FEW_FINER / 2 * len(view.healthy):
+        return None
+    known = np.unique(np.concatenate([values, [reference.low, reference.high], list(reference.atoms)]))
+    near = min(0.001 * reference.spread, 0.1 * float(np.diff(known).min()))
+    return Digits(near, min(2 * near * len(known) / width, 1.0), once / len(view.healthy), values=known)
 
 
 def keeps_digits(view: ColumnView) -> bool:
     """Whether the latest values have no further digits than those of health: a factor, or an offset, would have left some."""
+    share = finer_share(view)
+    return share is not None and share < _FEW_FINER
+
+
+def finer_share(view: ColumnView) -> float | None:
+    """Share of the latest values that have other digits than health's; None where digits tell nothing."""
     digits, latest = digits_of(view), view.current[len(view.current) // 3 :]
-    return digits is not None and len(latest) > 0 and float(digits.finer(latest).mean()) < _FEW_FINER
+    return None if digits is None or not len(latest) else float(digits.finer(latest).mean())
 
 
 # -- goodness of fit -------------------------------------------------------------------------------------------

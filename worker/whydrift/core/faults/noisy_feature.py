@@ -10,8 +10,18 @@ from scipy.special import ndtri
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.dependence import PREFIX as DEPENDENCE
-from whydrift.core.faults.inputs import dragged, examined, explained, graded, number, rank_correlation, unrelated
+from whydrift.core.faults.inputs import (
+    dragged,
+    examined,
+    explained,
+    graded,
+    new_atoms,
+    number,
+    rank_correlation,
+    unrelated,
+)
 from whydrift.core.faults.misaligned_feature import noise_by_the_others
+from whydrift.core.faults.noise import best_noise, holds_against, map_gain
 from whydrift.core.faults.outputs import same_p
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
@@ -22,7 +32,8 @@ _MIN_ROWS = 40
 _LEAST_FIT = 0.2
 _CENTRE = 0.25
 """Standard deviations of health, beyond the sampling error, that the centre may have moved."""
-_WIDER, _BEYOND_CHANCE = 1.02, 3.0
+_LEAST_GAIN, _BEYOND_CHANCE = 0.0, 3.0
+"""Log-likelihood over health, and standard errors of its variance where an input is quiet, that noise must reach."""
 _DEPENDENT, _KEPT = 0.35, 0.8
 """Rank correlation with another input that can tell; part of what noise should leave of it, above which the world scatters."""
 _REACH, _MIN_FAR = 5.0, 2
@@ -101,27 +112,35 @@ def _repetition(view: ColumnView) -> float:
 def _noise(view: ColumnView) -> tuple[float, float] | None:
     """Standard deviation of the noise, and how well health with such noise looks like the later rows."""
     values, healthy = view.current[len(view.current) // 3 :], view.healthy
+    # Single values that come too often (a fill) are no noise, however far away they are.
+    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    if len(values) < _MIN_ROWS // 2:
+        return None
     spread = max(view.reference.spread, float(healthy.std()) * 0.3, 1e-12)
     error = 1.25 * (np.sqrt(_trimmed_variance(values) / len(values)) + spread / np.sqrt(len(healthy)))
     if abs(float(np.median(values)) - view.reference.median) > _CENTRE * spread + 3 * error:
         return None
-    variance = float(_trimmed_variance(values) - _trimmed_variance(healthy))
-    # Where the input itself is quiet, by more than chance.
-    chance = 0.0 if view.is_alarmed() else _BEYOND_CHANCE * np.sqrt(2 / len(values))
-    if _trimmed_variance(values) < (_WIDER + chance) * _trimmed_variance(healthy):
+    likeliest = best_noise(view)
+    if likeliest is None or likeliest.gain < _LEAST_GAIN:
+        return None
+    # Where the input itself is quiet, it must be wider by more than chance.
+    chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / len(values))
+    if not view.is_alarmed() and _trimmed_variance(values) < chance * _trimmed_variance(healthy):
         return None
     # A grid of the normal's quantiles in scattered order: the same for every run.
     quantiles = ndtri((np.arange(len(healthy)) + 0.5) / len(healthy))
     order = np.argsort([scatter(i, 23) for i in range(len(healthy))])
     best = (0.0, 0.0)
-    for factor in (0.6, 0.8, 1.0, 1.25, 1.6):
-        sd = factor * np.sqrt(variance)
+    for factor in (0.8, 1.0, 1.25):
+        sd = factor * likeliest.sd
         p = same_p(values, healthy + sd * quantiles[order])
         best = max(best, (p, sd))
     p, sd = best
     # No noise reaches so far: those are single extremes, whatever they do to the variance.
     far = (values < view.reference.low - _REACH * sd) | (values > view.reference.high + _REACH * sd)
-    return None if int(far.sum()) >= _MIN_FAR else (sd, graded(p))
+    if int(far.sum()) >= _MIN_FAR:
+        return None
+    return sd, graded(p) * holds_against(likeliest.gain, map_gain(view))
 
 
 def _trimmed_variance(values: Floats) -> float:

@@ -52,7 +52,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     for view in examined(case, "distribution", "repeated", "out_of_range") or unrelated(case):
         if view.reference.kind.is_coded or not view.reference.n or len(view.current) < _MIN_ROWS:
             continue
-        loss = _clipped(view) or _rounded(view)
+        losses = [one for one in (_clipped(view), _rounded(view)) if one is not None]
+        loss = max(losses, key=lambda one: one.fit, default=None)
         if loss is not None and loss.fit >= _LEAST_FIT:
             found.append(_proposal(case, view, loss))
     return found
@@ -95,7 +96,8 @@ def _rounded(view: ColumnView) -> _Loss | None:
     step = _step(values)
     if step is None or distinct > _COARSER * usual or _fits(healthy, step) > _COARSER:
         return None
-    p = max(same_p(values, _round(healthy, step, edge)) for edge in (0.0, 0.5))
+    # Whole steps: multiples of a step that is known to some digits only are never equal.
+    p = max(same_p(np.round(values / step), _steps(healthy, step, edge)) for edge in (0.0, 0.5))
     same_middle = match_p(values, view.reference) > 1e-12 or p > 1e-3
     return _Loss(
         _FIT * graded(p) * (1.0 if same_middle else 0.5),
@@ -122,10 +124,10 @@ def _fits(values: Floats, step: float) -> float:
     return float((off < _STEP_ERROR * np.maximum(1.0, np.abs(values / step) * 1e-3)).mean())
 
 
-def _round(values: Floats, step: float, edge: float) -> Floats:
-    """To the nearest multiple, or down to it (edge 0.5)."""
-    rounded: Floats = np.floor(values / step + 0.5 - edge) * step
-    return rounded
+def _steps(values: Floats, step: float, edge: float) -> Floats:
+    """Steps up to the nearest multiple, or down to it (edge 0.5)."""
+    whole: Floats = np.floor(values / step + 0.5 - edge)
+    return whole
 
 
 def _proposal(case: Case, view: ColumnView, loss: _Loss) -> Proposal:

@@ -14,11 +14,21 @@ from functools import lru_cache
 from math import isfinite
 
 import numpy as np
-from scipy.special import gammaincc
+from scipy.special import gammaincc, ndtr
 
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import Mask, digits_of, graded, match_p, range_p, rank_correlation, slowness, undone
+from whydrift.core.faults.inputs import (
+    Mask,
+    digits_of,
+    graded,
+    match_p,
+    nearest,
+    range_p,
+    rank_correlation,
+    slowness,
+    undone,
+)
 from whydrift.core.reference import QUANTILES, ColumnReference
 
 _MIN_ROWS = 20
@@ -35,12 +45,12 @@ _BROAD_LEAD = 6.0
 _TOO_WIDE_P = 0.01
 _ATOM = 0.04
 """Share in health from which a value is looked for in what is seen."""
-_FINER_ODDS = 50.0
-"""How much likelier, at most, a value with further digits is mapped than healthy, where the map takes these off."""
 _MOST_DIGITS, _ROUNDING = 6, 1e-3
 """Digits after the point up to which a quantity has a last one; part of a step that is no digit more."""
 _ROUND_STEPS = 5
 """Steps of the third digit around a fitted factor that are tried."""
+_COMMON_VALUES, _EXACT_MAPS = 5, 3
+"""Most frequent new values that factors and offsets are tried for; maps kept of each that leave the fewest of them."""
 _FINER_ROWS, _FINER_SHARE = 3, 0.05
 """Rows with further digits, of those mapped, that it takes to be exact."""
 _NEXT_TO = 0.005
@@ -51,6 +61,9 @@ _HUGE = 1e100
 """Values beyond count as this: nothing overflows, and they are absurd either way."""
 _TREND = 3.0
 """Rank correlation with the row number, in standard errors, from which undone rows still drift."""
+_REFINED, _REFINED_STEPS, _REFINEMENTS = 0.25, 13, 3
+"""Part of a fitted scale, or of the spread, within which the likeliest one is looked for; places tried, ever closer."""
+_REFINED_GAIN = 12.0
 _MAIN = 0.4
 """Share of the current rows, of which the first are from before the onset, from which a map may hold for all that follow."""
 _RIVAL = 2.0
@@ -184,6 +197,13 @@ class Density:
         floor = np.where(near, _FLOOR_MASS / (3 * self._range), _FAR / self._range / _spread_out(self, values))
         return np.where(inside, self._density[np.clip(place, 0, len(self._density) - 1)], 0.0) + floor
 
+    def with_noise(self, values: Floats, sd: float) -> Floats:
+        """The same with normal noise on top of every value."""
+        values = np.clip(values, -_HUGE, _HUGE)
+        below = ndtr((values[:, None] - self._edges[None, :]) / sd)
+        found: Floats = (below[:, :-1] - below[:, 1:]) @ self._density
+        return found + _FLOOR_MASS / (3 * self._range) / _spread_out(self, values)
+
 
 def _spread_out(density: Density, values: Floats) -> Floats:
     """Falls off with the distance, as 1 / (1 + distance in ranges), so that no far map gains from a flat floor."""
@@ -220,11 +240,10 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     ]
     for one in dict.fromkeys([*named, *_free_maps(view, health, density)]):
         ratio = _ratio(view, one, health, density)
-        share = share_of(ratio)
+        gain, share = gain_of(ratio)
         if one.is_laboratory and share < _MAIN:
             continue
-        gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
-        judged.append((gain, one, share, ratio))
+        judged.append((gain - one.penalty, one, share, ratio))
     judged.sort(key=lambda item: -item[0])
     best = [_judge(view, *item) for item in judged[:4] if item[0] > _GAIN]
     if not best:
@@ -236,13 +255,15 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
 
 def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floats:
     """How much likelier each value is mapped than healthy. Digits that only the map explains tell as well."""
-    undone_values = snapped(one.undo(view.current), view.reference)
+    undone_values = snapped(one.undo(view.current), view)
     ratio: Floats = density(undone_values) / abs(one.scale) / health
+    # A value that the map leaves where it is (0, times anything) tells nothing.
+    ratio = np.where(undone_values == view.current, 1.0, ratio)
     digits = digits_of(view)
     if digits is None:
         return ratio
     explained = digits.finer(view.current) & ~digits.finer(undone_values)
-    return np.where(explained, min(_FINER_ODDS, 0.5 / digits.chance) * ratio, ratio)
+    return np.where(explained, digits.odds * ratio, ratio)
 
 
 def _preference(found: Mapped, reference: ColumnReference) -> float:
@@ -276,7 +297,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     values = view.current
     first, since = onset(ratio, share)
     mapped = (np.arange(len(values)) >= first) & (since * ratio > (1 - since))
-    restored = np.where(mapped, snapped(one.undo(values), view.reference), values)
+    restored = np.where(mapped, snapped(one.undo(values), view), values)
     before, after = view.log10_evidence(values), view.log10_evidence(restored)
     late = restored[first:]
     half = len(late) // 2
@@ -292,7 +313,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     if len(np.unique(values[mapped])) <= min(0.1 * mapped.sum(), 0.25 * view.reference.distinct):
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
-    is_scattered = _scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
+    is_scattered = scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
     if since < 0.9 and (is_scattered or _breaks_digits(view, one, values[mapped])):
         fit *= 0.3
     return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=_is_exact(view, mapped, restored))
@@ -317,16 +338,15 @@ def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
     return finer >= max(_FINER_ROWS, _FINER_SHARE * float(mapped.sum())) and still <= 0.1 * finer
 
 
-def snapped(values: Floats, reference: ColumnReference) -> Floats:
+def snapped(values: Floats, view: ColumnView) -> Floats:
     """Each value that lies next to one that health is known to have, as that.
 
     A factor is known to some digits only, and so are values that were rounded after it: beside its own value, a frequent one
     would fall into another bin.
     """
-    known = np.unique(np.append(reference.quantiles, list(reference.atoms)))
-    place = np.clip(np.searchsorted(known, values), 1, max(len(known) - 1, 1))
-    left, right = known[place - 1], known[np.minimum(place, len(known) - 1)]
-    near = np.where(values - left <= right - values, left, right)
+    reference, digits = view.reference, digits_of(view)
+    more = () if digits is None else digits.values
+    near = nearest(values, np.unique(np.concatenate([reference.quantiles, list(reference.atoms), more])))
     found: Floats = np.where(np.abs(values - near) <= _NEXT_TO * reference.spread, near, values)
     return found
 
@@ -356,7 +376,7 @@ def onset(ratio: Floats, share: float) -> tuple[int, float]:
     return first, 1.0 if float(np.log(later).sum()) > partial - _RIVAL else since
 
 
-def _scattered_gain(view: ColumnView) -> float:
+def scattered_gain(view: ColumnView) -> float:
     """Log-likelihood over "healthy" of: some rows are anywhere outside the reference's range, evenly over magnitudes."""
     values, reference = view.current, view.reference
     sizes = np.abs(values[(values < reference.low) | (values > reference.high)])
@@ -368,9 +388,7 @@ def _scattered_gain(view: ColumnView) -> float:
     sides = 1 if (outside > 0).all() or (outside < 0).all() else 2
     width = sides * np.log(sizes.max() / sizes.min())
     scattered = np.where(inside, 1 / (np.maximum(np.abs(values), sizes.min()) * width), 0.0)
-    ratio = scattered / Density(reference)(values)
-    share = share_of(ratio)
-    return float(np.log(1 - share + share * ratio).sum()) - float(np.log(len(values)))
+    return gain_of(scattered / Density(reference)(values))[0] - float(np.log(len(values)))
 
 
 def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
@@ -385,25 +403,49 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         found += _quantile_fits(later, reference, n)
     outside = values[(values < reference.low) | (values > reference.high)]
     if len(outside) >= 8 and reference.median != 0 and np.median(outside) != 0:
-        found.append(Map(float(np.median(outside)) / reference.median, 0.0, "", False, _parameter_cost(n)))
+        found.append(Map(float(np.median(outside)) / reference.median, 0.0, "", False, parameter_cost(n)))
     best: dict[str, tuple[float, Map]] = {}
     for one in found:
         if not (isfinite(one.scale) and isfinite(one.offset)):
             continue
         kind = f"{one.offset == 0}{one.scale == 1}{one.scale < 0}"
-        ratio = _ratio(view, one, health, density)
-        share = share_of(ratio)
-        gain = float(np.log(1 - share + share * ratio).sum()) - one.penalty
+        gain = gain_of(_ratio(view, one, health, density))[0] - one.penalty
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
-    fitted = [one for _, one in best.values()]
-    return [*fitted, *_atom_fits(values, reference, n), *_round_fits(view, fitted)]
+    fitted = [_refined(view, one, health, density) for _, one in best.values()]
+    return [*fitted, *_atom_fits(values, reference, n), *_round_fits(view, fitted), *_exact_fits(view)]
+
+
+def _refined(view: ColumnView, one: Map, health: Floats, density: Density) -> Map:
+    """The likeliest scale, or offset, near a fitted one: quantiles say little of a column that ends at an edge."""
+    if one.scale != 1 and one.offset != 0:
+        return one
+    width, fitted = _REFINED, one
+    for _ in range(_REFINEMENTS):
+        steps = np.linspace(-width, width, _REFINED_STEPS)
+        near = [
+            replace(one, scale=one.scale * (1 + step))
+            if one.offset == 0
+            else replace(one, offset=one.offset + step * view.reference.spread)
+            for step in steps.tolist()
+        ]
+        one = max([one, *near], key=lambda found: gain_of(_ratio(view, found, health, density))[0])
+        width /= _REFINED_STEPS / 2
+    gains = [gain_of(_ratio(view, found, health, density))[0] for found in (fitted, one)]
+    # The steps of the density move by chance what is likeliest; an edge is worth more than that.
+    return one if gains[1] - gains[0] > _REFINED_GAIN else fitted
+
+
+def gain_of(ratio: Floats) -> tuple[float, float]:
+    """Log-likelihood over "all rows are healthy" where a share of the rows has this ratio; and the likeliest share."""
+    share = share_of(ratio)
+    return float(np.log(1 - share + share * ratio).sum()), share
 
 
 _P = np.linspace(0.1, 0.9, 17)
 
 
-def _parameter_cost(n: int) -> float:
+def parameter_cost(n: int) -> float:
     """Half a log n for a fitted number (BIC), and a handicap: a name explains more than a number."""
     return 0.5 * float(np.log(n)) + 5
 
@@ -412,7 +454,7 @@ def _quantile_fits(values: Floats, reference: ColumnReference, n: int) -> list[M
     """Least squares on the inner quantiles, for a scale, an offset, and both."""
     x = np.array([reference.quantile(float(p)) for p in _P])
     y = np.quantile(values, _P)
-    one = _parameter_cost(n)
+    one = parameter_cost(n)
     found = []
     if (x @ x) > 0 and (x @ y) != 0:
         # Relative errors, so that the small quantiles of a skewed column count as much as the large ones.
@@ -444,9 +486,9 @@ def _atom_fits(values: Floats, reference: ColumnReference, n: int) -> list[Map]:
     old = max(reference.atoms, key=lambda value: (reference.atoms[value], value))
     if reference.atoms[old] < _ATOM or new == old:
         return []
-    found = [Map(1.0, new - old, "", False, _parameter_cost(n))]
+    found = [Map(1.0, new - old, "", False, parameter_cost(n))]
     if old and new:
-        found.append(Map(new / old, 0.0, "", False, _parameter_cost(n)))
+        found.append(Map(new / old, 0.0, "", False, parameter_cost(n)))
     return found
 
 
@@ -458,9 +500,32 @@ def _round_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
         return []
     step = 10.0 ** (np.floor(np.log10(scale)) - 2)
     near = np.round(scale / step + np.arange(-_ROUND_STEPS, _ROUND_STEPS + 1))
-    left = [float(digits.finer(snapped(view.current / (k * step), view.reference)).mean()) for k in near if k > 0]
+    left = [float(digits.finer(snapped(view.current / (k * step), view)).mean()) for k in near if k > 0]
     factor = float(near[near > 0][int(np.argmin(left))] * step)
-    return [Map(float(f"{factor:.3g}"), 0.0, "", False, _parameter_cost(len(view.current)))]
+    return [Map(float(f"{factor:.3g}"), 0.0, "", False, parameter_cost(len(view.current)))]
+
+
+def _exact_fits(view: ColumnView) -> list[Map]:
+    """Of a quantity that has few values: the factor and the offset that lead from these to most of the new ones."""
+    digits = digits_of(view)
+    if digits is None or not len(digits.values):
+        return []
+    distinct, counts = np.unique(view.current[digits.finer(view.current)], return_counts=True)
+    if counts.sum() < max(_FINER_ROWS, _FINER_SHARE * len(view.current)):
+        return []
+    common = distinct[np.argsort(-counts, kind="stable")[:_COMMON_VALUES], None]
+    known = digits.values[digits.values != 0][None, :]
+    factors = np.unique([float(f"{factor:.3g}") for factor in (common / known).ravel().tolist()])
+    factors = factors[(np.abs(factors) > 1e-6) & (factors != 1)]
+    offsets = np.unique([float(f"{offset:.3g}") for offset in (common - digits.values[None, :]).ravel().tolist()])
+    cost = parameter_cost(len(view.current))
+    maps = [Map(factor, 0.0, "", False, cost) for factor in factors.tolist()]
+    maps += [Map(1.0, offset, "", False, cost) for offset in offsets.tolist()]
+
+    def left(one: Map) -> float:
+        return float(counts @ digits.finer(snapped(one.undo(distinct), view)))
+
+    return sorted(maps, key=left)[:_EXACT_MAPS]
 
 
 def _constant_map(view: ColumnView) -> Mapped | None:

@@ -33,6 +33,7 @@ from whydrift.core.faults.inputs import (
     percent,
     unrelated,
 )
+from whydrift.core.faults.noise import holds_against, noise_gain
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import Map, Mapped, best_map
@@ -217,6 +218,7 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         return max(plausible, _APART)
     if is_scale and _would_show(view, found):
         plausible *= _NO_DIGITS
+    plausible *= holds_against(found.gain, noise_gain(view))
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
