@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whydrift.core.columns import Floats
-from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, Relations, joined_group, related
+from whydrift.core.faults.relations import ELSEWHERE_P, Relations, joined_group, related
 
 NAMES = ("a", "b", "c", "d")
 

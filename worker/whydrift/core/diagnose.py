@@ -329,6 +329,7 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
     )
     if (prefix := _BY_COLUMN.get(proposal.fault)) is not None:
         own = frozenset(s.signal for s in signals if s.column.startswith(prefix))
+        own = own or frozenset(s.signal for s in signals if s.column == COMBINATIONS)
     if not own and FAMILY_OF[proposal.fault] in (*_INPUT_FAMILIES, Family.LABEL_SHIFT):
         own = frozenset(s.signal for s in signals if not _is_consequence(s, proposal))
     if not own and FAMILY_OF[proposal.fault] in _MODEL_FAMILIES:

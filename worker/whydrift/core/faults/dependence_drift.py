@@ -9,9 +9,9 @@ distribution moved, the relations moved with it, and the reason is there.
 import numpy as np
 
 from whydrift.core.case import Case
-from whydrift.core.faults import novel_region
+from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, listed, number
-from whydrift.core.faults.misaligned_feature import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
+from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
@@ -35,6 +35,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         ]
     if (corner := novel_region.named(case)) is not None:
         return [RuledOut(fault=FAULT, because=f"without the events with {corner.words} all goes together as in health")]
+    if swaps := feature_swap.clear(case):
+        return [RuledOut(fault=FAULT, because=f"put back, {listed(swaps[0].features)} go with the others as ever")]
     seen = relations(case)
     changed = [] if seen is None else _changed(seen)
     if seen is None or not changed:

@@ -5,7 +5,7 @@ references; two changes of unit fit one column each. Features with equal margina
 that is proposed with a lower fit, and said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, product
@@ -13,10 +13,11 @@ from itertools import combinations, product
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from whydrift.core.case import Case, ColumnView
+from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import OVERFLOW, Floats, Presence
 from whydrift.core.faults.inputs import (
     Mask,
+    chance_of,
     dragged,
     examined,
     explained,
@@ -29,9 +30,11 @@ from whydrift.core.faults.inputs import (
     shares_p,
     undone,
 )
+from whydrift.core.faults.outputs import same_p
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, swap
-from whydrift.core.faults.transforms import Density, onset, share_of
+from whydrift.core.faults.transforms import Density, gain_of, onset, share_of
 from whydrift.core.reference import ColumnReference
 from whydrift_schemas import Fault, RuledOut, Undo
 
@@ -43,6 +46,11 @@ _MIN_ROWS = 20
 _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
+_CLEAR = 0.7
+_OFF = 4.0
+"""Scatters from the line at which a value does not belong beside its partner's."""
+_TELLING, _BY_ROWS = 0.35, 0.92
+"""Rank correlation from which a partner tells whose value it is; fit of an exchange that rows show before distributions do."""
 _PARTIAL = 0.93
 _EQUAL = 0.1
 """Largest distance between two references' distributions that count as equal."""
@@ -77,11 +85,16 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if chosen:
         return [_proposal(case, one) for one in chosen]
     if not views:
-        return [*_by_dependence(case)]
+        return _by_rows(case) or _by_dependence(case)
     if len(views) > 1:
         because = f"no exchange among {listed([v.name for v in views])} fits in every place"
         return [RuledOut(fault=FAULT, because=because)]
     return []
+
+
+def clear(case: Case) -> list[Proposal]:
+    """Exchanges that fit so well that what inputs have lost of each other follows from them."""
+    return [one for one in examine(case) if isinstance(one, Proposal) and one.fit >= _CLEAR]
 
 
 def _permutations(views: Sequence[ColumnView], quiet: Sequence[ColumnView]) -> list[_Permutation]:
@@ -192,6 +205,101 @@ def _proposal(case: Case, one: _Permutation) -> Proposal:
         features=tuple(names),
         undo=Undo(transform=f"{arrows}: put back", evidence_before=one.before, evidence_after=one.after),
     )
+
+
+# -- before any distribution shows it: what goes with what in each row -----------------------------------------
+
+
+def _by_rows(case: Case) -> list[Proposal | RuledOut]:
+    """The pair whose exchange, in some rows, makes most of them likely: each value by itself, and beside its closest partner."""
+    if not unrelated(case):
+        return []
+    views = [
+        view
+        for view in case.features.values()
+        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values) >= _MIN_ROWS
+    ][:_MOST_COLUMNS]
+    known = np.nan_to_num(np.abs(correlations([view.reference_values for view in views])))
+    np.fill_diagonal(known, 0.0)
+    best: tuple[float, _Permutation] | None = None
+    for i, j in combinations(range(len(views)), 2):
+        # A partner that is itself part of the exchange tells nothing.
+        partners = [int(np.argmax(np.where(np.isin(np.arange(len(views)), (i, j)), -1, known[one]))) for one in (i, j)]
+        if max(known[i, partners[0]], known[j, partners[1]]) < _TELLING:
+            continue
+        gain, ratio = _row_gain((views[i], views[j]), (views[partners[0]], views[partners[1]]))
+        if gain > _GAIN and (best is None or gain > best[0]):
+            fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], ratio)
+            _, since = onset(ratio, share_of(ratio))
+            best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
+    return [_proposal(case, best[1])] if best is not None and best[1].fit >= _LEAST_FIT else []
+
+
+def _restored(
+    first: ColumnView, second: ColumnView, beside_first: ColumnView, beside_second: ColumnView, ratio: Floats
+) -> float:
+    """How well the rows since the exchange began, put back, go with their partners as in health: values that come from other
+    rows may lie closer to the other one's than to their own as well, but leave the rest."""
+    start, since = onset(ratio, share_of(ratio))
+    is_swapped: Mask = since * ratio > 1 - since
+    p = 1.0
+    for own, other, partner in ((first, second, beside_first), (second, first, beside_second)):
+        values = np.where(is_swapped, other.current_values, own.current_values)
+        now = _off_the_line(own, partner, values[start:], partner.current_values[start:])
+        health = _off_the_line(own, partner, own.reference_values, partner.reference_values)
+        if len(now) and len(health):
+            # Rows that are off for another reason are few, and far off.
+            usual = (int((np.abs(health) > _OFF).sum()) + 1) / (len(health) + 1)
+            p = min(p, same_p(now, health), chance_of(int((np.abs(now) > _OFF).sum()), len(now), usual))
+    return graded(p)
+
+
+def _off_the_line(view: ColumnView, partner: ColumnView, values: Floats, near: Floats) -> Floats:
+    """Usable distances of values from what their partner's make expect, in health's scatter."""
+    slope, level, scale = _line(view, partner)
+    found: Floats = (values - slope * near - level) / scale
+    return found[~np.isnan(found)]
+
+
+def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, ColumnView]) -> tuple[float, Floats]:
+    """Log-likelihood by which an exchange in some of the current rows beats none, less what it gains in health; and each row's
+    ratio, (rows,)."""
+    sides = []
+    for of in ("current_values", "reference_values"):
+        values = [getattr(view, of) for view in pair]
+        ratio = np.ones(len(values[0]))
+        for own, other, view, partner in zip(values, values[::-1], pair, partners, strict=True):
+            density = _density_of(view.reference)
+            beside = _beside(view, partner)
+            near = getattr(partner, of)
+            ratio *= density(other) / density(own) * beside(other, near) / beside(own, near)
+        sides.append(np.where(np.isfinite(ratio), ratio, 1.0))
+    now, health = sides
+    return gain_of(now)[0] - gain_of(health)[0] * len(now) / len(health), now
+
+
+def _beside(view: ColumnView, partner: ColumnView) -> Callable[[Floats, Floats], Floats]:
+    """Density of an input's values beside those of its partner: (values, partner's)."""
+    slope, level, scale = _line(view, partner)
+
+    def density(values: Floats, near: Floats) -> Floats:
+        # Student's t of four degrees: what is left has heavy ends.
+        found: Floats = (1 + ((values - slope * near - level) / scale) ** 2 / 4) ** -2.5
+        return found
+
+    return density
+
+
+@lru_cache(maxsize=256)
+def _line(view: ColumnView, partner: ColumnView) -> tuple[float, float, float]:
+    """Slope, level and scatter of an input beside its partner in health's rows; without a relation a line without slope."""
+    x, y = partner.reference_values, view.reference_values
+    usable = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[usable], y[usable]
+    slope, level = np.polyfit(x, y, 1) if len(x) >= _MIN_ROWS and x.std() > 0 else (0.0, view.reference.median)
+    left = y - slope * x - level
+    scale = 1.4826 * float(np.median(np.abs(left - np.median(left)))) if len(left) else 0.0
+    return float(slope), float(level), max(scale, 0.02 * view.reference.spread)
 
 
 # -- equal marginals: dependence only ---------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from scipy.special import betainc, gammaincc, kolmogorov
 
 from whydrift.core.case import ANSWERS, Case, ColumnView, SignalEvidence, correlations
 from whydrift.core.columns import Floats, Presence
-from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.reference import QUANTILES, REPEAT_WINDOW, ColumnReference, repeats
 
 Mask = NDArray[np.bool_]
@@ -53,15 +52,6 @@ def examined(case: Case, *aspects: str, most: int = MAX_EXAMINED) -> list[Column
     """Inputs with an alarm on one of these aspects (any, where none is named), most evidence first, at most `most`."""
     found = case.alarmed_features(*aspects)
     return sorted(found, key=lambda view: (-strength(view), view.name))[:most]
-
-
-def unrelated(case: Case) -> list[ColumnView]:
-    """Inputs without an alarm of their own whose relation to the others has changed, most evidence first."""
-    found = [
-        (strength(left), name.removeprefix(DEPENDENCE)) for name, left in case.dependence.items() if left.is_alarmed()
-    ]
-    names = [name for _, name in sorted(found, key=lambda pair: (-pair[0], pair[1]))]
-    return [case.features[name] for name in names if name in case.features and not case.features[name].is_alarmed()]
 
 
 def strength(view: ColumnView) -> float:

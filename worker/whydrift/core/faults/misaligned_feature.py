@@ -8,31 +8,25 @@ moved, the other inputs' expectations moved with it, and the reason is there.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
-from scipy.special import gammaincc
 
-from whydrift.core.case import Case, ColumnView, correlations
+from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
-from whydrift.core.faults import novel_region
-from whydrift.core.faults.inputs import dragged, listed, number, rank_correlation
+from whydrift.core.faults import feature_swap, novel_region
+from whydrift.core.faults.inputs import dragged, finer_share, listed, number, percent, rank_correlation
+from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, joined_group, new_pairs, relations
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("misaligned_feature")
 _MIN_ROWS = 40
-LOST_Z = 4.0
-"""Standard errors by which a correlation must have fallen to count as lost."""
 _FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
 """Fit where one input is to blame; where one of two is, or one of two groups; where no single one can be."""
 _AS_GUILTY = 0.75
-_TOLD = 0.25
-"""Rank correlation in health from which a relation can be missed."""
-ELSEWHERE_P = 1e-3
-"""Chance below which more than one input's relations have changed."""
-_STRONG, _GONE = 0.3, 0.15
-"""Rank correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
+_NOT_ITS_OWN = 0.3
+"""Share of values with digits that health does not have, above which they are not those of other rows."""
 _STILL, _ALL_WIDER = 0.6, 3.0
 """Part of its correlation that a noisy input keeps; times the usual distance that most of its values are from the expected."""
 _MIN_OFF, _OFF_Z = 25, 5.0
@@ -40,65 +34,6 @@ _MIN_OFF, _OFF_Z = 25, 5.0
 _MAX_LAG = 60
 _BACK = 0.8
 """Part of a correlation that a shift must bring back."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Relations:
-    """Rank correlations of the quantities that have a sample of health, and now.
-
-    was, now: (inputs, inputs). lost: by how many standard errors each has become weaker, whatever its sign; changed: by how
-    many it differs, with its sign; both 0 on the diagonal.
-    """
-
-    names: tuple[str, ...]
-    was: Floats
-    now: Floats
-    lost: Floats
-    changed: Floats
-
-    def elsewhere_p(self, place: int) -> float:
-        """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
-
-        Each may be too weak to show by itself; together they tell whether one input is all there is to it.
-        """
-        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= _TOLD, 1)
-        is_told[place, :] = is_told[:, place] = False
-        count = int(is_told.sum())
-        return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
-
-
-def relations(case: Case) -> Relations | None:
-    """How quantities go together in health and now; None where there are fewer than two, or too few rows."""
-    views = [
-        view
-        for view in case.features.values()
-        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values)
-    ]
-    if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
-        return None
-    later = slice(len(views[0].current_values) // 3, None)  # the first rows may be from before the onset
-    names = tuple(view.name for view in views)
-    times = np.array([view.reference.times.get("centre", 1.0) for view in views])
-    return related(names, [v.reference_values for v in views], [v.current_values[later] for v in views], times)
-
-
-def related(
-    names: tuple[str, ...], healthy: list[Floats], latest: list[Floats], times: Floats | None = None
-) -> Relations:
-    """The same of columns of health and of the latest rows: (rows,) each, NaN where there is no value.
-
-    times: how many values in a row tell as much as one, (columns,).
-    """
-    was, now = correlations(healthy), correlations(latest)
-    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
-    error = 1.06 * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
-    # A correlation that has only turned round is not lost: that is a change of sign.
-    lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
-    changed = np.abs(_fisher(was) - _fisher(now)) / error
-    # Of a quantity that stands still just now nobody knows what it goes with.
-    is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
-    lost[is_unknown] = changed[is_unknown] = 0.0
-    return Relations(names, was, now, lost, changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,28 +62,40 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=because)]
     if (corner := novel_region.named(case)) is not None:
         return [RuledOut(fault=FAULT, because=f"without the events with {corner.words} all goes together as in health")]
+    if swaps := feature_swap.clear(case):
+        return [RuledOut(fault=FAULT, because=f"put back, {listed(swaps[0].features)} go with the others as ever")]
     found = _lost(case)
     if found is None:
-        return [RuledOut(fault=FAULT, because="no input has lost its correlation with the others")]
-    if (noisy := noise_by_the_others(case)) is not None:
-        return [RuledOut(fault=FAULT, because=f"all values of {noisy} scatter around what the others make expect")]
+        return _by_new_pairs(case) or [
+            RuledOut(fault=FAULT, because="no input has lost its correlation with the others")
+        ]
+    if other := [name for name in found.names if (finer_share(case.features[name]) or 0.0) > _NOT_ITS_OWN]:
+        return [RuledOut(fault=FAULT, because=f"{listed(other)} has values that no row of health has")]
+    if noisy := noise_by_the_others(case):
+        return [RuledOut(fault=FAULT, because=f"all values of {noisy[0]} scatter around what the others make expect")]
     if not found.is_either and (left := case.dependence.get(DEPENDENCE + found.names[0])) and is_off(left):
         because = f"{found.names[0]} is off by as much in most rows: other rows' values would be right on average"
         return [RuledOut(fault=FAULT, because=because)]
     return [_proposal(case, found)]
 
 
-def noise_by_the_others(case: Case) -> str | None:
+def noise_by_the_others(case: Case) -> list[str]:
     """The input whose values all scatter more around what the others make expect, and still go with them: that is noise.
 
-    Of an input joined to other rows, those that are right are as close as ever; where all are wrong, nothing goes with them.
+    Of an input joined to other rows, those that are right are as close as ever; where all are wrong, nothing goes with them. One
+    of two where nothing tells which; digits that health does not have do. [] where there is none.
     """
     found = _lost(case)
-    left = None if found is None else case.dependence.get(DEPENDENCE + found.names[0])
-    if found is None or left is None or found.is_either or abs(found.now) < _STILL * abs(found.was):
-        return None
-    wide, usual = (_middle_distance(part) for part in (left.current[len(left.current) // 3 :], left.healthy))
-    return found.names[0] if wide > _ALL_WIDER * usual > 0 else None
+    if found is None or abs(found.now) < _STILL * abs(found.was):
+        return []
+    changed = [name for name in found.names if (finer_share(case.features[name]) or 0.0) > _NOT_ITS_OWN]
+    lefts = [(name, case.dependence.get(DEPENDENCE + name)) for name in changed or found.names]
+    return [
+        name
+        for name, left in lefts
+        if left is not None
+        and _middle_distance(left.current[len(left.current) // 3 :]) > _ALL_WIDER * _middle_distance(left.healthy) > 0
+    ]
 
 
 def _middle_distance(values: Floats) -> float:
@@ -190,42 +137,11 @@ def _lost(case: Case) -> _Loss | None:
     else:
         names, fit = (views[first].name,), _FIT
     later = slice(len(views[first].current_values) // 3, None)
-    lag = _lag(views[first].current_values[later], views[partner].current_values[later], float(was[first, partner]))
+    values = [views[place].current_values[later] for place in (first, partner)]
+    is_coded = any(views[place].reference.kind.is_coded for place in (first, partner))
+    lag = 0 if is_coded else _lag(values[0], values[1], float(was[first, partner]))
     before, since = float(was[first, partner]), float(now[first, partner])
     return _Loss(names, views[partner].name, before, since, fit, lag, is_either)
-
-
-def joined_group(seen: Relations) -> list[str]:
-    """The smaller of two groups of inputs that keep together and have lost each other altogether; [] where there are none.
-
-    Of two equal ones the first: which of them is wrong, nobody can tell from inputs.
-    """
-    was, now = np.nan_to_num(seen.was), np.nan_to_num(seen.now)
-    strong = np.abs(was) >= _STRONG
-    np.fill_diagonal(strong, False)
-    gone = strong & (np.abs(now) < _GONE)
-    count, labels = connected_components(strong & ~gone, directed=False)
-    groups = [np.flatnonzero(labels == label).tolist() for label in range(count)]
-    torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
-    if len(torn) != 2 or min(len(group) for group in torn) < 2:
-        return []
-    kept = strong & ~gone & (seen.changed > LOST_Z)
-    if kept.any():
-        return []  # what is left within a group has changed as well
-    return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
-
-
-def _slowness(was: Floats, times: Floats | None) -> Floats:
-    """By how much correlations of few rows vary more where both columns are slow: what they do not have in common wanders."""
-    if times is None:
-        return np.ones_like(was)
-    found: Floats = 1 + (np.minimum(times[:, None], times[None, :]) - 1) * (1 - np.nan_to_num(was) ** 2)
-    return found
-
-
-def _fisher(correlation: Floats) -> Floats:
-    found: Floats = np.arctanh(np.clip(np.nan_to_num(correlation), -0.99, 0.99))
-    return found
 
 
 def _lag(values: Floats, others: Floats, was: float) -> int:
@@ -244,19 +160,48 @@ def _shifted(values: Floats, others: Floats, lag: int) -> float:
     return rank_correlation(values[:lag], others[-lag:])
 
 
+def _by_new_pairs(case: Case) -> list[Proposal | RuledOut]:
+    """Two inputs whose values newly come together, all over their ranges, where too few rows are wrong for a loss to show."""
+    scores, new = case.dependence.get(COMBINATIONS), new_pairs(case)
+    if scores is None or not scores.is_alarmed() or new is None or not new.names:
+        return []
+    names = new.names
+    if any((finer_share(case.features[name]) or 0.0) > _NOT_ITS_OWN for name in names):
+        return []
+    who, share = " or ".join(names), percent(float(new.news[:, *new.newest].astype(bool).sum()) / new.rows)
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=_EITHER,
+            explains=frozenset(dragged(case)),
+            headline=f"{who} comes from the wrong rows in some events: {share} have values that never came together"[
+                :150
+            ],
+            explanation=(
+                f"The distribution of {who} is as ever, but {share} of the events have values of the two that no event of health "
+                "had together, in no one corner of their ranges."
+            ),
+            action=f"Look at the joins that bring {listed(names)}: key, time window, cache.",
+            features=tuple(names),
+            decider=f"the key and time that {names[0]} and {names[1]} were looked up with, for one such event",
+        )
+    ]
+
+
 def _proposal(case: Case, found: _Loss) -> Proposal:
     who = " or ".join(found.names) if found.is_either else listed(found.names)
     come = "comes" if found.is_either or len(found.names) == 1 else "come"
     was, now = number(round(found.was, 2)), number(round(found.now, 2))
+    partner = "each other" if found.is_either and found.partner in found.names else found.partner
     rows = "row" if abs(found.lag) == 1 else "rows"
     lag = f", {abs(found.lag)} {rows} too {'late' if found.lag > 0 else 'early'}" if found.lag else ""
     return Proposal(
         fault=FAULT,
         fit=found.fit,
         explains=frozenset(dragged(case)),
-        headline=f"{who} {come} from the wrong rows{lag}: correlation with {found.partner} {was} → {now}"[:150],
+        headline=f"{who} {come} from the wrong rows{lag}: correlation with {partner} {was} → {now}"[:150],
         explanation=(
-            f"The distribution of {who} is as ever, but its correlation with {found.partner} fell from {was} to {now}, "
+            f"The distribution of {who} is as ever, but its correlation with {partner} fell from {was} to {now}, "
             "while those among the other inputs hold."
         ),
         action=f"Look at the join that brings {who}: its key, its time window, its cache.",

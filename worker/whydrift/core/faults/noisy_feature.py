@@ -18,11 +18,11 @@ from whydrift.core.faults.inputs import (
     new_atoms,
     number,
     rank_correlation,
-    unrelated,
 )
 from whydrift.core.faults.misaligned_feature import noise_by_the_others
 from whydrift.core.faults.noise import best_noise, holds_against, map_gain
 from whydrift.core.faults.outputs import same_p
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
 from whydrift_schemas import Fault, RuledOut
@@ -39,8 +39,12 @@ _DEPENDENT, _KEPT = 0.35, 0.8
 _REACH, _MIN_FAR = 5.0, 2
 """Standard deviations of the noise that values may lie beyond all of health; so many of them may not."""
 _FINER = 0.65
-_FREE, _FADED, _HELD = 0.85, 0.93, 0.4
-"""Fit where no other input can tell, where the dependence faded as it should, where it held."""
+_FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
+"""Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
+_LEAST_KEPT, _LOST = 0.5, 0.3
+"""Part of what such noise leaves of a dependence that must be there; fit where it is not."""
+_SHOWN = 20.0
+"""Log-likelihood from which noise shows in an input that is quiet otherwise: by its digits."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -62,15 +66,15 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
     """Noise that shows in what the other inputs make expect, before the input's own distribution is wider."""
-    name = None if case.alarmed_features() else noise_by_the_others(case)
-    if name is None:
+    names = [] if case.alarmed_features() else noise_by_the_others(case)
+    if not names:
         return []
-    left = case.dependence[DEPENDENCE + name]
+    name, left = " or ".join(names), case.dependence[DEPENDENCE + names[0]]
     was, now = (float(np.subtract(*np.quantile(v, [0.75, 0.25]))) for v in (left.healthy, left.current))
     return [
         Proposal(
             fault=FAULT,
-            fit=_FREE,
+            fit=_FREE if len(names) == 1 else _EITHER,
             explains=frozenset(dragged(case)),
             headline=f"{name} is noisy: it scatters {number(float(f'{now / was:.2g}'))} times as much around what others tell",
             explanation=(
@@ -78,7 +82,7 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
                 "the others: noise came on top. Its own distribution is hardly wider yet."
             ),
             action=f"Look at the device, the sampling or the estimate that {name} comes from.",
-            features=(name,),
+            features=tuple(names),
             decider=f"{name} measured twice for the same case: do the two agree as they used to?",
         )
     ]
@@ -125,7 +129,11 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
         return None
     # Where the input itself is quiet, it must be wider by more than chance.
     chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / len(values))
-    if not view.is_alarmed() and _trimmed_variance(values) < chance * _trimmed_variance(healthy):
+    if (
+        not view.is_alarmed()
+        and likeliest.gain < _SHOWN
+        and _trimmed_variance(values) < chance * _trimmed_variance(healthy)
+    ):
         return None
     # A grid of the normal's quantiles in scattered order: the same for every run.
     quantiles = ndtri((np.arange(len(healthy)) + 0.5) / len(healthy))
@@ -163,6 +171,8 @@ def _dependence(case: Case, view: ColumnView, sd: float) -> float:
     if not told:
         return _FREE
     _, kept = max(told)
+    if kept < _LEAST_KEPT * expected_loss:
+        return _LOST
     # Half-way between what noise leaves and all of it.
     return _FADED if kept < max((1 + expected_loss) / 2, _KEPT * expected_loss) else _HELD
 

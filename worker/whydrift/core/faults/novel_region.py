@@ -15,11 +15,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.case import Case, ColumnView, correlations
+from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.combinations import COMBINATIONS, MAX_INPUTS, can_combine, groups_of, indicators, news_of
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.faults import feature_swap
 from whydrift.core.faults.inputs import Mask, chance_of, dragged, listed, number, percent, undone
+from whydrift.core.faults.noise import holds_against
+from whydrift.core.faults.relations import NewPairs, new_pairs, relations_in
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, fill, lagged, scatter, swap
 from whydrift.core.reference import QUANTILES
@@ -29,8 +31,6 @@ FAULT = Fault("novel_region")
 _FIT = 0.95
 _LEAST_FIT = 0.2
 _MIN_ROWS = 20
-_RARE = 0.99
-"""Quantile of the scores of health from which an event is new."""
 _AS_NEW = 0.5
 """Part of the newest pair's news from which an event is of that kind, and not one at the edge of what health has."""
 _TRIMS = (0.0, 0.1, 0.2, 0.3)
@@ -45,6 +45,8 @@ _CHANCE = 1e-6
 """That so many come from there in health: pairs of inputs, and places in them, have been tried."""
 _MOST = 0.5
 """Greatest part of the events: more are no kind of event among others."""
+_SHIFTS, _ALL, _CORNER_COST = 40, 0.98, 4.0
+"""Rows that each value is paired with; greatest share; what it costs to have chosen the corner, as log-likelihood."""
 _ALSO = 0.5
 """Part of the region's events that are new together with a further input for that to be named as well."""
 _OTHERWISE, _OTHERWISE_Z = 0.15, 4.0
@@ -91,6 +93,7 @@ class Region:
     """names: its inputs, first the two that show it. share: of the latest events; healthy of healthy_rows were there in health.
 
     before, after: evidence of the scores, with its events and without them. explained: alarms that are gone without them.
+    lead: log-likelihood by which a corner beats rows that were mixed up.
     """
 
     names: tuple[str, ...]
@@ -101,15 +104,15 @@ class Region:
     before: float
     after: float
     explained: frozenset[str]
+    lead: float
 
     @property
     def fit(self) -> float:
-        return _FIT * undone(self.before, self.after)
+        return _FIT * undone(self.before, self.after) * holds_against(self.lead, 0.0)
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    scores = case.dependence.get(COMBINATIONS)
-    if scores is None or not scores.is_alarmed():
+    if not _may_be(case):
         return []
     found = region(case)
     if isinstance(found, str):
@@ -122,6 +125,11 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if _are_exchanged(case, found):
         proposal = replace(proposal, fit=_EXCHANGED * proposal.fit)
     return [proposal]
+
+
+def _may_be(case: Case) -> bool:
+    """Whether it is worth a look: an input may show by what others make expect what combinations have not shown yet."""
+    return COMBINATIONS in case.dependence and any(view.is_alarmed() for view in case.dependence.values())
 
 
 def _why_not(case: Case, found: Region) -> str:
@@ -146,27 +154,18 @@ def _are_exchanged(case: Case, found: Region) -> bool:
 
 def named(case: Case) -> Region | None:
     """The region that explains what is alarmed of combinations, for look-alikes to give way to; None where none does."""
-    scores = case.dependence.get(COMBINATIONS)
-    found = region(case) if scores is not None and scores.is_alarmed() else ""
+    found = region(case) if _may_be(case) else ""
     return None if isinstance(found, str) or found.fit < _FIT * _UNDONE or _why_not(case, found) else found
 
 
 @lru_cache(maxsize=8)
 def region(case: Case) -> Region | str:
     """Where events newly come from; or why that is no region."""
-    views = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
-    scores = case.dependence.get(COMBINATIONS)
-    if scores is None or len(views) < 2:
-        return "no rows of health are kept to compare with"
-    views = views[:MAX_INPUTS]
-    rows = min(len(scores.current_values), len(views[0].current_values))
-    rows -= rows // 3  # the first rows may be from before the onset
-    is_new: Mask = scores.current_values[-rows:] > max(scores.reference.quantile(_RARE), 0.0)
-    if rows < _MIN_ROWS or not is_new.any():
-        return "too few events to tell what they have in common"
-    news = _news(views, rows, is_new)
-    by_pair = news.sum(axis=0)
-    first, second = np.unravel_index(int(np.argmax(by_pair)), by_pair.shape)
+    scores, new = case.dependence.get(COMBINATIONS), new_pairs(case)
+    if scores is None or new is None:
+        return "too few events, or too few rows of health, to tell what the new ones have in common"
+    views, rows, is_new, news = new.views, new.rows, new.is_new, new.news
+    first, second = new.newest
     strength = news[:, first, second]
     if not strength.any():
         return "the new events have nothing in common"
@@ -179,22 +178,24 @@ def region(case: Case) -> Region | str:
     if not _relations_hold(views, inside):
         return f"inputs go together otherwise elsewhere than in {' with '.join(part.words for part in parts)}, too"
     others = [view.name for place, view in enumerate(views) if also[place] and place not in (first, second)]
-    return _region(case, scores, parts, others, inside)
+    return _region(case, scores, parts, others, inside, _lead(new, parts, inside))
 
 
-def _news(views: Sequence[ColumnView], rows: int, is_new: Mask) -> Floats:
-    """How new each pair of inputs is, in each of the new events: (events, inputs, inputs)."""
-    groups = np.array([groups_of(view.reference) for view in views])
-
-    def is_in(columns: Sequence[Floats]) -> NDArray[np.float32]:
-        bins = [view.reference.bins(view.column, values) for view, values in zip(views, columns, strict=True)]
-        return indicators(groups, np.stack(bins, axis=1))
-
-    news = news_of(is_in([view.reference_values for view in views]))
-    latest = is_in([view.current_values[-rows:][is_new] for view in views])
-    own = np.nonzero(latest)[1].reshape(len(latest), len(views))
-    found: Floats = news[own[:, :, None], own[:, None, :]].astype(float)
-    return found
+def _lead(new: NewPairs, parts: tuple[_Part, ...], inside: Mask) -> float:
+    """Log-likelihood by which new events in one corner beat events whose two values come from different rows."""
+    pair = new.newest
+    latest = [new.views[place].current_values[-new.rows :] for place in pair]
+    is_new = new.are_new(pair, (latest[0], latest[1]))
+    # Each value with those of other rows, all of which such events might have.
+    shifts = np.linspace(1, new.rows - 1, min(new.rows - 1, _SHIFTS)).astype(int)
+    mixed = (np.tile(latest[0], len(shifts)), np.concatenate([np.roll(latest[1], shift) for shift in shifts]))
+    might = new.are_new(pair, mixed)
+    there = parts[0].holds(mixed[0]) & parts[1].holds(mixed[1])
+    by_chance = float((there & might).sum() + 1) / float(might.sum() + 2)
+    hits, events = int((inside & is_new).sum()), int(is_new.sum())
+    share = min(max(hits / max(events, 1), by_chance), _ALL)
+    gain = hits * np.log(share / by_chance) + (events - hits) * np.log((1 - share) / (1 - by_chance))
+    return float(gain) - _CORNER_COST
 
 
 def _corner(first: ColumnView, second: ColumnView, rows: int, core: NDArray[np.intp]) -> tuple[_Part, ...]:
@@ -231,19 +232,19 @@ def _part(view: ColumnView, values: Floats) -> _Part:
 
 
 def _relations_hold(views: Sequence[ColumnView], inside: Mask) -> bool:
-    """Whether, without the region's events, no two quantities go together otherwise than in health."""
-    known = [view for view in views if not view.reference.kind.is_coded]
-    rest = [view.current_values[-len(inside) :][~inside] for view in known]
-    if len(known) < 2 or (~inside).sum() < _MIN_ROWS:
+    """Whether, without the region's events, no two inputs go together otherwise than in health."""
+    if (~inside).sum() < _MIN_ROWS:
         return True
-    was, now = (np.clip(correlations(side), -0.99, 0.99) for side in ([view.reference_values for view in known], rest))
-    error = 1.06 * np.sqrt(1 / len(known[0].reference_values) + 1 / len(rest[0]))
-    is_otherwise = np.abs(np.arctanh(was) - np.arctanh(now)) > _OTHERWISE_Z * error
+    earlier = len(views[0].current_values) - len(inside)
+    seen = relations_in(views, np.concatenate([np.zeros(earlier, bool), ~inside]))
     # Where inputs tell each other, a few events that the region leaves out are many standard errors.
-    return not (is_otherwise & (np.abs(was - now) > _OTHERWISE)).any()
+    is_otherwise = (seen.changed > _OTHERWISE_Z) & (np.abs(seen.was - seen.now) > _OTHERWISE)
+    return not is_otherwise.any()
 
 
-def _region(case: Case, scores: ColumnView, parts: Sequence[_Part], others: list[str], inside: Mask) -> Region:
+def _region(
+    case: Case, scores: ColumnView, parts: Sequence[_Part], others: list[str], inside: Mask, lead: float
+) -> Region:
     rows = len(inside)
     latest = scores.current_values[-rows:]
     was = np.all([part.holds(part.view.reference_values) for part in parts], axis=0)
@@ -256,6 +257,7 @@ def _region(case: Case, scores: ColumnView, parts: Sequence[_Part], others: list
         before=scores.log10_evidence(latest),
         after=scores.log10_evidence(latest[~inside]),
         explained=_explained(case, inside),
+        lead=lead,
     )
 
 

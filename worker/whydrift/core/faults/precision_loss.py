@@ -20,9 +20,9 @@ from whydrift.core.faults.inputs import (
     new_atoms,
     number,
     percent,
-    unrelated,
 )
 from whydrift.core.faults.outputs import same_p
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
 from whydrift_schemas import Fault, RuledOut

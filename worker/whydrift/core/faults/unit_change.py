@@ -31,9 +31,9 @@ from whydrift.core.faults.inputs import (
     match_p,
     number,
     percent,
-    unrelated,
 )
 from whydrift.core.faults.noise import holds_against, noise_gain
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import Map, Mapped, best_map
@@ -65,7 +65,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     moved = examined(case, "distribution", "out_of_range", "unseen")
     for view in moved or unrelated(case):
         found = best_map(view)
-        if found is None or (not moved and found.map.scale != -1):
+        if found is None or (not moved and found.map.scale != -1 and not found.is_exact):
             continue
         fit = found.fit * _plausible(case, view, found)
         if fit >= _LEAST_FIT:

@@ -1,0 +1,72 @@
+"""Noise on top of a quantity: how likely its values are then, to compare with maps, extremes, and health as it was.
+
+A test of fit by sixty rows lets several explanations of a column pass that differ much in how likely they make what is seen:
+a shift leaves one side of the range, noise both.
+
+Belongs here: that likelihood, and how far one explanation gives way to another. Not here: rules (this file has none, and is
+passed over as one), maps (`transforms`).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from whydrift.core.case import ColumnView
+from whydrift.core.faults.inputs import digits_of, new_atoms
+from whydrift.core.faults.transforms import Density, best_map, gain_of, parameter_cost, scattered_gain
+
+_SIZES = np.geomspace(0.1, 5.0, 18)
+"""Standard deviations of the noise that are tried, in those of health."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """sd: of the likeliest noise. gain: its log-likelihood over "all rows are healthy", less what its one number costs."""
+
+    sd: float
+    gain: float
+
+
+@lru_cache(maxsize=128)
+def best_noise(view: ColumnView) -> Noise | None:
+    """None where nothing can be compared; of noise on all rows since some row, or on a part of them."""
+    reference, values = view.reference, view.current
+    # Single values that come too often (a fill, a bound) are no noise, however far away they are.
+    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    if reference.kind.is_coded or not len(values) or reference.high <= reference.low or reference.spread <= 0:
+        return None
+    density, digits = Density(reference), digits_of(view)
+    health = density(values)
+    # Noise leaves any digits, but where it comes before these are cut off.
+    extra = [np.ones(len(values))]
+    if digits is not None:
+        extra.append(np.where(digits.finer(values), digits.odds, 1 / digits.odds))
+    found = [
+        Noise(sd, gain_of(density.with_noise(values, sd) / health * more)[0] - parameter_cost(len(values)))
+        for sd in (_SIZES * reference.spread).tolist()
+        for more in extra
+    ]
+    return max(found, key=lambda one: one.gain)
+
+
+def noise_gain(view: ColumnView) -> float:
+    """Of the likeliest noise; 0 where health is as likely."""
+    found = best_noise(view)
+    return 0.0 if found is None else max(found.gain, 0.0)
+
+
+def map_gain(view: ColumnView) -> float:
+    """The same of the best map."""
+    found = best_map(view)
+    return 0.0 if found is None else max(found.gain, 0.0)
+
+
+def extremes_gain(view: ColumnView) -> float:
+    """The same of values anywhere outside in some rows."""
+    return max(scattered_gain(view), 0.0)
+
+
+def holds_against(mine: float, *others: float) -> float:
+    """Factor on a fit, from the log-likelihoods of rival explanations: 1 where mine is the likeliest by far, ½ where even."""
+    return float(1 / (1 + np.exp(np.clip(max(others) - mine, -30, 30))))

@@ -1,0 +1,271 @@
+"""How inputs go together, in health and now: what the rules about dependence share.
+
+Quantities by their rank correlation. Where a category is one of the two, or two quantities go together otherwise than by rank
+(hours and temperatures), by their *association*: how much likelier the two values of a row are together than apart, by a table of
+groups learnt from rows of health; its mean is their mutual information I, and √(1 − e^−2I) what a correlation of two normals
+with as much information would be.
+
+Belongs here: relations of inputs, and which inputs they point to. Not here: rules (this file has none, and is passed over as
+one).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.special import gammaincc
+
+from whydrift.core.case import Case, ColumnView, correlations
+from whydrift.core.columns import Floats
+from whydrift.core.combinations import COMBINATIONS, GROUPS, MAX_INPUTS, can_combine, groups_of, indicators, news_of
+from whydrift.core.dependence import PREFIX as DEPENDENCE
+from whydrift.core.faults.inputs import Mask, strength
+
+_MIN_ROWS = 40
+_MIN_NEW_ROWS = 20
+LOST_Z = 4.0
+"""Standard errors by which a relation must have become weaker to count as lost."""
+_TOLD = 0.25
+"""Correlation in health from which a relation can be missed."""
+ELSEWHERE_P = 1e-3
+"""Chance below which more than one input's relations have changed."""
+_STRONG, _GONE = 0.3, 0.15
+"""Correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
+_PRIOR_ROWS = 20.0
+"""Rows without any association that a table begins with."""
+_PROVEN_Z, _MORE = 4.0, 0.15
+"""Standard errors from 0 of an association in health that counts; by how much it must exceed the rank correlation."""
+_RARE = 0.99
+"""Quantile of the scores of health from which an event is new."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relations:
+    """Correlations of inputs that have a sample of health, and now.
+
+    was, now: (inputs, inputs); what is an association has no sign. lost: by how many standard errors each has become weaker,
+    whatever its sign; changed: by how many it differs, with its sign; both 0 on the diagonal.
+    """
+
+    names: tuple[str, ...]
+    was: Floats
+    now: Floats
+    lost: Floats
+    changed: Floats
+
+    def elsewhere_p(self, place: int) -> float:
+        """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
+
+        Each may be too weak to show by itself; together they tell whether one input is all there is to it.
+        """
+        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= _TOLD, 1)
+        is_told[place, :] = is_told[:, place] = False
+        count = int(is_told.sum())
+        return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
+
+
+def relations(case: Case) -> Relations | None:
+    """How inputs go together in health and now; None where there are fewer than two, or too few rows."""
+    views = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
+    if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
+        return None
+    first = len(views[0].current_values) // 3  # the first rows may be from before the onset
+    return relations_in(views[:MAX_INPUTS], np.arange(len(views[0].current_values)) >= first)
+
+
+def relations_in(views: Sequence[ColumnView], which: Mask) -> Relations:
+    """The same of these inputs and of some of the current rows: (rows,)."""
+    names = tuple(view.name for view in views)
+    times = np.array([max(view.reference.times.get(g, 1.0) for g in ("centre", "categories")) for view in views])
+    is_coded = np.array([view.reference.kind.is_coded for view in views])
+    # Codes of categories have no order: they count as missing.
+    healthy, latest = (
+        [np.full(len(v), np.nan) if code else v for v, code in zip(part, is_coded.tolist(), strict=True)]
+        for part in ([view.reference_values for view in views], [view.current_values[which] for view in views])
+    )
+    return _with_associations(related(names, healthy, latest, times), _groups(views, which), is_coded, times)
+
+
+def _groups(views: Sequence[ColumnView], which: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Group of each value (`combinations`) in health and now, 0 = none: (rows, inputs) each."""
+    groups = [groups_of(view.reference) for view in views]
+
+    def of(columns: Sequence[Floats]) -> NDArray[np.intp]:
+        own = [g[v.reference.bins(v.column, values)] for g, v, values in zip(groups, views, columns, strict=True)]
+        return np.stack(own, axis=1)
+
+    return of([view.reference_values for view in views]), of([view.current_values[which] for view in views])
+
+
+def _with_associations(
+    seen: Relations, groups: tuple[NDArray[np.intp], NDArray[np.intp]], is_coded: Mask, times: Floats
+) -> Relations:
+    """The same, where a pair goes together otherwise than by rank, with its association in the place of the correlation."""
+    was, now, lost, changed = (one.copy() for one in (seen.was, seen.now, seen.lost, seen.changed))
+    for i, j in zip(*np.triu_indices(len(seen.names), 1), strict=True):
+        pair = [int(i), int(j)]
+        found = _association(groups[0][:, pair], groups[1][:, pair], float(np.sqrt(times[pair].min())))
+        before, after, z = (0.0, 0.0, 0.0) if found is None else found
+        if is_coded[i] or is_coded[j] or before > abs(np.nan_to_num(was[i, j])) + _MORE:
+            was[i, j] = was[j, i] = before
+            now[i, j] = now[j, i] = after
+            lost[i, j] = lost[j, i] = z
+            changed[i, j] = changed[j, i] = abs(z)
+    return Relations(seen.names, was, now, lost, changed)
+
+
+def _association(
+    healthy: NDArray[np.intp], latest: NDArray[np.intp], wider: float
+) -> tuple[float, float, float] | None:
+    """In health and now, as correlations, and by how many standard errors it became weaker; None where health has none.
+
+    healthy, latest: groups of two inputs, (rows, 2). Each half of the rows of health makes a table for the other half.
+    """
+    healthy, latest = (rows[(rows > 0).all(axis=1)] for rows in (healthy, latest))
+    if len(healthy) < _MIN_ROWS or len(latest) < _MIN_NEW_ROWS:
+        return None
+    half = np.arange(len(healthy)) % 2 == 0
+    tables = [_table(healthy[part]) for part in (half, ~half)]
+    scores = np.where(half, tables[1][healthy[:, 0], healthy[:, 1]], tables[0][healthy[:, 0], healthy[:, 1]])
+    spread = float(scores.std())
+    before, after = float(scores.mean()), float(np.mean([t[latest[:, 0], latest[:, 1]].mean() for t in tables]))
+    if before <= _PROVEN_Z * wider * spread / np.sqrt(len(healthy)) or spread <= 0:
+        return None
+    error = wider * spread * np.sqrt(1 / len(healthy) + 1 / len(latest))
+    as_correlation = [float(np.sqrt(1 - np.exp(-2 * max(one, 0.0)))) for one in (before, after)]
+    return as_correlation[0], as_correlation[1], (before - after) / error
+
+
+def _table(rows: NDArray[np.intp]) -> Floats:
+    """Logarithm of how much likelier two groups are together than apart: (GROUPS, GROUPS)."""
+    seen = np.zeros((GROUPS, GROUPS))
+    np.add.at(seen, (rows[:, 0], rows[:, 1]), 1.0)
+    apart = np.outer(seen.sum(axis=1) + 0.5, seen.sum(axis=0) + 0.5) / (len(rows) + 0.5 * GROUPS) ** 2
+    found: Floats = np.log((seen + _PRIOR_ROWS * apart) / (len(rows) + _PRIOR_ROWS) / apart)
+    return found
+
+
+def related(
+    names: tuple[str, ...], healthy: list[Floats], latest: list[Floats], times: Floats | None = None
+) -> Relations:
+    """The same of columns of health and of the latest rows: (rows,) each, NaN where there is no value.
+
+    times: how many values in a row tell as much as one, (columns,).
+    """
+    was, now = correlations(healthy), correlations(latest)
+    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
+    error = 1.06 * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
+    # A correlation that has only turned round is not lost: that is a change of sign.
+    lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
+    changed = np.abs(_fisher(was) - _fisher(now)) / error
+    # Of a quantity that stands still just now nobody knows what it goes with.
+    is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
+    lost[is_unknown] = changed[is_unknown] = 0.0
+    return Relations(names, was, now, lost, changed)
+
+
+def _slowness(was: Floats, times: Floats | None) -> Floats:
+    """By how much correlations of few rows vary more where both columns are slow: what they do not have in common wanders."""
+    if times is None:
+        return np.ones_like(was)
+    found: Floats = 1 + (np.minimum(times[:, None], times[None, :]) - 1) * (1 - np.nan_to_num(was) ** 2)
+    return found
+
+
+def _fisher(correlation: Floats) -> Floats:
+    found: Floats = np.arctanh(np.clip(np.nan_to_num(correlation), -0.99, 0.99))
+    return found
+
+
+def joined_group(seen: Relations) -> list[str]:
+    """The smaller of two groups of inputs that keep together and have lost each other altogether; [] where there are none.
+
+    Of two equal ones the first: which of them is wrong, nobody can tell from inputs.
+    """
+    was, now = np.nan_to_num(seen.was), np.nan_to_num(seen.now)
+    strong = np.abs(was) >= _STRONG
+    np.fill_diagonal(strong, False)
+    gone = strong & (np.abs(now) < _GONE)
+    count, labels = connected_components(strong & ~gone, directed=False)
+    groups = [np.flatnonzero(labels == label).tolist() for label in range(count)]
+    torn = [group for group in groups if gone[np.ix_(group, [i for i in range(len(was)) if i not in group])].any()]
+    if len(torn) != 2 or min(len(group) for group in torn) < 2:
+        return []
+    kept = strong & ~gone & (seen.changed > LOST_Z)
+    if kept.any():
+        return []  # what is left within a group has changed as well
+    return [seen.names[place] for place in min(torn, key=lambda group: (len(group), group))]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewPairs:
+    """Which pairs of inputs are new together. is_new: of the latest `rows` events, which are; news (new events, inputs, inputs):
+    how new each pair is in each; table (inputs × GROUPS, the same): how new two groups are."""
+
+    views: tuple[ColumnView, ...]
+    rows: int
+    is_new: Mask
+    news: Floats
+    table: NDArray[np.float32]
+
+    @property
+    def newest(self) -> tuple[int, int]:
+        """The pair that is newest in all of them together."""
+        by_pair = self.news.sum(axis=0)
+        first, second = np.unravel_index(int(np.argmax(by_pair)), by_pair.shape)
+        return int(first), int(second)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the newest pair; [] where nothing is new."""
+        return [self.views[place].name for place in self.newest] if self.news.any() else []
+
+    def are_new(self, pair: tuple[int, int], values: tuple[Floats, Floats]) -> Mask:
+        """Whether values of two inputs, (rows,) each, are new together."""
+        groups = []
+        for place, own in zip(pair, values, strict=True):
+            view = self.views[place]
+            groups.append(place * GROUPS + groups_of(view.reference)[view.reference.bins(view.column, own)])
+        found: Mask = self.table[groups[0], groups[1]] > 0
+        return found
+
+
+@lru_cache(maxsize=8)
+def new_pairs(case: Case) -> NewPairs | None:
+    """None where there are too few rows."""
+    views = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
+    scores = case.dependence.get(COMBINATIONS)
+    if scores is None or len(views) < 2:
+        return None
+    views = views[:MAX_INPUTS]
+    rows = min(len(scores.current_values), len(views[0].current_values))
+    rows -= rows // 3  # the first rows may be from before the onset
+    is_new: Mask = scores.current_values[-rows:] > max(scores.reference.quantile(_RARE), 0.0)
+    if rows < _MIN_NEW_ROWS or not is_new.any():
+        return None
+    groups = np.array([groups_of(view.reference) for view in views])
+
+    def is_in(columns: Sequence[Floats]) -> NDArray[np.float32]:
+        bins = [view.reference.bins(view.column, values) for view, values in zip(views, columns, strict=True)]
+        return indicators(groups, np.stack(bins, axis=1))
+
+    table = news_of(is_in([view.reference_values for view in views]))
+    latest = is_in([view.current_values[-rows:][is_new] for view in views])
+    own = np.nonzero(latest)[1].reshape(len(latest), len(views))
+    return NewPairs(tuple(views), rows, is_new, table[own[:, :, None], own[:, None, :]].astype(float), table)
+
+
+def unrelated(case: Case) -> list[ColumnView]:
+    """Inputs without an alarm of their own whose relation to the others has changed, most evidence first."""
+    found = [
+        (strength(left), name.removeprefix(DEPENDENCE)) for name, left in case.dependence.items() if left.is_alarmed()
+    ]
+    names = [name for _, name in sorted(found, key=lambda pair: (-pair[0], pair[1]))]
+    scores = case.dependence.get(COMBINATIONS)
+    if scores is not None and scores.is_alarmed() and (new := new_pairs(case)) is not None:
+        names += new.names
+    chosen = [case.features[name] for name in dict.fromkeys(names) if name in case.features]
+    return [view for view in chosen if not view.is_alarmed()]
