@@ -45,6 +45,18 @@ def test_payloads_that_come_again_long_after_are_duplicates_where_a_column_tells
     assert [one.causes[0].fault.value for one in opened] == ["duplicate_events"]
 
 
+def test_cases_that_are_scored_again_long_after_in_no_order_are_no_duplicates() -> None:
+    feed = Feed()
+    feed(events(0, 1_600, has_labels=False))
+    first = list(events(600, 900, has_labels=False))
+    random.Random(5).shuffle(first)
+    later = list(events(1_600, 2_200, has_labels=False))
+    own = ("event_id", "timestamp")
+    again = [old | {name: new[name] for name in own} for old, new in zip(first, later[::2], strict=True)]
+    mixed = [one for pair in zip(again, later[1::2], strict=True) for one in pair]
+    assert "duplicate_events" not in faults(feed(mixed), Status.OPENED)
+
+
 def test_payloads_that_come_again_at_once_are_duplicates_where_few_are_alike_by_chance() -> None:
     feed = Feed(settings=DEFAULTS)
     stream = list(alike_by_chance(3, 3_000, 1_500))

@@ -36,6 +36,9 @@ _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
 _NEAR_PAYLOADS = 64
 """Where payloads may be alike by chance, only so many are looked back at: the share of repeats must not grow with memory."""
+_IN_ORDER = 8
+"""Rows after the one that was repeated last, within which a repeat from long ago is one of a feed that is sent again. The same
+case scored again some day repeats a payload, too, in no order."""
 _TELLING = 0.99
 """Share of distinct values from which a column tells all rows apart."""
 _KEPT_KEYS = 32
@@ -74,6 +77,8 @@ class InputWatch:
         self._latest_ms = -1
         self._payloads: dict[int, int] = {}
         """Payloads by their hash, latest last, and the running number of the row that had it."""
+        self._repeated_row = -1
+        """Running number of the row that was repeated last."""
         self._odd: dict[str, list[tuple[int, Any]]] = {}
         """Unknown keys, and where they and their values were seen last: (offset, value)."""
         self._foreign: dict[str, list[tuple[int, Any]]] = {}
@@ -205,7 +210,10 @@ class InputWatch:
             digest = crc32(values[place * wide : (place + 1) * wide])
             digest = crc32(presence[place * narrow : (place + 1) * narrow], digest)
             seen = payloads.pop(digest, None)
-            found[place] = seen is not None and first + place - seen <= reach
+            if seen is not None and first + place - seen <= reach:
+                is_next = 0 < seen - self._repeated_row <= _IN_ORDER
+                found[place] = is_next or first + place - seen <= _NEAR_PAYLOADS
+                self._repeated_row = seen
             payloads[digest] = first + place
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
             del payloads[digest]
@@ -247,6 +255,7 @@ class InputWatch:
             "names": self._names,
             "latest_ms": self._latest_ms,
             "payloads": np.array([list(self._payloads), list(self._payloads.values())], np.int64),
+            "repeated_row": self._repeated_row,
             "odd": {name: [list(pair) for pair in seen] for name, seen in self._odd.items()},
             "foreign": {name: [list(pair) for pair in seen] for name, seen in self._foreign.items()},
             "has_baseline": self._has_baseline,
@@ -258,6 +267,7 @@ class InputWatch:
         inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references, keeps_bins=True)
         inputs._names, inputs._latest_ms = list(state["names"]), state["latest_ms"]
         inputs._payloads = dict(zip(*state["payloads"].tolist(), strict=True))
+        inputs._repeated_row = state.get("repeated_row", -1)  # states from before it was kept
         inputs._odd = {name: [(at, value) for at, value in seen] for name, seen in state["odd"].items()}
         inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}
         inputs._has_baseline = state["has_baseline"]
