@@ -224,7 +224,7 @@ def _empty_corner(scene: Scene, draw: Draw) -> tuple[Part, Part] | None:
 def _parts_of(name: str, scene: Scene) -> list[Callable[[Any], bool]]:
     """The lower and the upper third of a quantity, the common values of a category."""
     values = [row[name] for row in scene.healthy if row[name] is not None]
-    if all(isinstance(value, int | float) for value in values):
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = np.quantile(values, [1 / 3, 2 / 3])
         return [lambda v: v is not None and v < low, lambda v: v is not None and v > high]
     names, counts = np.unique(np.array(values, str), return_counts=True)
@@ -294,10 +294,14 @@ def _more_of_one(name: str, events: list[Served], draw: Draw, severity: int, sce
     """One value of a category takes the place of a part of the others."""
     values = [row[name] for row in scene.healthy if row[name] is not None]
     names, counts = np.unique(values, return_counts=True)
-    rare = names[np.argsort(counts)[len(names) // 2]]
-    pool = [one for one in events if one.row[name] == rare]
-    if not pool:
+    # Of values that enough other cases have: a handful of cases again and again would be repeated events.
+    pools = {
+        str(value): [one for one in events if one.row[name] == value] for value in names[np.argsort(counts)].tolist()
+    }
+    common = [pool for pool in pools.values() if len(pool) >= 50]
+    if len(common) < 2:
         return ()
+    pool = common[(len(common) - 1) // 2]
     for one in some(events, draw, (0.1, 0.25, 0.6)[severity]):
         donor = pool[int(draw.integers(len(pool)))]
         one.row, one.truth, one.answer = dict(donor.row), donor.truth, donor.answer

@@ -38,6 +38,7 @@ BREAKS_AT = 0.65
 """Of the live stream."""
 CAR_LOAN_BREAKS_AT = 25_000
 """Row of the analysis set at which its authors let the world change."""
+INSECTS_DRIFT_AT = 14_028
 SCORE = "y_pred_proba"
 
 
@@ -59,7 +60,7 @@ class Service:
 
 
 def service(name: str, folder: Path, family: str = "boosted") -> Service:
-    """adult, diamonds, bike, metro, car_loan or car_loan_dq; boosted, linear, forest or neural."""
+    """adult, diamonds, bike, metro, elec, insects, car_loan or car_loan_dq; boosted, linear, forest or neural."""
     return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder, family)
 
 
@@ -111,11 +112,29 @@ def _metro(folder: Path) -> tuple[list[Row], list[float]]:
     return rows, [row.pop("traffic_volume") for row in rows]
 
 
+def _elec(folder: Path) -> tuple[list[Row], list[float]]:
+    """Without the columns that stand still until row 17,424."""
+    rows = read_table(folder / "drift/elec.csv.gz")
+    for row in rows:
+        del row["vicprice"], row["vicdemand"], row["transfer"]
+    return rows, [float(row.pop("class")) for row in rows]
+
+
+def _insects(folder: Path) -> tuple[list[Row], list[float]]:
+    """One species against the others, before the drift that its authors made."""
+    rows = read_table(folder / "drift/insects_gradual_balanced.csv.gz")[:INSECTS_DRIFT_AT]
+    truth = [float(row.pop("33") == 2) for row in rows]
+    return [{f"sensor_{name}": value for name, value in row.items()} for row in rows], truth
+
+
+_CLASSES = {"adult": (">50K", "<=50K"), "elec": ("up", "down"), "insects": ("it", "another")}
 _MODELLED: Mapping[str, Callable[[Path], tuple[list[Row], list[float]]]] = {
     "adult": _adult,
     "diamonds": _diamonds,
     "bike": _bike,
     "metro": _metro,
+    "elec": _elec,
+    "insects": _insects,
 }
 
 
@@ -128,7 +147,7 @@ def _modelled(name: str, folder: Path, family: str) -> Service:
     rows, truth = [rows[place] for place in order], [truth[place] for place in order]
     trained = int(TRAINED_FRACTION * len(rows))
     live = trained + int(PROFILED_FRACTION * len(rows))
-    is_binary = name == "adult"
+    is_binary = name in _CLASSES
     return Service(
         healthy=rows[trained:live],
         healthy_truth=truth[trained:live],
@@ -137,7 +156,7 @@ def _modelled(name: str, folder: Path, family: str) -> Service:
         breaks_at=int(BREAKS_AT * (len(rows) - live)),
         answers=train(rows[:trained], truth[:trained], is_binary, family),
         other_model=train(rows[: trained // 20], truth[: trained // 20], is_binary, family),
-        classes=(">50K", "<=50K") if is_binary else None,
+        classes=_CLASSES.get(name),
     )
 
 

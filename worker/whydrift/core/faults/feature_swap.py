@@ -12,6 +12,7 @@ from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaincc
 
 from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import OVERFLOW, Floats, Presence
@@ -24,6 +25,7 @@ from whydrift.core.faults.inputs import (
     graded,
     listed,
     match_p,
+    new_atoms,
     percent,
     range_p,
     rank_correlation,
@@ -166,12 +168,25 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
         late = restored[first:]
         p = min(
             p,
+            _variety_p(cycle[place], source, values[place], swapped),
             shares_p(source, late)
             if is_coded
             else min(match_p(late, source.reference), range_p(late, source.reference)),
         )
     sure = 0.98 if since > _PARTIAL else 0.95
     return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
+
+
+def _variety_p(view: ColumnView, source: ColumnView, values: Floats, swapped: Mask) -> float:
+    """Chance that so few others came with the value that came most: a fill brings one value, an exchange all of a column's."""
+    if view.reference.kind.is_coded:
+        return 1.0
+    for atom in new_atoms(view)[:1]:
+        is_it = values == atom.value
+        share = max(source.reference.atoms.get(atom.value, 0.0), 1 / max(source.reference.n, 1))
+        others = int((swapped & ~is_it).sum())
+        return float(gammaincc(others + 1, float(is_it.sum()) * (1 - share) / share))
+    return 1.0
 
 
 @lru_cache(maxsize=256)

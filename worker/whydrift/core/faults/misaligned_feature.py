@@ -14,8 +14,8 @@ from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults import feature_swap, novel_region
-from whydrift.core.faults.inputs import dragged, finer_share, listed, number, percent, rank_correlation
-from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, joined_group, new_pairs, relations
+from whydrift.core.faults.inputs import dragged, finer_share, listed, new_atoms, number, percent, rank_correlation
+from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, NewPairs, joined_group, new_pairs, relations
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
@@ -64,19 +64,25 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"without the events with {corner.words} all goes together as in health")]
     if swaps := feature_swap.clear(case):
         return [RuledOut(fault=FAULT, because=f"put back, {listed(swaps[0].features)} go with the others as ever")]
-    found = _lost(case)
+    found = _lost(case) or _newly_together(case)
     if found is None:
-        return _by_new_pairs(case) or [
-            RuledOut(fault=FAULT, because="no input has lost its correlation with the others")
-        ]
-    if other := [name for name in found.names if (finer_share(case.features[name]) or 0.0) > _NOT_ITS_OWN]:
-        return [RuledOut(fault=FAULT, because=f"{listed(other)} has values that no row of health has")]
+        return [RuledOut(fault=FAULT, because="no input has lost its correlation with the others")]
+    if other := [name for name in found.names if _has_other_values(case.features[name])]:
+        return [RuledOut(fault=FAULT, because=f"{listed(other)} has other values than any rows of health have")]
     if noisy := noise_by_the_others(case):
         return [RuledOut(fault=FAULT, because=f"all values of {noisy[0]} scatter around what the others make expect")]
-    if not found.is_either and (left := case.dependence.get(DEPENDENCE + found.names[0])) and is_off(left):
+    if isinstance(found, NewPairs):
+        return [_of_new_pairs(case, found)]
+    left = None if found.is_either else case.dependence.get(DEPENDENCE + found.names[0])
+    if left is not None and is_off(left):
         because = f"{found.names[0]} is off by as much in most rows: other rows' values would be right on average"
         return [RuledOut(fault=FAULT, because=because)]
     return [_proposal(case, found)]
+
+
+def _has_other_values(view: ColumnView) -> bool:
+    """Whether values came, or come as often, that rows of health do not have: it was not their rows that were mixed up."""
+    return (finer_share(view) or 0.0) > _NOT_ITS_OWN or bool(new_atoms(view))
 
 
 def noise_by_the_others(case: Case) -> list[str]:
@@ -160,32 +166,28 @@ def _shifted(values: Floats, others: Floats, lag: int) -> float:
     return rank_correlation(values[:lag], others[-lag:])
 
 
-def _by_new_pairs(case: Case) -> list[Proposal | RuledOut]:
+def _newly_together(case: Case) -> NewPairs | None:
     """Two inputs whose values newly come together, all over their ranges, where too few rows are wrong for a loss to show."""
     scores, new = case.dependence.get(COMBINATIONS), new_pairs(case)
-    if scores is None or not scores.is_alarmed() or new is None or not new.names:
-        return []
+    return new if scores is not None and scores.is_alarmed() and new is not None and new.names else None
+
+
+def _of_new_pairs(case: Case, new: NewPairs) -> Proposal:
     names = new.names
-    if any((finer_share(case.features[name]) or 0.0) > _NOT_ITS_OWN for name in names):
-        return []
     who, share = " or ".join(names), percent(float(new.news[:, *new.newest].astype(bool).sum()) / new.rows)
-    return [
-        Proposal(
-            fault=FAULT,
-            fit=_EITHER,
-            explains=frozenset(dragged(case)),
-            headline=f"{who} comes from the wrong rows in some events: {share} have values that never came together"[
-                :150
-            ],
-            explanation=(
-                f"The distribution of {who} is as ever, but {share} of the events have values of the two that no event of health "
-                "had together, in no one corner of their ranges."
-            ),
-            action=f"Look at the joins that bring {listed(names)}: key, time window, cache.",
-            features=tuple(names),
-            decider=f"the key and time that {names[0]} and {names[1]} were looked up with, for one such event",
-        )
-    ]
+    return Proposal(
+        fault=FAULT,
+        fit=_EITHER,
+        explains=frozenset(dragged(case)),
+        headline=f"{who} comes from the wrong rows in some events: {share} have values that never came together"[:150],
+        explanation=(
+            f"The distribution of {who} is as ever, but {share} of the events have values of the two that no event of health "
+            "had together, in no one corner of their ranges."
+        ),
+        action=f"Look at the joins that bring {listed(names)}: key, time window, cache.",
+        features=tuple(names),
+        decider=f"the key and time that {names[0]} and {names[1]} were looked up with, for one such event",
+    )
 
 
 def _proposal(case: Case, found: _Loss) -> Proposal:

@@ -13,8 +13,9 @@ from functools import lru_cache
 import numpy as np
 
 from whydrift.core.case import ColumnView
+from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import digits_of, new_atoms
-from whydrift.core.faults.transforms import Density, best_map, gain_of, parameter_cost, scattered_gain
+from whydrift.core.faults.transforms import Density, best_map, parameter_cost, scattered_gain
 
 _SIZES = np.geomspace(0.1, 5.0, 18)
 """Standard deviations of the noise that are tried, in those of health."""
@@ -30,7 +31,7 @@ class Noise:
 
 @lru_cache(maxsize=128)
 def best_noise(view: ColumnView) -> Noise | None:
-    """None where nothing can be compared; of noise on all rows since some row, or on a part of them."""
+    """On all rows since some row; None where nothing can be compared."""
     reference, values = view.reference, view.current
     # Single values that come too often (a fill, a bound) are no noise, however far away they are.
     values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
@@ -43,11 +44,26 @@ def best_noise(view: ColumnView) -> Noise | None:
     if digits is not None:
         extra.append(np.where(digits.finer(values), digits.odds, 1 / digits.odds))
     found = [
-        Noise(sd, gain_of(density.with_noise(values, sd) / health * more)[0] - parameter_cost(len(values)))
+        Noise(sd, _since_some_row(density.with_noise(values, sd) / health * more) - parameter_cost(len(values)))
         for sd in (_SIZES * reference.spread).tolist()
         for more in extra
     ]
     return max(found, key=lambda one: one.gain)
+
+
+def leans(view: ColumnView, sd: float) -> float:
+    """Log-likelihood by which the same noise with a shift beats it alone: noise goes both ways."""
+    values = view.current[len(view.current) // 3 :]
+    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    density = Density(view.reference)
+    shifts = (np.array([0.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0]) * sd).tolist()
+    found = [float(np.log(density.with_noise(values - shift, sd)).sum()) for shift in shifts]
+    return max(found) - found[0]
+
+
+def _since_some_row(ratio: Floats) -> float:
+    """Log-likelihood of all rows since the likeliest one: noise on some rows only would explain whatever lies beyond one end."""
+    return float(np.cumsum(np.log(ratio)[::-1]).max())
 
 
 def noise_gain(view: ColumnView) -> float:

@@ -20,7 +20,7 @@ from whydrift.core.faults.inputs import (
     rank_correlation,
 )
 from whydrift.core.faults.misaligned_feature import noise_by_the_others
-from whydrift.core.faults.noise import best_noise, holds_against, map_gain
+from whydrift.core.faults.noise import best_noise, holds_against, leans, map_gain
 from whydrift.core.faults.outputs import same_p
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -43,6 +43,8 @@ _FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
 """Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
 _LEAST_KEPT, _LOST = 0.5, 0.3
 """Part of what such noise leaves of a dependence that must be there; fit where it is not."""
+_LEANING = 4.0
+"""Log-likelihood by which chance, and where the rows begin, may make noise lean to one side."""
 _SHOWN = 20.0
 """Log-likelihood from which noise shows in an input that is quiet otherwise: by its digits."""
 
@@ -148,7 +150,8 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
     far = (values < view.reference.low - _REACH * sd) | (values > view.reference.high + _REACH * sd)
     if int(far.sum()) >= _MIN_FAR:
         return None
-    return sd, graded(p) * holds_against(likeliest.gain, map_gain(view))
+    two_sided = holds_against(_LEANING, leans(view, sd))
+    return sd, graded(p) * holds_against(likeliest.gain, map_gain(view)) * two_sided
 
 
 def _trimmed_variance(values: Floats) -> float:

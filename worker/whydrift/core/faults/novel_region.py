@@ -19,9 +19,9 @@ from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.faults import feature_swap
-from whydrift.core.faults.inputs import Mask, chance_of, dragged, listed, number, percent, undone
+from whydrift.core.faults.inputs import Mask, chance_of, dragged, listed, new_atoms, number, percent, undone
 from whydrift.core.faults.noise import holds_against
-from whydrift.core.faults.relations import NewPairs, new_pairs, relations_in
+from whydrift.core.faults.relations import new_pairs, relations_in
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, fill, lagged, scatter, swap
 from whydrift.core.reference import QUANTILES
@@ -45,8 +45,8 @@ _CHANCE = 1e-6
 """That so many come from there in health: pairs of inputs, and places in them, have been tried."""
 _MOST = 0.5
 """Greatest part of the events: more are no kind of event among others."""
-_SHIFTS, _ALL, _CORNER_COST = 40, 0.98, 4.0
-"""Rows that each value is paired with; greatest share; what it costs to have chosen the corner, as log-likelihood."""
+_CORNER_COST = 2.0
+"""What it costs to have chosen the corner, as log-likelihood."""
 _ALSO = 0.5
 """Part of the region's events that are new together with a further input for that to be named as well."""
 _OTHERWISE, _OTHERWISE_Z = 0.15, 4.0
@@ -78,8 +78,12 @@ class _Part:
 
     @property
     def is_atom(self) -> bool:
-        """Whether it is one number that health hardly has: filled in, or stuck, and no kind of event."""
-        return not self.codes and self.low == self.high and float(self.holds(self.view.healthy).mean()) < _NO_VALUE
+        """Whether it is one number, that health hardly has or that has become frequent: filled in, stuck, or cut, and no kind of
+        event."""
+        if self.codes or self.low != self.high:
+            return False
+        is_new = float(self.holds(self.view.healthy).mean()) < _NO_VALUE
+        return is_new or any(atom.value == self.low for atom in new_atoms(self.view))
 
     @property
     def words(self) -> str:
@@ -148,8 +152,9 @@ def _why_not(case: Case, found: Region) -> str:
 
 def _are_exchanged(case: Case, found: Region) -> bool:
     """Whether two of its inputs moved as they do where some of the events have them exchanged: that leaves a cluster, too."""
-    swaps = feature_swap.examine(case) if case.alarmed_features("distribution", "out_of_range") else []
-    return any(isinstance(one, Proposal) and set(one.features) <= set(found.names) for one in swaps)
+    return any(
+        isinstance(one, Proposal) and set(one.features) & set(found.names[:2]) for one in feature_swap.examine(case)
+    )
 
 
 def named(case: Case) -> Region | None:
@@ -178,24 +183,7 @@ def region(case: Case) -> Region | str:
     if not _relations_hold(views, inside):
         return f"inputs go together otherwise elsewhere than in {' with '.join(part.words for part in parts)}, too"
     others = [view.name for place, view in enumerate(views) if also[place] and place not in (first, second)]
-    return _region(case, scores, parts, others, inside, _lead(new, parts, inside))
-
-
-def _lead(new: NewPairs, parts: tuple[_Part, ...], inside: Mask) -> float:
-    """Log-likelihood by which new events in one corner beat events whose two values come from different rows."""
-    pair = new.newest
-    latest = [new.views[place].current_values[-new.rows :] for place in pair]
-    is_new = new.are_new(pair, (latest[0], latest[1]))
-    # Each value with those of other rows, all of which such events might have.
-    shifts = np.linspace(1, new.rows - 1, min(new.rows - 1, _SHIFTS)).astype(int)
-    mixed = (np.tile(latest[0], len(shifts)), np.concatenate([np.roll(latest[1], shift) for shift in shifts]))
-    might = new.are_new(pair, mixed)
-    there = parts[0].holds(mixed[0]) & parts[1].holds(mixed[1])
-    by_chance = float((there & might).sum() + 1) / float(might.sum() + 2)
-    hits, events = int((inside & is_new).sum()), int(is_new.sum())
-    share = min(max(hits / max(events, 1), by_chance), _ALL)
-    gain = hits * np.log(share / by_chance) + (events - hits) * np.log((1 - share) / (1 - by_chance))
-    return float(gain) - _CORNER_COST
+    return _region(case, scores, parts, others, inside, new.corner_against_mix(inside) - _CORNER_COST)
 
 
 def _corner(first: ColumnView, second: ColumnView, rows: int, core: NDArray[np.intp]) -> tuple[_Part, ...]:

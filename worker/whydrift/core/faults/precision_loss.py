@@ -32,7 +32,9 @@ _MIN_ROWS = 30
 _LEAST_FIT = 0.2
 _FIT = 0.95
 _COARSER = 0.5
-"""Part of the different values that health has in as many rows, below which values are rounded."""
+"""Part of health's values that may be multiples of the step."""
+_FEWER, _AS_FEW = 0.75, 1.3
+"""Part of the different values in as many rows that rounding health must leave at most; times as many that are seen may be."""
 _STEP_ERROR = 1e-3
 """How far from a multiple of the step a value may lie, in steps: sums of rounded numbers are a little off."""
 _MIN_TAIL = 0.02
@@ -94,7 +96,11 @@ def _rounded(view: ColumnView) -> _Loss | None:
     places = np.linspace(0, len(healthy) - 1, min(len(values), len(healthy))).astype(int)
     distinct, usual = len(np.unique(values)), len(np.unique(np.sort(healthy)[places]))
     step = _step(values)
-    if step is None or distinct > _COARSER * usual or _fits(healthy, step) > _COARSER:
+    if step is None or _fits(healthy, step) > _COARSER:
+        return None
+    rounded = len(np.unique(_steps(np.sort(healthy)[places], step, 0.0)))
+    # Another unit leaves multiples of a step as well, and as many values as before.
+    if rounded > _FEWER * usual or distinct > _AS_FEW * rounded + 1:
         return None
     # Whole steps: multiples of a step that is known to some digits only are never equal.
     p = max(same_p(np.round(values / step), _steps(healthy, step, edge)) for edge in (0.0, 0.5))

@@ -9,7 +9,7 @@ Belongs here: relations of inputs, and which inputs they point to. Not here: rul
 one).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -141,10 +141,16 @@ def _association(
 
 def _table(rows: NDArray[np.intp]) -> Floats:
     """Logarithm of how much likelier two groups are together than apart: (GROUPS, GROUPS)."""
-    seen = np.zeros((GROUPS, GROUPS))
+    seen, apart = np.zeros((GROUPS, GROUPS)), _apart(rows)
     np.add.at(seen, (rows[:, 0], rows[:, 1]), 1.0)
-    apart = np.outer(seen.sum(axis=1) + 0.5, seen.sum(axis=0) + 0.5) / (len(rows) + 0.5 * GROUPS) ** 2
     found: Floats = np.log((seen + _PRIOR_ROWS * apart) / (len(rows) + _PRIOR_ROWS) / apart)
+    return found
+
+
+def _apart(rows: NDArray[np.intp]) -> Floats:
+    """Chance of two groups where one has nothing to do with the other: (GROUPS, GROUPS)."""
+    first, second = (np.bincount(column, minlength=GROUPS) + 0.5 for column in rows.T)
+    found: Floats = np.outer(first, second) / (len(rows) + 0.5 * GROUPS) ** 2
     return found
 
 
@@ -203,13 +209,12 @@ def joined_group(seen: Relations) -> list[str]:
 @dataclass(frozen=True, slots=True, eq=False)
 class NewPairs:
     """Which pairs of inputs are new together. is_new: of the latest `rows` events, which are; news (new events, inputs, inputs):
-    how new each pair is in each; table (inputs × GROUPS, the same): how new two groups are."""
+    how new each pair is in each."""
 
     views: tuple[ColumnView, ...]
     rows: int
     is_new: Mask
     news: Floats
-    table: NDArray[np.float32]
 
     @property
     def newest(self) -> tuple[int, int]:
@@ -223,14 +228,32 @@ class NewPairs:
         """Of the newest pair; [] where nothing is new."""
         return [self.views[place].name for place in self.newest] if self.news.any() else []
 
-    def are_new(self, pair: tuple[int, int], values: tuple[Floats, Floats]) -> Mask:
-        """Whether values of two inputs, (rows,) each, are new together."""
-        groups = []
-        for place, own in zip(pair, values, strict=True):
-            view = self.views[place]
-            groups.append(place * GROUPS + groups_of(view.reference)[view.reference.bins(view.column, own)])
-        found: Mask = self.table[groups[0], groups[1]] > 0
-        return found
+    def corner_against_mix(self, inside: Mask) -> float:
+        """Log-likelihood of the newest pair's latest rows by which a share of them from the cells of those `inside` beats a share
+        whose two values come from different rows: these fill all corners, and loosen the relation everywhere."""
+        pair = [self.views[place] for place in self.newest]
+        groups = [[g[v.reference.bins(v.column, c)] for v, g, c in self._columns(pair, which)] for which in (0, 1)]
+        healthy, latest = (np.stack(part, axis=1) for part in groups)
+        together = np.exp(_table(healthy[(healthy > 0).all(axis=1)]))
+        apart = _apart(healthy[(healthy > 0).all(axis=1)])
+        usable = (latest > 0).all(axis=1)
+        cells = np.zeros((GROUPS, GROUPS))
+        cells[latest[inside & usable, 0], latest[inside & usable, 1]] = 1.0
+        corner = cells * apart
+        rows = latest[usable, 0], latest[usable, 1]
+        usual = (together * apart)[rows]
+        shares = np.linspace(0.02, 0.98, 25)[:, None]
+        mixed, cornered = (
+            float(np.log((1 - shares) * usual + shares * other[rows]).sum(axis=1).max())
+            for other in (apart, corner / max(corner.sum(), 1e-12))
+        )
+        return cornered - mixed
+
+    def _columns(self, pair: Sequence[ColumnView], which: int) -> Iterator[tuple[ColumnView, NDArray[np.intp], Floats]]:
+        """With the groups of its bins, each input's values in health (0) or in the latest rows (1)."""
+        for view in pair:
+            values = view.current_values[-self.rows :] if which else view.reference_values
+            yield view, groups_of(view.reference), values
 
 
 @lru_cache(maxsize=8)
@@ -255,7 +278,7 @@ def new_pairs(case: Case) -> NewPairs | None:
     table = news_of(is_in([view.reference_values for view in views]))
     latest = is_in([view.current_values[-rows:][is_new] for view in views])
     own = np.nonzero(latest)[1].reshape(len(latest), len(views))
-    return NewPairs(tuple(views), rows, is_new, table[own[:, :, None], own[:, None, :]].astype(float), table)
+    return NewPairs(tuple(views), rows, is_new, table[own[:, :, None], own[:, None, :]].astype(float))
 
 
 def unrelated(case: Case) -> list[ColumnView]:

@@ -41,7 +41,9 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     weights = _weights(before, Dimension(now.codes[later:], now.names))
     if weights is None:
         return [RuledOut(fault=FAULT, because=f"{_key(view)} has values of which health knows nothing")]
-    if case.alarmed_features("unseen") and (new := _unseen(view)) is not None:
+    only_unseen = not view.is_alarmed("distribution")
+    if case.alarmed_features("unseen") and (only_unseen or _unseen(view) is not None):
+        new = _unseen(view) or next((name for name in view.categories() if name not in view.reference.shares), "")
         return [RuledOut(fault=FAULT, because=f"{_key(view)} has new values ({new}), which take the others' share")]
     moved = examined(case, "distribution", "out_of_range")
     fits = {one.name: _explained(case, one, weights, later) for one in moved}

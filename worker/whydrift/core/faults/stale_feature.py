@@ -29,6 +29,7 @@ from whydrift.core.faults.inputs import (
     undone,
     without,
 )
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fill, scatter
 from whydrift.core.faults.transforms import best_map
@@ -59,7 +60,7 @@ class _Stale:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    found = [one for view in examined(case) if (one := _stuck(view) or _cached(view)) is not None]
+    found = [one for view in examined(case) or unrelated(case) if (one := _stuck(view) or _cached(view)) is not None]
     if not found:
         return []
     duplicates = case.world.get("duplicates")

@@ -100,7 +100,11 @@ def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
     if int(before.sum()) <= _FEW_ROWS or signal.aspect in CONDITIONAL:
         # What is left given the hour, or the row before, had its own evidence from the first row on.
         return int(before.sum()) <= _FEW_ROWS
-    least = _HEALTH_NATS if before.all() else -_HEALTH_NATS
+    least = -_HEALTH_NATS
+    if before.all():
+        first_ms, last_ms = int(view.opening.times_ms[0]), int(view.current_times[-1])
+        # What is so from the first event on shows from early on, however little it is.
+        least = _HEALTH_NATS if signal.onset_ms - first_ms <= (last_ms - first_ms) / 2 else 2 * _HEALTH_NATS
     return _log_odds(view, view.opening, before, is_presence=signal.aspect in _PRESENCE) > least
 
 

@@ -47,8 +47,10 @@ _ATOM = 0.04
 """Share in health from which a value is looked for in what is seen."""
 _MOST_DIGITS, _ROUNDING = 6, 1e-3
 """Digits after the point up to which a quantity has a last one; part of a step that is no digit more."""
-_ROUND_STEPS = 5
-"""Steps of the third digit around a fitted factor that are tried."""
+_ROUND_FACTORS = np.unique([float(f"{10**p:.2g}") for p in np.linspace(-1, 1, 400)] + [k / 100 for k in range(50, 300)])
+"""Factors with few digits that are tried on a quantity with a last digit; others are in KNOWN."""
+_REACH = 200
+"""Last digits on either side that its offsets are looked for."""
 _COMMON_VALUES, _EXACT_MAPS = 5, 3
 """Most frequent new values that factors and offsets are tried for; maps kept of each that leave the fewest of them."""
 _FINER_ROWS, _FINER_SHARE = 3, 0.05
@@ -179,12 +181,12 @@ class Density:
         self._range = max(self._high - self._low, 1e-12)
         grid = np.array([0, 0.01, 0.03, 0.06, *np.arange(0.1, 0.95, 0.05), 0.94, 0.97, 0.99, 1])
         edges = np.interp(grid, np.linspace(0, 1, QUANTILES), reference.quantiles)
-        keep = np.append(np.diff(edges) > 1e-9 * self._range, True)
-        # Quantiles that coincide (atoms) join into the next step, which gets their mass.
+        # Quantiles that coincide (an atom) are the beginning of the step above, which gets their mass.
+        keep = np.append(True, np.diff(edges) > 1e-9 * self._range)
         self._edges = edges[keep] if keep.sum() > 1 else np.array([self._low, self._low + self._range])
         mass = np.diff(grid[keep]) if keep.sum() > 1 else np.array([1.0])
-        if keep.sum() > 1 and not keep[0]:
-            mass[0] += grid[keep][0]
+        if keep.sum() > 1:
+            mass[-1] += 1 - grid[keep][-1]  # an atom at the upper end, which closes the last step
         self._density = (1 - _FLOOR_MASS) * mass / np.diff(self._edges)
 
     def __call__(self, values: Floats) -> Floats:
@@ -249,7 +251,7 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
     if not best:
         return None
     # The likeliest map first; one that leaves evidence behind gives way to one that does not, a number to a name.
-    chosen = max(best, key=lambda found: (round(found.fit + _preference(found, reference), 1), found.gain))
+    chosen = max(best, key=lambda found: (round(found.fit + _preference(found, view), 1), found.gain))
     return _with_rivals(chosen, judged)
 
 
@@ -266,11 +268,14 @@ def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floa
     return np.where(explained, digits.odds * ratio, ratio)
 
 
-def _preference(found: Mapped, reference: ColumnReference) -> float:
+def _preference(found: Mapped, view: ColumnView) -> float:
     """What a name, and holding for all rows, count for in the choice between maps that fit alike."""
+    reference = view.reference
     is_partial = found.share < 0.9
     is_small = abs(np.log(abs(found.map.scale))) < _SMALL
     is_clear = found.map.scale < 0 and (reference.low >= 0 or reference.high <= 0)
+    mapped = view.current[found.rows]
+    is_clear |= bool(len(mapped)) and bool(((mapped < reference.low) | (mapped > reference.high)).all())
     if found.map.is_known and is_partial and is_small and not is_clear and not found.map.offset:
         # Many a change comes close to a small ratio, or to a sign where health has both, in some of its rows.
         return -0.3
@@ -413,7 +418,7 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
     fitted = [_refined(view, one, health, density) for _, one in best.values()]
-    return [*fitted, *_atom_fits(values, reference, n), *_round_fits(view, fitted), *_exact_fits(view)]
+    return [*fitted, *_atom_fits(values, reference, n), *_exact_fits(view, fitted)]
 
 
 def _refined(view: ColumnView, one: Map, health: Floats, density: Density) -> Map:
@@ -492,40 +497,48 @@ def _atom_fits(values: Floats, reference: ColumnReference, n: int) -> list[Map]:
     return found
 
 
-def _round_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
-    """The round factors near a fitted one, of which one takes further digits off: a fit comes near it only."""
-    digits = digits_of(view)
-    scale = next((one.scale for one in fitted if one.offset == 0), 0.0)
-    if digits is None or scale <= 0 or float(digits.finer(view.current).mean()) < _FINER_SHARE:
-        return []
-    step = 10.0 ** (np.floor(np.log10(scale)) - 2)
-    near = np.round(scale / step + np.arange(-_ROUND_STEPS, _ROUND_STEPS + 1))
-    left = [float(digits.finer(snapped(view.current / (k * step), view)).mean()) for k in near if k > 0]
-    factor = float(near[near > 0][int(np.argmin(left))] * step)
-    return [Map(float(f"{factor:.3g}"), 0.0, "", False, parameter_cost(len(view.current)))]
+def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
+    """Where values have digits, or are others, than in health: the factors and offsets that lead back to these.
 
-
-def _exact_fits(view: ColumnView) -> list[Map]:
-    """Of a quantity that has few values: the factor and the offset that lead from these to most of the new ones."""
+    Of a quantity with few values: from one of these to one of the most frequent new ones. Of one with a last digit: round
+    factors, and offsets with the new values' own rest. Of several that leave as little, the ones nearest to what the quantiles
+    say.
+    """
     digits = digits_of(view)
-    if digits is None or not len(digits.values):
+    if digits is None:
         return []
     distinct, counts = np.unique(view.current[digits.finer(view.current)], return_counts=True)
     if counts.sum() < max(_FINER_ROWS, _FINER_SHARE * len(view.current)):
         return []
-    common = distinct[np.argsort(-counts, kind="stable")[:_COMMON_VALUES], None]
-    known = digits.values[digits.values != 0][None, :]
-    factors = np.unique([float(f"{factor:.3g}") for factor in (common / known).ravel().tolist()])
-    factors = factors[(np.abs(factors) > 1e-6) & (factors != 1)]
-    offsets = np.unique([float(f"{offset:.3g}") for offset in (common - digits.values[None, :]).ravel().tolist()])
+    common = distinct[np.argsort(-counts, kind="stable")[:_COMMON_VALUES]]
+    if digits.step:
+        factors, offsets = _ROUND_FACTORS, common - np.floor(common / digits.step) * digits.step
+        reach = np.arange(np.floor((distinct[0] - view.reference.high) / digits.step), 0)
+        reach = np.arange(-_REACH, _REACH + 1) if len(reach) > 2 * _REACH else np.concatenate([reach, -reach])
+        offsets = (offsets[:, None] + reach[None, :] * digits.step).ravel()
+    else:
+        known = digits.values[digits.values != 0]
+        factors = (common[:, None] / known[None, :]).ravel()
+        offsets = (common[:, None] - digits.values[None, :]).ravel()
     cost = parameter_cost(len(view.current))
-    maps = [Map(factor, 0.0, "", False, cost) for factor in factors.tolist()]
-    maps += [Map(1.0, offset, "", False, cost) for offset in offsets.tolist()]
+    tried = (
+        [Map(one, 0.0, "", False, cost) for one in _rounded(factors) if abs(one) > 1e-6 and abs(one - 1) > 1e-6],
+        [Map(1.0, one, "", False, cost) for one in _rounded(offsets) if abs(one) > 1e-6],
+    )
+    scale = next((one.scale for one in fitted if one.offset == 0), 1.0)
+    offset = next((one.offset for one in fitted if one.scale == 1), 0.0)
+    found: list[Map] = []
+    for maps in tried:
+        left = [float(counts @ digits.finer(snapped(one.undo(distinct), view))) for one in maps]
+        least = min(left, default=0.0) + _FINER_SHARE * float(counts.sum())
+        best = [one for one, rest in zip(maps, left, strict=True) if rest <= least]
+        found += sorted(best, key=lambda one: abs(one.scale - scale) + abs(one.offset - offset))[:_EXACT_MAPS]
+    return found
 
-    def left(one: Map) -> float:
-        return float(counts @ digits.finer(snapped(one.undo(distinct), view)))
 
-    return sorted(maps, key=left)[:_EXACT_MAPS]
+def _rounded(numbers: Floats) -> list[float]:
+    """Different numbers of four significant digits, in order."""
+    return sorted({float(f"{one:.4g}") for one in numbers.tolist()})
 
 
 def _constant_map(view: ColumnView) -> Mapped | None:
