@@ -17,7 +17,7 @@ from whydrift.core.columns import Column, Floats, Presence, Presences
 from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, NO_BIN, ColumnReference
-from whydrift.core.stand_in import StandIn
+from whydrift.core.stand_in import Trees
 from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift_schemas import ModelDescription
 
@@ -296,7 +296,7 @@ class Case:
     dependence: Mapping[str, ColumnView] = field(default_factory=dict)
     answered: Aligned = NOT_ALIGNED
     labelled: Aligned = NOT_ALIGNED
-    stand_in: StandIn | None = None
+    stand_in: Trees | None = None
     """What health's answers make expect of any inputs; None where there is no surrogate."""
     guards: tuple[SignalEvidence, ...] = ()
     """Alarms of guards that need no reference (ADWIN on loss and residual)."""

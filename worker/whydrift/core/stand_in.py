@@ -1,27 +1,67 @@
-"""The surrogate with the columns whose bins it looks at: what it makes expect of rows, however they came about.
+"""Stand-ins for the watched model that can be asked about rows which nobody has seen: inputs exchanged, held fixed, turned round.
 
-Belongs here: expecting answers of rows given as values. Not here: fitting (`surrogate`), which rows are asked about (`faults`).
+What an answer is made of adds up over the inputs before it is read: in trees the places of leaves, in a linear model the terms.
+So of an altered input only its own part is made anew, and thousands of alterations can be tried.
+
+`Trees` is the surrogate by which residuals are watched. Where the model is linear, in its answers or their log-odds, a linear
+stand-in knows it to the last digit from some hundred rows, also where inputs go together as they never did: `closest` takes it
+then.
+
+Belongs here: expecting answers from parts. Not here: fitting the surrogate (`surrogate`), what is tried (`faults/mix_ups`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats
-from whydrift.core.reference import Binning, ColumnReference
+from whydrift.core.reference import BINS, UNSEEN, Binning, ColumnReference
 from whydrift.core.surrogate import Surrogate
+
+_RIDGE = 1e-4
+"""Penalty, as a number of rows: only to tell apart what goes together to the last digit."""
+_MOST_CATEGORIES = 60
+"""Categories of one input with a term of their own."""
+_MIN_ROWS = 100
+_EDGE = 1e-4
+_MUCH_CLOSER = 0.5
+"""Part of the trees' usual residual within which a linear stand-in must come, to be taken for the model's own kind."""
+
+
+class StandIn(Protocol):
+    """names: the inputs it looks at. residuals: of rows of health that it was not fitted on."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def residuals(self) -> Floats: ...
+
+    @property
+    def is_in_odds(self) -> bool:
+        """Whether its parts add up to log-odds."""
+        ...
+
+    def part(self, name: str, values: Floats) -> NDArray[np.generic]:
+        """What values of one input, (rows,), put into the answers: (rows, parts)."""
+
+    def answers(self, parts: NDArray[np.generic]) -> Floats:
+        """Answers from the sums of all inputs' parts: (…, rows, parts) → (…, rows)."""
 
 
 @dataclass(frozen=True, eq=False)
-class StandIn:
-    """columns, references: what the surrogate's bins were made of, in its order."""
+class Trees:
+    """The surrogate. columns, references: what its bins were made of, in its order. residuals: crosswise ones of health."""
 
     columns: tuple[Column, ...]
     references: tuple[ColumnReference, ...]
     surrogate: Surrogate
+    residuals: Floats
+    _tables: dict[str, NDArray[np.intp]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -31,10 +71,167 @@ class StandIn:
     def _binning(self) -> Binning:
         return Binning(self.columns, self.references)
 
-    def bins(self, inputs: Mapping[str, Floats]) -> NDArray[np.intp]:
-        """Bins of rows given by input, of which none may be missing: (rows, columns)."""
-        return self._binning.bins(np.stack([inputs[name] for name in self.names], axis=1))
+    @property
+    def is_in_odds(self) -> bool:
+        return False
 
     def expect(self, inputs: Mapping[str, Floats]) -> Floats:
-        """Answers that health makes expect of rows: (rows,)."""
-        return self.surrogate.expect(self.bins(inputs))
+        """Answers that health makes expect of rows given by input: (rows,)."""
+        return self.surrogate.expect(self._binning.bins(np.stack([inputs[name] for name in self.names], axis=1)))
+
+    def part(self, name: str, values: Floats) -> NDArray[np.intp]:
+        """Of each tree, the bits of the leaf's number that are this input's answers to its questions."""
+        place = self.names.index(name)
+        if name not in self._tables:
+            self._tables[name] = self._table(place)
+        return self._tables[name][self.references[place].bins(self.columns[place], values)]
+
+    def _table(self, place: int) -> NDArray[np.intp]:
+        """The same of each bin: (bins, trees)."""
+        bins = np.arange(BINS + 1)
+        bins[UNSEEN:] = self.surrogate.usual[place]
+        depth = self.surrogate.columns.shape[1]
+        is_beyond = (self.surrogate.columns == place) & (bins[:, None, None] > self.surrogate.cuts)
+        found: NDArray[np.intp] = is_beyond @ (2 ** np.arange(depth - 1, -1, -1))
+        return found
+
+    def answers(self, parts: NDArray[np.generic]) -> Floats:
+        trees, leaves = self.surrogate.leaves.shape
+        added: Floats = self.surrogate.leaves.ravel()[parts + np.arange(trees) * leaves].sum(axis=-1)
+        return self.surrogate.mean + added
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """terms: by input, the middle and weight of a quantity, or what each code of a category adds."""
+
+    names: tuple[str, ...]
+    residuals: Floats
+    middle: float
+    terms: Mapping[str, "Quantity | Categories"]
+    is_probability: bool
+
+    @property
+    def is_in_odds(self) -> bool:
+        return self.is_probability
+
+    def part(self, name: str, values: Floats) -> Floats:
+        return self.terms[name].part(values)[:, None]
+
+    def answers(self, parts: NDArray[np.generic]) -> Floats:
+        return _unlinked(self.middle + parts[..., 0], self.is_probability)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    middle: float
+    weight: float
+
+    def part(self, values: Floats) -> Floats:
+        """A missing value counts as the middle."""
+        found: Floats = np.nan_to_num(values - self.middle) * self.weight
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Categories:
+    codes: Floats
+    weights: Floats
+
+    def part(self, values: Floats) -> Floats:
+        """A category that was not seen adds nothing."""
+        places = np.minimum(np.searchsorted(self.codes, values), len(self.codes) - 1)
+        found: Floats = np.where(self.codes[places] == values, self.weights[places], 0.0)
+        return found
+
+
+def closest(trees: Trees, inputs: Mapping[str, Floats], answers: Floats, is_probability: bool) -> StandIn:
+    """The stand-in to ask: the trees, or a linear one of rows of health where that comes much closer to other rows' answers."""
+    usable = ~np.isnan(answers)
+    if usable.sum() < _MIN_ROWS or not len(trees.residuals):
+        return trees
+    rows = {name: inputs[name][usable] for name in trees.names if name in inputs}
+    if len(rows) < len(trees.names):
+        return trees
+    answers = answers[usable]
+    even = np.arange(len(answers)) % 2 == 0
+    left = np.empty(len(answers))
+    for half in (even, ~even):
+        fitted = _linear(trees, {name: v[~half] for name, v in rows.items()}, answers[~half], is_probability)
+        left[half] = answers[half] - _expect(fitted, {name: values[half] for name, values in rows.items()})
+    if np.median(np.abs(left)) > _MUCH_CLOSER * np.median(np.abs(trees.residuals)):
+        return trees
+    return _linear(trees, rows, answers, is_probability, left)
+
+
+def _expect(one: Linear, inputs: Mapping[str, Floats]) -> Floats:
+    parts: Floats = np.sum([one.part(name, values) for name, values in inputs.items()], axis=0)
+    return one.answers(parts)
+
+
+def _linear(
+    trees: Trees, rows: Mapping[str, Floats], answers: Floats, is_probability: bool, residuals: Floats | None = None
+) -> Linear:
+    """Least squares on the answers, or on their log-odds."""
+    target = _linked(answers, is_probability)
+    middle = float(target.mean())
+    columns: list[Floats] = []
+    sizes: list[int] = []
+    for name, reference in zip(trees.names, trees.references, strict=True):
+        mine = _design(rows[name], is_coded=reference.kind.is_coded)
+        columns.append(mine)
+        sizes.append(mine.shape[1])
+    design = np.concatenate(columns, axis=1)
+    scale = np.maximum(design.std(axis=0), 1e-12)
+    centre = design.mean(axis=0)
+    scaled = (design - centre) / scale
+    squares = scaled.T @ scaled + _RIDGE * np.eye(len(scale))
+    weights = np.linalg.solve(squares, scaled.T @ (target - middle)) / scale
+    middle -= float(centre @ weights)
+    terms: dict[str, Quantity | Categories] = {}
+    places = np.cumsum([0, *sizes])
+    for number, (name, reference) in enumerate(zip(trees.names, trees.references, strict=True)):
+        own = weights[places[number] : places[number + 1]]
+        if reference.kind.is_coded:
+            terms[name] = Categories(_frequent(rows[name]), own)
+        else:
+            about = _middle(rows[name])
+            terms[name] = Quantity(about, float(own[0]))
+    found = np.empty(0) if residuals is None else residuals
+    return Linear(trees.names, found, middle, terms, is_probability)
+
+
+def _design(values: Floats, *, is_coded: bool) -> Floats:
+    """Columns of one input: (rows, terms)."""
+    if is_coded:
+        return (values[:, None] == _frequent(values)).astype(float)
+    return np.nan_to_num(values - _middle(values))[:, None]
+
+
+def _middle(values: Floats) -> float:
+    return float(np.median(values[~np.isnan(values)])) if (~np.isnan(values)).any() else 0.0
+
+
+def _frequent(values: Floats) -> Floats:
+    """The most frequent codes, in their order; one that is never met where there are none."""
+    codes, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    kept: Floats = np.sort(codes[np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]])
+    return kept if len(kept) else np.array([-1.0])
+
+
+def _linked(answers: Floats, is_probability: bool) -> Floats:
+    if not is_probability:
+        return answers
+    inside = np.clip(answers, _EDGE, 1 - _EDGE)
+    found: Floats = np.log(inside / (1 - inside))
+    return found
+
+
+def _unlinked(values: Floats, is_probability: bool) -> Floats:
+    found: Floats = 1 / (1 + np.exp(-np.clip(values, -500, 500))) if is_probability else values
+    return found
+
+
+def added(stand_in: StandIn, inputs: Mapping[str, Floats], names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+    """The parts of these inputs, by name."""
+    return {name: stand_in.part(name, inputs[name]) for name in names}

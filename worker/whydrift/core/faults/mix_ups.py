@@ -1,0 +1,402 @@
+"""Which mix-up of its inputs, behind the log, would have made a model give the answers it gave: the search for one to undo.
+
+A stand-in of health is asked what it would answer if an input came in another's place, the same for everybody, turned round, all
+quantities in another order or unscaled. From the identity and from whole other orders, single changes are added as long as each
+brings the answers much closer. What is compared with is not only nothing done: answers that are shifted or stretched as a whole
+are none of the inputs' doing.
+
+How close: the mean over rows of log(1 + (residual / usual size)²), as a likelihood of heavy tails has it, so that a few rows that
+the stand-in has no idea of decide nothing.
+
+Belongs here: the search, with its verdict in numbers. Not here: the fault's name, fit and words (`preprocessing_mismatch`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whydrift.core.case import AlignedRows, Case
+from whydrift.core.columns import Floats
+from whydrift.core.faults.outputs import is_probability
+from whydrift.core.reference import ColumnReference
+from whydrift.core.stand_in import StandIn, closest
+
+_MIN_ROWS, _MOST_ROWS = 24, 90
+"""Rows that are compared; the latest ones."""
+_BEFORE = 0.25
+"""Part of the rows since the estimated onset that may be from before it."""
+_MOST_PLACES, _MOST_SOURCES = 12, 24
+"""Inputs that answers depend on most, which may get something else; quantities that they may get."""
+_MOST_CATEGORIES, _CONSTANTS = 6, 12
+"""Categories and quantiles that an input may have for everybody."""
+_STEP_NATS = 9.0
+"""By which each further change must bring the answers closer: some hundreds are tried."""
+_MOST_STEPS = 6
+_LEAST_SIZE = 0.02
+"""Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
+_SLOPES, _ROUNDS, _ODDS_SIZE = (0.3, 3.0), 5, 0.3
+"""How all answers may be stretched besides; rounds of fitting that; usual residual of log-odds."""
+_AT_ONCE = 512
+"""Alterations tried at once, to bound memory."""
+
+Scale = Literal["low rank", "middle rank", "spread", "mirrored", "raw", "twice"]
+"""How a value gets from its own column's scale to that of the place it is put in: the same rank (of ties the first or the middle
+one), as many standard deviations from the mean; of one column itself: turned round, not scaled, scaled twice."""
+_SCALES: tuple[Scale, ...] = ("low rank", "middle rank", "spread")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a place among the model's inputs gets: another input's (or its own) values, or one value for everybody."""
+
+    source: str = ""
+    scale: Scale = "low rank"
+    value: float | None = None
+
+
+Mix = Mapping[str, Given]
+"""By place; a place that is not there gets what is logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixUp:
+    """The best one found. plain, best, healthy: distance of the answers from what is expected, without it, with it, in health.
+
+    z: standard errors by which rows are closer with it; nats: the same as a logarithm of a likelihood; off: standard errors by
+    which they are still farther than in health.
+    """
+
+    mix: Mix
+    rows: int
+    plain: float
+    best: float
+    healthy: float
+    z: float
+    off: float
+    order: str = ""
+    """The whole order that it began with: rotated, sorted, reversed, raw, twice; "" where with none."""
+
+    @property
+    def nats(self) -> float:
+        return self.rows * (self.plain - self.best)
+
+    @property
+    def back(self) -> float:
+        """Part of the distance beyond that of health which it takes away."""
+        beyond = self.plain - self.healthy
+        return (self.plain - self.best) / beyond if beyond > 0 else 0.0
+
+
+@lru_cache(maxsize=8)
+def mix_up(case: Case) -> MixUp | None:
+    """None where nothing can be asked, or no mix-up brings the answers closer than they are."""
+    view = case.outputs.get("prediction")
+    if case.stand_in is None or view is None or view.reference.kind.is_coded:
+        return None
+    rows = _later(case.answered.current)
+    names = case.stand_in.names
+    if len(rows) < _MIN_ROWS or not set(names) <= rows.inputs.keys():
+        return None
+    healthy = case.answered.reference
+    answers = healthy.outputs.get("prediction", np.empty(0))
+    stand_in = closest(case.stand_in, healthy.inputs, answers, is_probability(view))
+    if not len(stand_in.residuals):
+        return None
+    least = _LEAST_SIZE * float(np.std(view.reference.quantiles))
+    references = dict(zip(names, case.stand_in.references, strict=True))
+    codes = {
+        column.name: [column.code(name) for name in list(reference.shares)[:_MOST_CATEGORIES]]
+        for column, reference in zip(case.stand_in.columns, case.stand_in.references, strict=True)
+        if reference.kind.is_coded
+    }
+    return _Search(stand_in, references, codes, rows, least, is_odds=is_probability(view)).found()
+
+
+def _later(rows: AlignedRows) -> AlignedRows:
+    """The latest answered ones, without the first, which may be from before the onset."""
+    kept = np.flatnonzero(~np.isnan(rows.outputs.get("prediction", np.empty(0))))
+    kept = kept[int(_BEFORE * len(kept)) :][-_MOST_ROWS:]
+    return AlignedRows(
+        rows.times_ms[kept],
+        {name: values[kept] for name, values in rows.inputs.items()},
+        {name: values[kept] for name, values in rows.outputs.items()},
+        {},
+    )
+
+
+# -- the search ----------------------------------------------------------------------------------------------------
+
+
+class _Search:
+    """Rows of today, the parts that their inputs put into the answers, and how far from the answers a mix-up leaves them."""
+
+    def __init__(
+        self,
+        stand_in: StandIn,
+        references: Mapping[str, ColumnReference],
+        codes: Mapping[str, Sequence[float]],
+        rows: AlignedRows,
+        least: float,
+        *,
+        is_odds: bool,
+    ) -> None:
+        self._stand_in, self._references, self._codes = stand_in, references, codes
+        self._inputs, self._answers, self._is_odds = rows.inputs, rows.outputs["prediction"], is_odds
+        self._size = max(1.4826 * float(np.median(np.abs(stand_in.residuals))), least, 1e-12)
+        self._own = {name: stand_in.part(name, rows.inputs[name]) for name in references}
+        self._whole = np.sum(list(self._own.values()), axis=0)
+        self._parts: dict[tuple[str, Given], NDArray[np.generic]] = {}
+        self._quantities = [
+            name for name, one in references.items() if not one.kind.is_coded and one.distinct > 1 and one.n
+        ]
+        self._places = sorted(references, key=lambda name: -self._weight(name))[:_MOST_PLACES]
+        most = set(sorted(self._quantities, key=lambda name: -self._weight(name))[:_MOST_SOURCES])
+        self._sources = [name for name in self._quantities if name in most]
+
+    def _weight(self, name: str) -> float:
+        """How much answers change where this input has another row's value."""
+        own = self._own[name]
+        other = self._stand_in.answers(self._whole - own + np.roll(own, len(own) // 2, axis=0))
+        return float(np.abs(other - self._stand_in.answers(self._whole)).mean())
+
+    def found(self) -> MixUp | None:
+        usual = self._loss(self._stand_in.residuals)
+        healthy, error = float(usual.mean()), float(usual.std()) / np.sqrt(len(self._answers))
+        plain = self._without()
+        if (plain.mean() - healthy) * len(plain) < _STEP_NATS:
+            return None
+        found: list[tuple[Mix, str, float]] = []
+        for scale in _SCALES:
+            orders = dict(self._orders(scale))
+            distances = self._distances(list(orders.values()))
+            first = float(self._distances([{}])[0])
+            starts: list[tuple[str, Mix, float]] = [("", {}, first)]
+            best = int(np.argmin(distances))
+            if distances[best] < first:
+                starts.append((list(orders)[best], orders[list(orders)[best]], float(distances[best])))
+            for order, mix, distance in starts:
+                mix, distance = self._climbed(mix, distance, scale, healthy)
+                found.append((mix, order, distance))
+        mix, order, distance = min(found, key=lambda one: one[2])
+        left = self._losses(self._expected([mix]))[0]
+        closer = plain - left
+        if not mix or closer.mean() <= 0:
+            return None
+        z = float(closer.mean() / max(closer.std() / np.sqrt(len(closer)), 1e-9))
+        off = float((distance - healthy) / max(error, 1e-9))
+        return MixUp(mix, len(plain), float(plain.mean()), distance, healthy, z, off, order)
+
+    def _climbed(self, mix: Mix, distance: float, scale: Scale, enough: float) -> tuple[Mix, float]:
+        """Changes added one by one, the best one each time, as long as they bring much."""
+        for _ in range(_MOST_STEPS):
+            if distance <= enough:
+                break
+            steps = list(self._steps(mix, scale))
+            distances = self._distances(steps)
+            best = int(np.argmin(distances))
+            if (distance - distances[best]) * len(self._answers) < _STEP_NATS:
+                break
+            mix, distance = steps[best], float(distances[best])
+        return mix, distance
+
+    def _orders(self, scale: Scale) -> Iterator[tuple[str, Mix]]:
+        """Whole other orders of the quantities, and none of them scaled or all twice."""
+        own = self._quantities
+        count = len(own)
+        orders = {"rotated": [*own[1:], *own[:1]], "rotated back": [*own[-1:], *own[:-1]]}
+        orders |= {"sorted": sorted(own), "reversed": own[::-1]}
+        for says, others in orders.items():
+            yield says, {a: Given(b, scale) for a, b in zip(own, others, strict=True) if a != b and count > 1}
+        if scale == _SCALES[0]:
+            yield "raw", {name: Given(name, "raw") for name in own}
+            yield "twice", {name: Given(name, "twice") for name in own}
+
+    def _steps(self, mix: Mix, scale: Scale) -> Iterator[Mix]:
+        """The same with one change more."""
+        for place in self._places:
+            for value in self._constants(place):
+                yield {**mix, place: Given(value=value)}
+            if place not in self._quantities:
+                continue
+            if place not in mix:
+                yield {**mix, place: Given(place, "mirrored")}
+            for source in self._sources:
+                if source != place and mix.get(place) != Given(source, scale):
+                    yield {**mix, place: Given(source, scale)}
+        for a, b in combinations(self._sources, 2):
+            if a in self._places or b in self._places:
+                first, second = mix.get(a, Given(a, scale)), mix.get(b, Given(b, scale))
+                yield {**mix, a: _at(a, second), b: _at(b, first)}
+
+    def _constants(self, place: str) -> list[float]:
+        reference = self._references[place]
+        if reference.kind.is_coded:
+            return list(self._codes[place])
+        if reference.is_discrete:
+            return reference.edges.tolist()
+        levels = np.linspace(0, 1, _CONSTANTS + 1)
+        found = {*np.quantile(reference.quantiles, levels).tolist(), reference.median, _mean(reference)}
+        return sorted(found)
+
+    # -- how far
+
+    def _without(self) -> Floats:
+        """Loss of each row with no mix-up, but with whatever shift and stretch of all answers suits best."""
+        expected = self._stand_in.answers(self._whole)
+        turned = 2 * expected.mean() - expected
+        left = [self._left(one[None])[0] for one in (expected, turned)]
+        if self._is_odds:
+            left += [self._left(one[None], in_odds=True)[0] for one in (expected, 1 - expected)]
+        return min((self._loss(one) for one in left), key=lambda loss: float(loss.mean()))
+
+    def _left(self, expected: Floats, *, in_odds: bool = False) -> Floats:
+        """Residuals (mixes, rows), each mix's answers shifted and stretched as suits it best, or as they are."""
+        if in_odds:
+            odds = _odds(expected)
+            return self._answers - _share(_lined(odds, _odds(self._answers), _ODDS_SIZE))
+        return self._answers - _lined(expected, self._answers, self._size)
+
+    def _loss(self, residuals: Floats) -> Floats:
+        found: Floats = np.log1p((residuals / self._size) ** 2)
+        return found
+
+    def _losses(self, expected: Floats) -> Floats:
+        """(mixes, rows)."""
+        lined = self._loss(self._left(expected, in_odds=self._is_odds and self._stand_in.is_in_odds))
+        plain = self._loss(self._answers - expected)
+        is_better = lined.mean(axis=1, keepdims=True) < plain.mean(axis=1, keepdims=True)
+        found: Floats = np.where(is_better, lined, plain)
+        return found
+
+    def _distances(self, mixes: Sequence[Mix]) -> Floats:
+        found = [
+            self._losses(self._expected(mixes[first : first + _AT_ONCE])).mean(axis=-1)
+            for first in range(0, len(mixes), _AT_ONCE)
+        ]
+        return np.concatenate(found)
+
+    def _expected(self, mixes: Sequence[Mix]) -> Floats:
+        """(mixes, rows)."""
+        parts = np.repeat(self._whole[None], len(mixes), axis=0)
+        for number, mix in enumerate(mixes):
+            for place, given in mix.items():
+                parts[number] += self._part(place, given) - self._own[place]
+        return self._stand_in.answers(parts)
+
+    def _part(self, place: str, given: Given) -> NDArray[np.generic]:
+        if (place, given) not in self._parts:
+            if given.value is not None:
+                values = np.full(len(self._answers), given.value)
+            else:
+                values = self._put(place, given)
+            self._parts[place, given] = self._stand_in.part(place, values)
+        return self._parts[place, given]
+
+    def _put(self, place: str, given: Given) -> Floats:
+        """The source's values on the place's scale."""
+        mine, its = self._references[place], self._references[given.source]
+        values = self._inputs[given.source]
+        if given.source == place:
+            return _altered(mine, values, given.scale)
+        if given.scale == "spread":
+            return (values - _mean(its)) / max(_deviation(its), 1e-12) * _deviation(mine) + _mean(mine)
+        known = np.nan_to_num(values)
+        rank = _rank(its, known)
+        if given.scale == "middle rank":
+            rank = (rank + _rank(its, known, with_ties=True)) / 2
+        found: Floats = np.where(np.isnan(values), np.nan, _value(mine, rank))
+        return found
+
+
+def _at(place: str, given: Given) -> Given:
+    """What is put in a place; a column that comes back to its own is as it is."""
+    return replace(given, scale="low rank") if given.source == place and given.scale in _SCALES else given
+
+
+def _altered(reference: ColumnReference, values: Floats, scale: Scale) -> Floats:
+    """A column's values on another scale of its own."""
+    if scale == "mirrored":
+        found: Floats = np.where(np.isnan(values), np.nan, _value(reference, 1 - _rank(reference, np.nan_to_num(values))))
+        return found
+    if scale == "raw":
+        return values * _deviation(reference) + _mean(reference)
+    if scale == "twice":
+        return (values - _mean(reference)) / max(_deviation(reference), 1e-12)
+    return values
+
+
+# -- ranks and values of a column in health ------------------------------------------------------------------------
+
+
+def _steps_of(reference: ColumnReference) -> tuple[Floats, Floats]:
+    """Values, and the share of health below each: exact at the edges of bins, which hold all rows of health."""
+    below = np.concatenate([[0.0], np.cumsum(reference.masses[: len(reference.edges)])])
+    if reference.is_discrete:
+        return reference.edges, np.append(below[1:], 1.0)
+    return np.concatenate([[reference.low], reference.edges, [reference.high]]), np.append(below, 1.0)
+
+
+def _rank(reference: ColumnReference, values: Floats, *, with_ties: bool = False) -> Floats:
+    """Share of health below each value; with_ties: below or equal."""
+    at, below = _steps_of(reference)
+    if reference.is_discrete:
+        return below[np.searchsorted(at, values, "right" if with_ties else "left")]
+    found: Floats = np.interp(np.nextafter(values, np.inf) if with_ties else values, at, below)
+    return found
+
+
+def _value(reference: ColumnReference, rank: Floats) -> Floats:
+    """The value of health that stands at this share."""
+    at, below = _steps_of(reference)
+    if reference.is_discrete:
+        found: Floats = at[np.clip(np.searchsorted(below[1:], rank + 1e-9, "left"), 0, len(at) - 1)]
+        return found
+    steps, first = np.unique(below, return_index=True)
+    found = np.interp(rank, steps, at[first])
+    return found
+
+
+def _mean(reference: ColumnReference) -> float:
+    return float(np.mean(reference.quantiles))
+
+
+def _deviation(reference: ColumnReference) -> float:
+    return float(np.std(reference.quantiles))
+
+
+# -- shifted and stretched answers ---------------------------------------------------------------------------------
+
+
+def _lined(expected: Floats, answers: Floats, size: float) -> Floats:
+    """A straight line in what is expected, (mixes, rows), by least squares whose weights fall with the distance (Cauchy's).
+
+    It rises, and neither flattens nor stretches beyond _SLOPES: everything is close to a constant that nothing depends on.
+    """
+    slope = np.ones((len(expected), 1))
+    shift = np.median(answers - expected, axis=1, keepdims=True)
+    for _ in range(_ROUNDS):
+        weights = 1 / (1 + ((answers - shift - slope * expected) / size) ** 2)
+        total = weights.sum(axis=1, keepdims=True)
+        x = expected - (weights * expected).sum(axis=1, keepdims=True) / total
+        mean = (weights * answers).sum(axis=1, keepdims=True) / total
+        slope = (weights * x * answers).sum(axis=1, keepdims=True) / np.maximum((weights * x**2).sum(axis=1, keepdims=True), 1e-12)
+        slope = np.clip(slope, *_SLOPES)
+        shift = mean - slope * (expected - x)
+    found: Floats = shift + slope * expected
+    return found
+
+
+def _odds(answers: Floats) -> Floats:
+    inside = np.clip(answers, 1e-4, 1 - 1e-4)
+    found: Floats = np.log(inside / (1 - inside))
+    return found
+
+
+def _share(odds: Floats) -> Floats:
+    found: Floats = 1 / (1 + np.exp(-odds))
+    return found
