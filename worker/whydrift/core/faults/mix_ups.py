@@ -67,8 +67,7 @@ Mix = Mapping[str, Given]
 class MixUp:
     """The best one found. plain, best, healthy: distance of the answers from what is expected, without it, with it, in health.
 
-    z: standard errors by which rows are closer with it; nats: the same as a logarithm of a likelihood; off: standard errors by
-    which they are still farther than in health.
+    scatter_plain, scatter: median residual without and with it, in units of health's.
     """
 
     mix: Mix
@@ -76,13 +75,14 @@ class MixUp:
     plain: float
     best: float
     healthy: float
-    z: float
-    off: float
+    scatter_plain: float
+    scatter: float
     order: str = ""
     """The whole order that it began with: rotated, sorted, reversed, raw, twice; "" where with none."""
 
     @property
     def nats(self) -> float:
+        """Logarithm of the likelihood by which it is better."""
         return self.rows * (self.plain - self.best)
 
     @property
@@ -165,10 +165,9 @@ class _Search:
         return float(np.abs(other - self._stand_in.answers(self._whole)).mean())
 
     def found(self) -> MixUp | None:
-        usual = self._loss(self._stand_in.residuals)
-        healthy, error = float(usual.mean()), float(usual.std()) / np.sqrt(len(self._answers))
-        plain = self._without()
-        if (plain.mean() - healthy) * len(plain) < _STEP_NATS:
+        healthy = float(self._loss(self._stand_in.residuals).mean())
+        plain = float(self._without().mean())
+        if (plain - healthy) * len(self._answers) < _STEP_NATS:
             return None
         found: list[tuple[Mix, str, float]] = []
         for scale in _SCALES:
@@ -183,13 +182,14 @@ class _Search:
                 mix, distance = self._climbed(mix, distance, scale, healthy)
                 found.append((mix, order, distance))
         mix, order, distance = min(found, key=lambda one: one[2])
-        left = self._losses(self._expected([mix]))[0]
-        closer = plain - left
-        if not mix or closer.mean() <= 0:
+        if not mix or distance >= plain:
             return None
-        z = float(closer.mean() / max(closer.std() / np.sqrt(len(closer)), 1e-9))
-        off = float((distance - healthy) / max(error, 1e-9))
-        return MixUp(mix, len(plain), float(plain.mean()), distance, healthy, z, off, order)
+        scatters = [self._scatter(one) for one in ({}, mix)]
+        return MixUp(mix, len(self._answers), plain, distance, healthy, scatters[0], scatters[1], order)
+
+    def _scatter(self, mix: Mix) -> float:
+        """Median residual, as a multiple of health's."""
+        return 1.4826 * float(np.median(np.abs(self._answers - self._expected([mix])[0]))) / self._size
 
     def _climbed(self, mix: Mix, distance: float, scale: Scale, enough: float) -> tuple[Mix, float]:
         """Changes added one by one, the best one each time, as long as they bring much."""
