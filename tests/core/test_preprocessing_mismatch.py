@@ -49,14 +49,14 @@ def in_a_circle(row: Row) -> float:
 def test_an_input_that_arrives_turned_round_is_told_at_once() -> None:
     one = words(turned, 200)[0]
     assert str(one.causes[0].fault) == "preprocessing_mismatch", one.summary
-    assert "react to income the other way round" in one.summary
+    assert "to be given income turned round" in one.summary
     assert one.causes[0].features == (), "the inputs are right"
 
 
-def test_another_order_of_several_inputs_is_told_once_there_are_rows_to_learn_the_new_reactions_from() -> None:
-    found = words(in_a_circle, 700)
-    assert [str(one.causes[0].fault) for one in found] == ["wrong_model", "preprocessing_mismatch"]
-    assert "as if in another order" in found[-1].summary
+def test_another_order_of_several_inputs_is_told_at_once() -> None:
+    one = words(in_a_circle, 200)[0]
+    assert str(one.causes[0].fault) == "preprocessing_mismatch", one.summary
+    assert "in another order" in one.summary or "place" in one.summary
 
 
 def noise(row: Row) -> float:

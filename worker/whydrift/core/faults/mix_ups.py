@@ -67,6 +67,7 @@ Mix = Mapping[str, Given]
 class MixUp:
     """The best one found. plain, best, healthy: distance of the answers from what is expected, without it, with it, in health.
 
+    flat: their distance from one answer to everybody.
     scatter_plain, scatter: median residual without and with it, in units of health's.
     """
 
@@ -74,6 +75,7 @@ class MixUp:
     rows: int
     plain: float
     best: float
+    flat: float
     healthy: float
     scatter_plain: float
     scatter: float
@@ -84,6 +86,11 @@ class MixUp:
     def nats(self) -> float:
         """Logarithm of the likelihood by which it is better."""
         return self.rows * (self.plain - self.best)
+
+    @property
+    def nats_beyond_flat(self) -> float:
+        """The same against answers that depend on nothing."""
+        return self.rows * (self.flat - self.best)
 
     @property
     def back(self) -> float:
@@ -185,7 +192,8 @@ class _Search:
         if not mix or distance >= plain:
             return None
         scatters = [self._scatter(one) for one in ({}, mix)]
-        return MixUp(mix, len(self._answers), plain, distance, healthy, scatters[0], scatters[1], order)
+        flat = float(self._loss(self._answers - np.median(self._answers)).mean())
+        return MixUp(mix, len(self._answers), plain, distance, flat, healthy, scatters[0], scatters[1], order)
 
     def _scatter(self, mix: Mix) -> float:
         """Median residual, as a multiple of health's."""

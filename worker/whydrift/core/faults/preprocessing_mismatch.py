@@ -12,7 +12,14 @@ from math import exp, log
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import are, listed, number
 from whydrift.core.faults.mix_ups import Given, Mix, MixUp, mix_up
-from whydrift.core.faults.outputs import announced_at, answer_signals, constant_answer, disturbance, score_has_moved
+from whydrift.core.faults.outputs import (
+    announced_at,
+    answer_signals,
+    constant_answer,
+    disturbance,
+    score_has_moved,
+    sign_of_broken_weights,
+)
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, predict, swap
 from whydrift_schemas import Fault, RuledOut
@@ -20,11 +27,14 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("preprocessing_mismatch")
 _LEAST_BACK, _WHOLLY_BACK = 0.5, 0.8
 """Part of the distance from health that undoing a mix-up must take away; from which it counts as all, for stand-ins know least of
-rows in which inputs go together as they never did. On the open bench other models and noise come to .37 at most."""
+rows in which inputs go together as they never did. On the open bench other models and noise come to .37 at most. Of an input that
+is turned round all is asked: another model may react so to one of its inputs, and in other ways of its own to the others."""
 _LEAST_NATS, _CLEAR_NATS = 16.0, 40.0
 """Logarithm of the likelihood by which it must be better, of hundreds tried; from which it is so clearly."""
 _FIT, _LEAST = 0.95, 0.7
 """Fit of a mix-up that returns everything; part of it where it just counts."""
+_FLAT = 0.8
+"""Part of it where answers that depend on nothing would be as close."""
 _ORDERS = {
     "rotated": "shifted by one place",
     "rotated back": "shifted by one place",
@@ -47,6 +57,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     found = mix_up(case)
     if found is None or not returned(found):
         return [RuledOut(fault=FAULT, because="no other order or scale of the inputs brings the old reactions back")]
+    if (sign := sign_of_broken_weights(case)) is not None and _is_flat(found):
+        return [RuledOut(fault=FAULT, because=f"{sign.says}, whatever the inputs: that takes no mix-up")]
     return [_proposal(case, found)]
 
 
@@ -58,11 +70,17 @@ def _is_constant(case: Case) -> bool:
 
 def returned(found: MixUp) -> float:
     """How well a mix-up returns the answers to health, from _LEAST to 1; 0 where not, or not better than by chance."""
-    if found.back < _LEAST_BACK or found.nats < _LEAST_NATS:
+    is_turned = any(given.scale == "mirrored" for given in found.mix.values())
+    if found.back < (_WHOLLY_BACK if is_turned else _LEAST_BACK) or found.nats < _LEAST_NATS:
         return 0.0
     back = (found.back - _LEAST_BACK) / (_WHOLLY_BACK - _LEAST_BACK)
     nats = (found.nats - _LEAST_NATS) / (_CLEAR_NATS - _LEAST_NATS)
-    return _LEAST + (1 - _LEAST) * min(back, nats, 1.0)
+    return (_FLAT if _is_flat(found) else 1.0) * (_LEAST + (1 - _LEAST) * min(back, nats, 1.0))
+
+
+def _is_flat(found: MixUp) -> bool:
+    """Whether answers that depend on nothing would be about as close."""
+    return found.nats_beyond_flat < _LEAST_NATS
 
 
 def undone_by(case: Case) -> tuple[float, str]:
