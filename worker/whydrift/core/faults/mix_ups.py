@@ -13,7 +13,7 @@ Belongs here: the search, with its verdict in numbers. Not here: the fault's nam
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Literal
 
@@ -41,6 +41,13 @@ _LEAST_SIZE = 0.02
 """Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
 _SLOPES, _ROUNDS, _ODDS_SIZE = (0.3, 3.0), 5, 0.3
 """How all answers may be stretched besides; rounds of fitting that; usual residual of log-odds."""
+_UNRELATED_BACK, _UNRELATED_NATS, _ALONE_NATS, _SURE_NATS = 0.7, 14.0, 12.0, 20.0
+"""Of an input that is unrelated to the answers: part of the distance it must take away of what it should; logarithm of the
+likelihood by which it must be better than nothing done, and than another input; what more makes it sure. Noise on answers, and
+other models, do as much for several inputs or take half of the distance at most."""
+_SHARES, _LEVELS, _NOISE_STEP = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), 24, 7
+"""Shares of rows of which an input may be unrelated to the answers; quantiles it may have instead; step by which residuals of
+health are dealt to rows, so that neighbours get different ones."""
 _AT_ONCE = 512
 """Alterations tried at once, to bound memory."""
 
@@ -99,9 +106,58 @@ class MixUp:
         return (self.plain - self.best) / beyond if beyond > 0 else 0.0
 
 
-@lru_cache(maxsize=8)
+@dataclass(frozen=True, slots=True)
+class Unrelated:
+    """An input whose logged values have nothing to do with the answers in a share of the rows: any other value does as well.
+
+    plain, best: distance of the answers as in `MixUp`, the latter as a mean over all values that the input may have;
+    expected: what that would be if it is so. second: the same of the input for which it is least otherwise.
+    """
+
+    place: str
+    share: float
+    rows: int
+    plain: float
+    best: float
+    expected: float
+    second: float
+
+    @property
+    def nats(self) -> float:
+        """Logarithm of the likelihood by which it is better than nothing done."""
+        return self.rows * (self.plain - self.best)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether no other input will do, and the answers are about as far from expected as they would be if it is so."""
+        back = (self.plain - self.best) >= _UNRELATED_BACK * (self.plain - self.expected)
+        beyond_second = self.rows * (self.second - self.best)
+        return back and self.nats >= _UNRELATED_NATS and beyond_second >= _ALONE_NATS
+
+    @property
+    def sureness(self) -> float:
+        """From .7, where it just counts, to 1."""
+        return 0.7 + 0.3 * float(np.clip((self.nats - _UNRELATED_NATS) / _SURE_NATS, 0.0, 1.0))
+
+
 def mix_up(case: Case) -> MixUp | None:
     """None where nothing can be asked, or no mix-up brings the answers closer than they are."""
+    search = _search(case)
+    return None if search is None else search.mix_up
+
+
+def unrelated_input(case: Case) -> Unrelated | None:
+    """The one input that clearly looks so; None where none does, or a mix-up explains the answers better."""
+    search = _search(case)
+    found = None if search is None else search.unrelated
+    if search is None or found is None or not found.is_clear:
+        return None
+    mixed = search.mix_up
+    return None if mixed is not None and mixed.nats > found.nats else found
+
+
+@lru_cache(maxsize=8)
+def _search(case: Case) -> "_Search | None":
     view = case.outputs.get("prediction")
     if case.stand_in is None or view is None or view.reference.kind.is_coded:
         return None
@@ -121,7 +177,7 @@ def mix_up(case: Case) -> MixUp | None:
         for column, reference in zip(case.stand_in.columns, case.stand_in.references, strict=True)
         if reference.kind.is_coded
     }
-    return _Search(stand_in, references, codes, rows, least, is_odds=is_probability(view)).found()
+    return _Search(stand_in, references, codes, rows, least, is_odds=is_probability(view))
 
 
 def _later(rows: AlignedRows) -> AlignedRows:
@@ -171,9 +227,17 @@ class _Search:
         other = self._stand_in.answers(self._whole - own + np.roll(own, len(own) // 2, axis=0))
         return float(np.abs(other - self._stand_in.answers(self._whole)).mean())
 
-    def found(self) -> MixUp | None:
-        healthy = float(self._loss(self._stand_in.residuals).mean())
-        plain = float(self._without().mean())
+    @cached_property
+    def _healthy(self) -> float:
+        return float(self._loss(self._stand_in.residuals).mean())
+
+    @cached_property
+    def _plain(self) -> float:
+        return float(self._without().mean())
+
+    @cached_property
+    def mix_up(self) -> MixUp | None:
+        healthy, plain = self._healthy, self._plain
         if (plain - healthy) * len(self._answers) < _STEP_NATS:
             return None
         found: list[tuple[Mix, str, float]] = []
@@ -194,6 +258,60 @@ class _Search:
         scatters = [self._scatter(one) for one in ({}, mix)]
         flat = float(self._loss(self._answers - np.median(self._answers)).mean())
         return MixUp(mix, len(self._answers), plain, distance, flat, healthy, scatters[0], scatters[1], order)
+
+    @cached_property
+    def unrelated(self) -> Unrelated | None:
+        if (self._plain - self._healthy) * len(self._answers) < _STEP_NATS:
+            return None
+        own = self._likelihoods(self._stand_in.answers(self._whole))
+        found = []
+        for place in self._places:
+            others = self._any(place)
+            both = [(1 - share) * own + share * others for share in _SHARES]
+            best = min(range(len(_SHARES)), key=lambda number: -float(np.log(both[number]).mean()))
+            found.append((-float(np.log(both[best]).mean()), _SHARES[best], place))
+        found.sort()
+        best, share, place = found[0]
+        if best >= self._plain or len(found) < 2:
+            return None
+        expected = self._if_unrelated(place, share)
+        return Unrelated(place, share, len(self._answers), self._plain, best, expected, found[1][0])
+
+    def _likelihoods(self, expected: Floats) -> Floats:
+        found: Floats = 1 / (1 + ((self._answers - expected) / self._size) ** 2)
+        return found
+
+    def _levels(self, place: str) -> tuple[list[Given], Floats]:
+        """Values that an input has in health, and how often."""
+        reference = self._references[place]
+        if reference.kind.is_coded:
+            codes = self._codes[place]
+            weights = np.array(list(reference.shares.values())[: len(codes)])
+            return [Given(value=code) for code in codes], weights / weights.sum()
+        values = _value(reference, (np.arange(_LEVELS) + 0.5) / _LEVELS)
+        return [Given(value=value) for value in values.tolist()], np.full(_LEVELS, 1 / _LEVELS)
+
+    def _any(self, place: str) -> Floats:
+        """Likelihood of each row's answer with any value of this input, as often as health has it: (rows,)."""
+        levels, weights = self._levels(place)
+        return weights @ self._likelihoods(self._expected([{place: level} for level in levels]))
+
+    def _if_unrelated(self, place: str, share: float) -> float:
+        """The distance that answers would have of which a share is made from other values of this input than the logged ones."""
+        levels, weights = self._levels(place)
+        expected = self._expected([{place: level} for level in levels])
+        own = self._stand_in.answers(self._whole)
+        noise = np.resize(np.roll(self._stand_in.residuals, 1)[::_NOISE_STEP], expected.shape)
+
+        def distance(answers: Floats) -> Floats:
+            """(levels, rows) or (1, rows)."""
+            mine = 1 / (1 + ((answers - own) / self._size) ** 2)
+            others = np.stack([1 / (1 + ((answers - one) / self._size) ** 2) for one in expected])
+            found: Floats = -np.log((1 - share) * mine + share * np.tensordot(weights, others, axes=1))
+            return found.mean(axis=1)
+
+        theirs = float(weights @ distance(expected + noise))
+        return share * theirs + (1 - share) * float(distance(own[None] + noise[:1])[0])
 
     def _scatter(self, mix: Mix) -> float:
         """Median residual, as a multiple of health's."""
@@ -329,7 +447,9 @@ def _at(place: str, given: Given) -> Given:
 def _altered(reference: ColumnReference, values: Floats, scale: Scale) -> Floats:
     """A column's values on another scale of its own."""
     if scale == "mirrored":
-        found: Floats = np.where(np.isnan(values), np.nan, _value(reference, 1 - _rank(reference, np.nan_to_num(values))))
+        found: Floats = np.where(
+            np.isnan(values), np.nan, _value(reference, 1 - _rank(reference, np.nan_to_num(values)))
+        )
         return found
     if scale == "raw":
         return values * _deviation(reference) + _mean(reference)
@@ -392,7 +512,9 @@ def _lined(expected: Floats, answers: Floats, size: float) -> Floats:
         total = weights.sum(axis=1, keepdims=True)
         x = expected - (weights * expected).sum(axis=1, keepdims=True) / total
         mean = (weights * answers).sum(axis=1, keepdims=True) / total
-        slope = (weights * x * answers).sum(axis=1, keepdims=True) / np.maximum((weights * x**2).sum(axis=1, keepdims=True), 1e-12)
+        slope = (weights * x * answers).sum(axis=1, keepdims=True) / np.maximum(
+            (weights * x**2).sum(axis=1, keepdims=True), 1e-12
+        )
         slope = np.clip(slope, *_SLOPES)
         shift = mean - slope * (expected - x)
     found: Floats = shift + slope * expected

@@ -11,7 +11,8 @@ from math import exp, log
 
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import are, listed, number
-from whydrift.core.faults.mix_ups import Given, Mix, MixUp, mix_up
+from whydrift.core.faults.misaligned_feature import goes_with_others, lost_by_answers
+from whydrift.core.faults.mix_ups import Mix, MixUp, Unrelated, mix_up
 from whydrift.core.faults.outputs import (
     announced_at,
     answer_signals,
@@ -31,6 +32,9 @@ rows in which inputs go together as they never did. On the open bench other mode
 is turned round all is asked: another model may react so to one of its inputs, and in other ways of its own to the others."""
 _LEAST_NATS, _CLEAR_NATS = 16.0, 40.0
 """Logarithm of the likelihood by which it must be better, of hundreds tried; from which it is so clearly."""
+_OTHER_ROWS, _EITHER = 0.9, 0.6
+"""Fit of an input that is another row's where the log is right; where it may be the log's (`misaligned_feature`), which is more
+often so."""
 _FIT, _LEAST = 0.95, 0.7
 """Fit of a mix-up that returns everything; part of it where it just counts."""
 _FLAT = 0.8
@@ -51,9 +55,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because} before they reach the model")]
     if any(view.is_alarmed() for view in case.dependence.values()):
-        return [RuledOut(fault=FAULT, because="the inputs do not go together as in health where they are logged already")]
+        return [
+            RuledOut(fault=FAULT, because="the inputs do not go together as in health where they are logged already")
+        ]
     if announced_at(case, case.onset_ms) is not None or _is_constant(case):
         return []
+    if (lost := lost_by_answers(case)) is not None:
+        return [_of_other_rows(case, lost)]
     found = mix_up(case)
     if found is None or not returned(found):
         return [RuledOut(fault=FAULT, because="no other order or scale of the inputs brings the old reactions back")]
@@ -108,6 +116,27 @@ def _proposal(case: Case, found: MixUp) -> Proposal:
     )
 
 
+def _of_other_rows(case: Case, found: Unrelated) -> Proposal:
+    """An input of which the model is given other rows' values, or the log has them."""
+    name = found.place
+    is_logged_rightly = goes_with_others(case, name)
+    log = "goes with the other inputs as in health" if is_logged_rightly else "may be logged wrongly as well"
+    return Proposal(
+        fault=FAULT,
+        fit=(_OTHER_ROWS if is_logged_rightly else _EITHER) * found.sureness,
+        explains=answer_signals(case),
+        headline=f"the model seems to be given {name} of other rows: its answers have nothing to do with what is logged"[
+            :150
+        ],
+        explanation=(
+            f"The answers are such as other values of {name} would get, while they go with all other inputs as in health; {name} "
+            f"itself {log}."
+        ),
+        action="Compare the vector that the model was given for one event with training's: order of columns, scaler, encoder.",
+        decider=f"the vector that the model was given for one event, beside the {name} that is logged and looked up for it",
+    )
+
+
 def _times(ratio: float) -> str:
     return f"{number(float(f'{ratio:.2g}'))} times"
 
@@ -115,12 +144,15 @@ def _times(ratio: float) -> str:
 def _words(found: MixUp) -> str:
     """What the model seems to be given, after "the model seems …"."""
     mix = found.mix
+    if found.order:
+        # Of a whole other order, single places are found differently by chance: those of inputs that matter little.
+        return f"to be given its inputs {_ORDERS[found.order]}"
     blind = [place for place, given in mix.items() if given.value is not None]
     turned = [place for place, given in mix.items() if given.scale == "mirrored"]
     moved = {place: given for place, given in mix.items() if place not in (*blind, *turned)}
     parts = []
     if moved:
-        parts.append(f"to be given {_moved(moved, found.order)}")
+        parts.append(f"to be given {_moved(moved)}")
     if turned:
         parts.append(f"to be given {listed(turned)} turned round")
     if blind:
@@ -128,9 +160,7 @@ def _words(found: MixUp) -> str:
     return " and ".join(parts)
 
 
-def _moved(mix: Mix, order: str) -> str:
-    if order:
-        return f"its inputs {_ORDERS[order]}"
+def _moved(mix: Mix) -> str:
     if len(mix) == 1:
         place, given = next(iter(mix.items()))
         return f"{given.source} in the place of {place}"
@@ -139,7 +169,7 @@ def _moved(mix: Mix, order: str) -> str:
     return f"{listed(sorted(mix))} in another order"
 
 
-def _is_exchange(mix: dict[str, Given] | Mix) -> bool:
+def _is_exchange(mix: Mix) -> bool:
     return all(given.source in mix and mix[given.source].source == place for place, given in mix.items())
 
 
