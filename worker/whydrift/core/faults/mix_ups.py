@@ -26,7 +26,7 @@ from whydrift.core.faults.outputs import is_probability
 from whydrift.core.reference import ColumnReference
 from whydrift.core.stand_in import StandIn, closest
 
-_MIN_ROWS, _MOST_ROWS = 24, 90
+_MIN_ROWS, _MOST_ROWS = 24, 200
 """Rows that are compared; the latest ones."""
 _BEFORE = 0.25
 """Part of the rows since the estimated onset that may be from before it."""
@@ -101,9 +101,8 @@ class MixUp:
 
     @property
     def back(self) -> float:
-        """Part of the distance beyond that of health which it takes away."""
-        beyond = self.plain - self.healthy
-        return (self.plain - self.best) / beyond if beyond > 0 else 0.0
+        """Part of the distance beyond that of health which it takes away; at most 1."""
+        return (self.plain - self.best) / max(self.plain - self.healthy, self.plain - self.best, 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +237,6 @@ class _Search:
     @cached_property
     def mix_up(self) -> MixUp | None:
         healthy, plain = self._healthy, self._plain
-        if (plain - healthy) * len(self._answers) < _STEP_NATS:
-            return None
         found: list[tuple[Mix, str, float]] = []
         for scale in _SCALES:
             orders = dict(self._orders(scale))
@@ -261,8 +258,6 @@ class _Search:
 
     @cached_property
     def unrelated(self) -> Unrelated | None:
-        if (self._plain - self._healthy) * len(self._answers) < _STEP_NATS:
-            return None
         own = self._likelihoods(self._stand_in.answers(self._whole))
         found = []
         for place in self._places:
