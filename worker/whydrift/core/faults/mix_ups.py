@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.case import AlignedRows, Case
+from whydrift.core.case import AlignedRows, Case, correlations
 from whydrift.core.columns import Floats
 from whydrift.core.faults.outputs import is_probability
 from whydrift.core.reference import ColumnReference
@@ -41,10 +41,12 @@ _LEAST_SIZE = 0.02
 """Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
 _SLOPES, _ROUNDS, _ODDS_SIZE = (0.3, 3.0), 5, 0.3
 """How all answers may be stretched besides; rounds of fitting that; usual residual of log-odds."""
-_UNRELATED_BACK, _UNRELATED_NATS, _ALONE_NATS, _SURE_NATS = 0.7, 14.0, 12.0, 20.0
+_UNRELATED_BACK, _UNRELATED_NATS, _ALONE_NATS, _ALONE, _SURE_NATS = 0.7, 14.0, 12.0, 0.6, 20.0
 """Of an input that is unrelated to the answers: part of the distance it must take away of what it should; logarithm of the
-likelihood by which it must be better than nothing done, and than another input; what more makes it sure. Noise on answers, and
-other models, do as much for several inputs or take half of the distance at most."""
+likelihood by which it must be better than nothing done, and than another input, the latter also as a part of the former; what more
+makes it sure. With noise on answers, and other models, several inputs look so, or half of the distance stays."""
+_ALIKE = 0.9
+"""Rank correlation from which two inputs are not exchanged: another model may lean on one rather than the other as well."""
 _SHARES, _LEVELS, _NOISE_STEP = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), 24, 7
 """Shares of rows of which an input may be unrelated to the answers; quantiles it may have instead; step by which residuals of
 health are dealt to rows, so that neighbours get different ones."""
@@ -131,7 +133,7 @@ class Unrelated:
         """Whether no other input will do, and the answers are about as far from expected as they would be if it is so."""
         back = (self.plain - self.best) >= _UNRELATED_BACK * (self.plain - self.expected)
         beyond_second = self.rows * (self.second - self.best)
-        return back and self.nats >= _UNRELATED_NATS and beyond_second >= _ALONE_NATS
+        return back and self.nats >= _UNRELATED_NATS and beyond_second >= max(_ALONE_NATS, _ALONE * self.nats)
 
     @property
     def sureness(self) -> float:
@@ -176,7 +178,7 @@ def _search(case: Case) -> "_Search | None":
         for column, reference in zip(case.stand_in.columns, case.stand_in.references, strict=True)
         if reference.kind.is_coded
     }
-    return _Search(stand_in, references, codes, rows, least, is_odds=is_probability(view))
+    return _Search(stand_in, references, codes, healthy.inputs, rows, least, is_odds=is_probability(view))
 
 
 def _later(rows: AlignedRows) -> AlignedRows:
@@ -202,6 +204,7 @@ class _Search:
         stand_in: StandIn,
         references: Mapping[str, ColumnReference],
         codes: Mapping[str, Sequence[float]],
+        healthy: Mapping[str, Floats],
         rows: AlignedRows,
         least: float,
         *,
@@ -219,6 +222,7 @@ class _Search:
         self._places = sorted(references, key=lambda name: -self._weight(name))[:_MOST_PLACES]
         most = set(sorted(self._quantities, key=lambda name: -self._weight(name))[:_MOST_SOURCES])
         self._sources = [name for name in self._quantities if name in most]
+        self._alike = _alike({name: healthy[name] for name in self._sources if name in healthy})
 
     def _weight(self, name: str) -> float:
         """How much answers change where this input has another row's value."""
@@ -347,10 +351,11 @@ class _Search:
             if place not in mix:
                 yield {**mix, place: Given(place, "mirrored")}
             for source in self._sources:
-                if source != place and mix.get(place) != Given(source, scale):
+                is_other = source != place and (place, source) not in self._alike
+                if is_other and mix.get(place) != Given(source, scale):
                     yield {**mix, place: Given(source, scale)}
         for a, b in combinations(self._sources, 2):
-            if a in self._places or b in self._places:
+            if (a in self._places or b in self._places) and (a, b) not in self._alike:
                 first, second = mix.get(a, Given(a, scale)), mix.get(b, Given(b, scale))
                 yield {**mix, a: _at(a, second), b: _at(b, first)}
 
@@ -432,6 +437,13 @@ class _Search:
             rank = (rank + _rank(its, known, with_ties=True)) / 2
         found: Floats = np.where(np.isnan(values), np.nan, _value(mine, rank))
         return found
+
+
+def _alike(healthy: Mapping[str, Floats]) -> set[tuple[str, str]]:
+    """Pairs of inputs, either way round, that tell nearly the same."""
+    names = list(healthy)
+    together = np.abs(np.nan_to_num(correlations([healthy[name] for name in names])))
+    return {(names[a], names[b]) for a, b in np.argwhere(together >= _ALIKE).tolist()}
 
 
 def _at(place: str, given: Given) -> Given:

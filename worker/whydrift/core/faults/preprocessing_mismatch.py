@@ -26,12 +26,13 @@ from whydrift.core.faults.sketches import change, predict, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("preprocessing_mismatch")
-_LEAST_BACK, _WHOLLY_BACK = 0.5, 0.8
+_LEAST_BACK, _MOSTLY_BACK, _WHOLLY_BACK = 0.5, 0.65, 0.8
 """Part of the distance from health that undoing a mix-up must take away; from which it counts as all, for stand-ins know least of
-rows in which inputs go together as they never did. On the open bench other models and noise come to .37 at most. Of an input that
+rows in which inputs go together as they never did. On the open bench other models and noise seldom come to .4. Of an input that
 is turned round all is asked: another model may react so to one of its inputs, and in other ways of its own to the others."""
-_LEAST_NATS, _CLEAR_NATS = 16.0, 40.0
-"""Logarithm of the likelihood by which it must be better, of hundreds tried; from which it is so clearly."""
+_LEAST_NATS, _DOUBT_NATS, _CLEAR_NATS = 16.0, 12.0, 40.0
+"""Logarithm of the likelihood by which it must be better, of hundreds tried; by how much more where it takes away little; from
+which it is so clearly."""
 _OTHER_ROWS, _EITHER = 0.9, 0.6
 """Fit of an input that is another row's where the log is right; where it may be the log's (`misaligned_feature`), which is more
 often so."""
@@ -79,7 +80,8 @@ def _is_constant(case: Case) -> bool:
 def returned(found: MixUp) -> float:
     """How well a mix-up returns the answers to health, from _LEAST to 1; 0 where not, or not better than by chance."""
     is_turned = any(given.scale == "mirrored" for given in found.mix.values())
-    if found.back < (_WHOLLY_BACK if is_turned else _LEAST_BACK) or found.nats < _LEAST_NATS:
+    doubt = max(_MOSTLY_BACK - found.back, 0.0) / (_MOSTLY_BACK - _LEAST_BACK)
+    if found.back < (_WHOLLY_BACK if is_turned else _LEAST_BACK) or found.nats < _LEAST_NATS + doubt * _DOUBT_NATS:
         return 0.0
     back = (found.back - _LEAST_BACK) / (_WHOLLY_BACK - _LEAST_BACK)
     nats = (found.nats - _LEAST_NATS) / (_CLEAR_NATS - _LEAST_NATS)
