@@ -17,8 +17,8 @@ from whydrift.core.columns import Column, Floats, Presence, Presences
 from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, NO_BIN, ColumnReference
-from whydrift.core.stand_in import Trees
 from whydrift.core.signals import CONDITIONAL, Aspect
+from whydrift.core.stand_in import Trees
 from whydrift_schemas import ModelDescription
 
 

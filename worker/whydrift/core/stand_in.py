@@ -10,10 +10,11 @@ then.
 Belongs here: expecting answers from parts. Not here: fitting the surrogate (`surrogate`), what is tried (`faults/mix_ups`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,10 @@ _MUCH_CLOSER = 0.5
 """Part of the trees' usual residual within which a linear stand-in must come, to be taken for the model's own kind."""
 
 
+Parts = NDArray[Any]
+"""What inputs put into answers, (…, rows, parts): whole numbers or not, by the kind of stand-in."""
+
+
 class StandIn(Protocol):
     """names: the inputs it looks at. residuals: of rows of health that it was not fitted on."""
 
@@ -46,10 +51,10 @@ class StandIn(Protocol):
         """Whether its parts add up to log-odds."""
         ...
 
-    def part(self, name: str, values: Floats) -> NDArray[np.generic]:
+    def part(self, name: str, values: Floats) -> Parts:
         """What values of one input, (rows,), put into the answers: (rows, parts)."""
 
-    def answers(self, parts: NDArray[np.generic]) -> Floats:
+    def answers(self, parts: Parts) -> Floats:
         """Answers from the sums of all inputs' parts: (…, rows, parts) → (…, rows)."""
 
 
@@ -79,7 +84,7 @@ class Trees:
         """Answers that health makes expect of rows given by input: (rows,)."""
         return self.surrogate.expect(self._binning.bins(np.stack([inputs[name] for name in self.names], axis=1)))
 
-    def part(self, name: str, values: Floats) -> NDArray[np.intp]:
+    def part(self, name: str, values: Floats) -> Parts:
         """Of each tree, the bits of the leaf's number that are this input's answers to its questions."""
         place = self.names.index(name)
         if name not in self._tables:
@@ -95,10 +100,10 @@ class Trees:
         found: NDArray[np.intp] = is_beyond @ (2 ** np.arange(depth - 1, -1, -1))
         return found
 
-    def answers(self, parts: NDArray[np.generic]) -> Floats:
+    def answers(self, parts: Parts) -> Floats:
         trees, leaves = self.surrogate.leaves.shape
         added: Floats = self.surrogate.leaves.ravel()[parts + np.arange(trees) * leaves].sum(axis=-1)
-        return self.surrogate.mean + added
+        return added + self.surrogate.mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +120,14 @@ class Linear:
     def is_in_odds(self) -> bool:
         return self.is_probability
 
-    def part(self, name: str, values: Floats) -> Floats:
+    def part(self, name: str, values: Floats) -> Parts:
         return self.terms[name].part(values)[:, None]
 
-    def answers(self, parts: NDArray[np.generic]) -> Floats:
+    def expect(self, inputs: Mapping[str, Floats]) -> Floats:
+        """Answers of rows given by input: (rows,)."""
+        return self.answers(np.sum([self.part(name, values) for name, values in inputs.items()], axis=0))
+
+    def answers(self, parts: Parts) -> Floats:
         return _unlinked(self.middle + parts[..., 0], self.is_probability)
 
 
@@ -148,64 +157,59 @@ class Categories:
 def closest(trees: Trees, inputs: Mapping[str, Floats], answers: Floats, is_probability: bool) -> StandIn:
     """The stand-in to ask: the trees, or a linear one of rows of health where that comes much closer to other rows' answers."""
     usable = ~np.isnan(answers)
-    if usable.sum() < _MIN_ROWS or not len(trees.residuals):
+    if usable.sum() < _MIN_ROWS or not set(trees.names) <= inputs.keys() or not len(trees.residuals):
         return trees
-    rows = {name: inputs[name][usable] for name in trees.names if name in inputs}
-    if len(rows) < len(trees.names):
-        return trees
-    answers = answers[usable]
-    even = np.arange(len(answers)) % 2 == 0
-    left = np.empty(len(answers))
-    for half in (even, ~even):
-        fitted = _linear(trees, {name: v[~half] for name, v in rows.items()}, answers[~half], is_probability)
-        left[half] = answers[half] - _expect(fitted, {name: values[half] for name, values in rows.items()})
+    rows = {name: inputs[name][usable] for name in trees.names}
+    coded = {name for name, one in zip(trees.names, trees.references, strict=True) if one.kind.is_coded}
+    if sum(_terms(rows[name], is_coded=name in coded) for name in rows) >= len(answers[usable]) // 2:
+        return trees  # each half of the rows would be told exactly, by terms that say nothing of the other
+    left = _crosswise(rows, coded, answers[usable], is_probability)
     if np.median(np.abs(left)) > _MUCH_CLOSER * np.median(np.abs(trees.residuals)):
         return trees
-    return _linear(trees, rows, answers, is_probability, left)
+    return replace(_linear(rows, coded, answers[usable], is_probability), residuals=left)
 
 
-def _expect(one: Linear, inputs: Mapping[str, Floats]) -> Floats:
-    parts: Floats = np.sum([one.part(name, values) for name, values in inputs.items()], axis=0)
-    return one.answers(parts)
+def _crosswise(rows: Mapping[str, Floats], coded: AbstractSet[str], answers: Floats, is_probability: bool) -> Floats:
+    """What is left of each row's answer by a linear model of the other half."""
+    even = np.arange(len(answers)) % 2 == 0
+    left = np.empty(len(answers))
+    for own in (even, ~even):
+        fitted = _linear({name: v[~own] for name, v in rows.items()}, coded, answers[~own], is_probability)
+        left[own] = answers[own] - fitted.expect({name: values[own] for name, values in rows.items()})
+    return left
 
 
-def _linear(
-    trees: Trees, rows: Mapping[str, Floats], answers: Floats, is_probability: bool, residuals: Floats | None = None
-) -> Linear:
+def _linear(rows: Mapping[str, Floats], coded: AbstractSet[str], answers: Floats, is_probability: bool) -> Linear:
     """Least squares on the answers, or on their log-odds."""
-    target = _linked(answers, is_probability)
-    middle = float(target.mean())
-    columns: list[Floats] = []
-    sizes: list[int] = []
-    for name, reference in zip(trees.names, trees.references, strict=True):
-        mine = _design(rows[name], is_coded=reference.kind.is_coded)
-        columns.append(mine)
-        sizes.append(mine.shape[1])
-    design = np.concatenate(columns, axis=1)
-    scale = np.maximum(design.std(axis=0), 1e-12)
-    centre = design.mean(axis=0)
+    designs = {name: _design(values, is_coded=name in coded) for name, values in rows.items()}
+    design = np.concatenate(list(designs.values()), axis=1)
+    centre, scale = design.mean(axis=0), np.maximum(design.std(axis=0), 1e-12)
     scaled = (design - centre) / scale
+    target = _linked(answers, is_probability)
     squares = scaled.T @ scaled + _RIDGE * np.eye(len(scale))
-    weights = np.linalg.solve(squares, scaled.T @ (target - middle)) / scale
-    middle -= float(centre @ weights)
+    weights = np.linalg.solve(squares, scaled.T @ (target - target.mean())) / scale
     terms: dict[str, Quantity | Categories] = {}
-    places = np.cumsum([0, *sizes])
-    for number, (name, reference) in enumerate(zip(trees.names, trees.references, strict=True)):
-        own = weights[places[number] : places[number + 1]]
-        if reference.kind.is_coded:
-            terms[name] = Categories(_frequent(rows[name]), own)
-        else:
-            about = _middle(rows[name])
-            terms[name] = Quantity(about, float(own[0]))
-    found = np.empty(0) if residuals is None else residuals
-    return Linear(trees.names, found, middle, terms, is_probability)
+    place = 0
+    for name, mine in designs.items():
+        own = weights[place : place + mine.shape[1]]
+        place += mine.shape[1]
+        is_coded = name in coded
+        terms[name] = (
+            Categories(_frequent(rows[name]), own) if is_coded else Quantity(_middle(rows[name]), float(own[0]))
+        )
+    return Linear(tuple(rows), np.empty(0), float(target.mean() - centre @ weights), terms, is_probability)
+
+
+def _terms(values: Floats, *, is_coded: bool) -> int:
+    return len(_frequent(values)) if is_coded else 1
 
 
 def _design(values: Floats, *, is_coded: bool) -> Floats:
     """Columns of one input: (rows, terms)."""
-    if is_coded:
-        return (values[:, None] == _frequent(values)).astype(float)
-    return np.nan_to_num(values - _middle(values))[:, None]
+    found: Floats = (
+        values[:, None] == _frequent(values) if is_coded else np.nan_to_num(values - _middle(values))[:, None]
+    )
+    return found.astype(float)
 
 
 def _middle(values: Floats) -> float:
@@ -216,7 +220,7 @@ def _frequent(values: Floats) -> Floats:
     """The most frequent codes, in their order; one that is never met where there are none."""
     codes, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     kept: Floats = np.sort(codes[np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]])
-    return kept if len(kept) else np.array([-1.0])
+    return kept if len(kept) else np.full(1, -1.0)
 
 
 def _linked(answers: Floats, is_probability: bool) -> Floats:
@@ -230,8 +234,3 @@ def _linked(answers: Floats, is_probability: bool) -> Floats:
 def _unlinked(values: Floats, is_probability: bool) -> Floats:
     found: Floats = 1 / (1 + np.exp(-np.clip(values, -500, 500))) if is_probability else values
     return found
-
-
-def added(stand_in: StandIn, inputs: Mapping[str, Floats], names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-    """The parts of these inputs, by name."""
-    return {name: stand_in.part(name, inputs[name]) for name in names}

@@ -189,7 +189,7 @@ def _from_answers(case: Case, found: Unrelated) -> Proposal:
             :150
         ],
         explanation=(
-            f"The distribution of {name} is as ever, and no other input tells what it should be, but{share or ' now'} the answers "
+            f"The distribution of {name} is as ever, and no other input tells it, but{share or ' now'} the answers "
             f"are such as other values of it would get, while they go with all other inputs as in health. Either its log is "
             "wrong, or the model is not given it."
         ),

@@ -15,16 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whydrift.core.case import AlignedRows, Case, correlations
 from whydrift.core.columns import Floats
 from whydrift.core.faults.outputs import is_probability
+from whydrift.core.faults.scales import SCALES, Scale, altered, mean, put, value_at
 from whydrift.core.reference import ColumnReference
-from whydrift.core.stand_in import StandIn, closest
+from whydrift.core.stand_in import Parts, StandIn, closest
 
 _MIN_ROWS, _MOST_ROWS = 24, 200
 """Rows that are compared; the latest ones."""
@@ -38,13 +37,13 @@ _STEP_NATS = 9.0
 """By which each further change must bring the answers closer: some hundreds are tried."""
 _MOST_STEPS = 6
 _LEAST_SIZE = 0.02
-"""Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
+"""Usual residual, as a part of the answers' standard below which a stand-in's is not taken at its word."""
 _SLOPES, _ROUNDS, _ODDS_SIZE = (0.3, 3.0), 5, 0.3
 """How all answers may be stretched besides; rounds of fitting that; usual residual of log-odds."""
 _UNRELATED_BACK, _UNRELATED_NATS, _ALONE_NATS, _ALONE, _SURE_NATS = 0.7, 14.0, 12.0, 0.6, 20.0
 """Of an input that is unrelated to the answers: part of the distance it must take away of what it should; logarithm of the
-likelihood by which it must be better than nothing done, and than another input, the latter also as a part of the former; what more
-makes it sure. With noise on answers, and other models, several inputs look so, or half of the distance stays."""
+likelihood by which it must be better than nothing done, and than another input, the latter also as a part of the former; what
+more makes it sure. With noise on answers, and other models, several inputs look so, or half of the distance stays."""
 _ALIKE = 0.9
 """Rank correlation from which two inputs are not exchanged: another model may lean on one rather than the other as well."""
 _SHARES, _LEVELS, _NOISE_STEP = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), 24, 7
@@ -52,11 +51,6 @@ _SHARES, _LEVELS, _NOISE_STEP = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0), 24, 7
 health are dealt to rows, so that neighbours get different ones."""
 _AT_ONCE = 512
 """Alterations tried at once, to bound memory."""
-
-Scale = Literal["low rank", "middle rank", "spread", "mirrored", "raw", "twice"]
-"""How a value gets from its own column's scale to that of the place it is put in: the same rank (of ties the first or the middle
-one), as many standard deviations from the mean; of one column itself: turned round, not scaled, scaled twice."""
-_SCALES: tuple[Scale, ...] = ("low rank", "middle rank", "spread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +209,12 @@ class _Search:
         self._size = max(1.4826 * float(np.median(np.abs(stand_in.residuals))), least, 1e-12)
         self._own = {name: stand_in.part(name, rows.inputs[name]) for name in references}
         self._whole = np.sum(list(self._own.values()), axis=0)
-        self._parts: dict[tuple[str, Given], NDArray[np.generic]] = {}
+        self._parts: dict[tuple[str, Given], Parts] = {}
         self._quantities = [
             name for name, one in references.items() if not one.kind.is_coded and one.distinct > 1 and one.n
         ]
-        self._places = sorted(references, key=lambda name: -self._weight(name))[:_MOST_PLACES]
+        known = [name for name, one in references.items() if one.n]
+        self._places = sorted(known, key=lambda name: -self._weight(name))[:_MOST_PLACES]
         most = set(sorted(self._quantities, key=lambda name: -self._weight(name))[:_MOST_SOURCES])
         self._sources = [name for name in self._quantities if name in most]
         self._alike = _alike({name: healthy[name] for name in self._sources if name in healthy})
@@ -242,7 +237,7 @@ class _Search:
     def mix_up(self) -> MixUp | None:
         healthy, plain = self._healthy, self._plain
         found: list[tuple[Mix, str, float]] = []
-        for scale in _SCALES:
+        for scale in SCALES:
             orders = dict(self._orders(scale))
             distances = self._distances(list(orders.values()))
             first = float(self._distances([{}])[0])
@@ -266,9 +261,8 @@ class _Search:
         found = []
         for place in self._places:
             others = self._any(place)
-            both = [(1 - share) * own + share * others for share in _SHARES]
-            best = min(range(len(_SHARES)), key=lambda number: -float(np.log(both[number]).mean()))
-            found.append((-float(np.log(both[best]).mean()), _SHARES[best], place))
+            distances = [-float(np.log((1 - share) * own + share * others).mean()) for share in _SHARES]
+            found.append(min((distance, share, place) for distance, share in zip(distances, _SHARES, strict=True)))
         found.sort()
         best, share, place = found[0]
         if best >= self._plain or len(found) < 2:
@@ -287,13 +281,14 @@ class _Search:
             codes = self._codes[place]
             weights = np.array(list(reference.shares.values())[: len(codes)])
             return [Given(value=code) for code in codes], weights / weights.sum()
-        values = _value(reference, (np.arange(_LEVELS) + 0.5) / _LEVELS)
-        return [Given(value=value) for value in values.tolist()], np.full(_LEVELS, 1 / _LEVELS)
+        values = value_at(reference, (np.arange(_LEVELS) + 0.5) / _LEVELS)
+        return [Given(value=one) for one in values.tolist()], np.full(_LEVELS, 1 / _LEVELS)
 
     def _any(self, place: str) -> Floats:
         """Likelihood of each row's answer with any value of this input, as often as health has it: (rows,)."""
         levels, weights = self._levels(place)
-        return weights @ self._likelihoods(self._expected([{place: level} for level in levels]))
+        found: Floats = weights @ self._likelihoods(self._expected([{place: level} for level in levels]))
+        return found
 
     def _if_unrelated(self, place: str, share: float) -> float:
         """The distance that answers would have of which a share is made from other values of this input than the logged ones."""
@@ -306,8 +301,8 @@ class _Search:
             """(levels, rows) or (1, rows)."""
             mine = 1 / (1 + ((answers - own) / self._size) ** 2)
             others = np.stack([1 / (1 + ((answers - one) / self._size) ** 2) for one in expected])
-            found: Floats = -np.log((1 - share) * mine + share * np.tensordot(weights, others, axes=1))
-            return found.mean(axis=1)
+            found: Floats = -np.log((1 - share) * mine + share * np.tensordot(weights, others, axes=1)).mean(axis=1)
+            return found
 
         theirs = float(weights @ distance(expected + noise))
         return share * theirs + (1 - share) * float(distance(own[None] + noise[:1])[0])
@@ -337,15 +332,15 @@ class _Search:
         orders |= {"sorted": sorted(own), "reversed": own[::-1]}
         for says, others in orders.items():
             yield says, {a: Given(b, scale) for a, b in zip(own, others, strict=True) if a != b and count > 1}
-        if scale == _SCALES[0]:
+        if scale == SCALES[0]:
             yield "raw", {name: Given(name, "raw") for name in own}
             yield "twice", {name: Given(name, "twice") for name in own}
 
     def _steps(self, mix: Mix, scale: Scale) -> Iterator[Mix]:
         """The same with one change more."""
         for place in self._places:
-            for value in self._constants(place):
-                yield {**mix, place: Given(value=value)}
+            for constant in self._constants(place):
+                yield {**mix, place: Given(value=constant)}
             if place not in self._quantities:
                 continue
             if place not in mix:
@@ -363,11 +358,9 @@ class _Search:
         reference = self._references[place]
         if reference.kind.is_coded:
             return list(self._codes[place])
-        if reference.is_discrete:
-            return reference.edges.tolist()
         levels = np.linspace(0, 1, _CONSTANTS + 1)
-        found = {*np.quantile(reference.quantiles, levels).tolist(), reference.median, _mean(reference)}
-        return sorted(found)
+        values = reference.edges if reference.is_discrete else np.quantile(reference.quantiles, levels)
+        return sorted({*map(float, values), reference.median, mean(reference)})
 
     # -- how far
 
@@ -414,29 +407,19 @@ class _Search:
                 parts[number] += self._part(place, given) - self._own[place]
         return self._stand_in.answers(parts)
 
-    def _part(self, place: str, given: Given) -> NDArray[np.generic]:
-        if (place, given) not in self._parts:
-            if given.value is not None:
-                values = np.full(len(self._answers), given.value)
-            else:
-                values = self._put(place, given)
-            self._parts[place, given] = self._stand_in.part(place, values)
-        return self._parts[place, given]
-
-    def _put(self, place: str, given: Given) -> Floats:
-        """The source's values on the place's scale."""
-        mine, its = self._references[place], self._references[given.source]
-        values = self._inputs[given.source]
-        if given.source == place:
-            return _altered(mine, values, given.scale)
-        if given.scale == "spread":
-            return (values - _mean(its)) / max(_deviation(its), 1e-12) * _deviation(mine) + _mean(mine)
-        known = np.nan_to_num(values)
-        rank = _rank(its, known)
-        if given.scale == "middle rank":
-            rank = (rank + _rank(its, known, with_ties=True)) / 2
-        found: Floats = np.where(np.isnan(values), np.nan, _value(mine, rank))
+    def _part(self, place: str, given: Given) -> Parts:
+        found = self._parts.get((place, given))
+        if found is None:
+            found = self._parts[place, given] = self._stand_in.part(place, self._values(place, given))
         return found
+
+    def _values(self, place: str, given: Given) -> Floats:
+        if given.value is not None:
+            return np.full(len(self._answers), given.value)
+        mine, values = self._references[place], self._inputs[given.source]
+        if given.source == place:
+            return altered(mine, values, given.scale)
+        return put(values, self._references[given.source], mine, given.scale)
 
 
 def _alike(healthy: Mapping[str, Floats]) -> set[tuple[str, str]]:
@@ -448,60 +431,7 @@ def _alike(healthy: Mapping[str, Floats]) -> set[tuple[str, str]]:
 
 def _at(place: str, given: Given) -> Given:
     """What is put in a place; a column that comes back to its own is as it is."""
-    return replace(given, scale="low rank") if given.source == place and given.scale in _SCALES else given
-
-
-def _altered(reference: ColumnReference, values: Floats, scale: Scale) -> Floats:
-    """A column's values on another scale of its own."""
-    if scale == "mirrored":
-        found: Floats = np.where(
-            np.isnan(values), np.nan, _value(reference, 1 - _rank(reference, np.nan_to_num(values)))
-        )
-        return found
-    if scale == "raw":
-        return values * _deviation(reference) + _mean(reference)
-    if scale == "twice":
-        return (values - _mean(reference)) / max(_deviation(reference), 1e-12)
-    return values
-
-
-# -- ranks and values of a column in health ------------------------------------------------------------------------
-
-
-def _steps_of(reference: ColumnReference) -> tuple[Floats, Floats]:
-    """Values, and the share of health below each: exact at the edges of bins, which hold all rows of health."""
-    below = np.concatenate([[0.0], np.cumsum(reference.masses[: len(reference.edges)])])
-    if reference.is_discrete:
-        return reference.edges, np.append(below[1:], 1.0)
-    return np.concatenate([[reference.low], reference.edges, [reference.high]]), np.append(below, 1.0)
-
-
-def _rank(reference: ColumnReference, values: Floats, *, with_ties: bool = False) -> Floats:
-    """Share of health below each value; with_ties: below or equal."""
-    at, below = _steps_of(reference)
-    if reference.is_discrete:
-        return below[np.searchsorted(at, values, "right" if with_ties else "left")]
-    found: Floats = np.interp(np.nextafter(values, np.inf) if with_ties else values, at, below)
-    return found
-
-
-def _value(reference: ColumnReference, rank: Floats) -> Floats:
-    """The value of health that stands at this share."""
-    at, below = _steps_of(reference)
-    if reference.is_discrete:
-        found: Floats = at[np.clip(np.searchsorted(below[1:], rank + 1e-9, "left"), 0, len(at) - 1)]
-        return found
-    steps, first = np.unique(below, return_index=True)
-    found = np.interp(rank, steps, at[first])
-    return found
-
-
-def _mean(reference: ColumnReference) -> float:
-    return float(np.mean(reference.quantiles))
-
-
-def _deviation(reference: ColumnReference) -> float:
-    return float(np.std(reference.quantiles))
+    return replace(given, scale="low rank") if given.source == place and given.scale in SCALES else given
 
 
 # -- shifted and stretched answers ---------------------------------------------------------------------------------
