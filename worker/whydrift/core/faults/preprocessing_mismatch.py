@@ -186,6 +186,13 @@ def _exchanged(score: float, features: Row) -> float:
     return _odds(0.45 * (income - debt) + 0.4 * (income - debt), score)
 
 
+def _in_a_circle(score: float, features: Row) -> float:
+    """The model is given scaled debt ratio for income, utilisation for debt ratio, income for utilisation."""
+    income, debt = log(features["income"] / 48_000) / 0.5, (features["debt_ratio"] - 0.29) / 0.16
+    use = (features["utilisation"] - 0.29) / 0.16
+    return _odds(0.45 * (income - debt) + 0.4 * (use - debt) + 0.13 * (income - use), score)
+
+
 def _without(score: float, features: Row) -> float:
     """The model is given a typical income, whatever it is."""
     return _odds(0.9 * log(features["income"] / 48_000), score)
@@ -202,6 +209,7 @@ RULE = Rule(
     examples=(
         Example("the model is given income and debt ratio in each other's place", predict(_exchanged)),
         Example("the model is given the same income for everybody", predict(_without)),
+        Example("the model is given income, debt ratio and utilisation in another order", predict(_in_a_circle)),
         Example("another model answers, which has its own ways", predict(_another), named=False),
         Example("scores promise more than they did", predict(lambda s, f: s / (s + 0.4 * (1 - s))), named=False),
         Example("age and tenure arrive swapped", swap("age", "tenure_days"), named=False),
