@@ -51,6 +51,10 @@ class StandIn(Protocol):
         """Whether its parts add up to log-odds."""
         ...
 
+    def uses(self, name: str) -> bool:
+        """Whether answers depend on this input at all."""
+        ...
+
     def part(self, name: str, values: Floats) -> Parts:
         """What values of one input, (rows,), put into the answers: (rows, parts)."""
 
@@ -66,7 +70,7 @@ class Trees:
     references: tuple[ColumnReference, ...]
     surrogate: Surrogate
     residuals: Floats
-    _tables: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+    _tables: dict[str, NDArray[np.int16]] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -84,6 +88,13 @@ class Trees:
         """Answers that health makes expect of rows given by input: (rows,)."""
         return self.surrogate.expect(self._binning.bins(np.stack([inputs[name] for name in self.names], axis=1)))
 
+    def uses(self, name: str) -> bool:
+        return self.names.index(name) in self._used
+
+    @cached_property
+    def _used(self) -> frozenset[int]:
+        return frozenset(self.surrogate.columns.ravel().tolist())
+
     def part(self, name: str, values: Floats) -> Parts:
         """Of each tree, the bits of the leaf's number that are this input's answers to its questions."""
         place = self.names.index(name)
@@ -91,13 +102,13 @@ class Trees:
             self._tables[name] = self._table(place)
         return self._tables[name][self.references[place].bins(self.columns[place], values)]
 
-    def _table(self, place: int) -> NDArray[np.intp]:
+    def _table(self, place: int) -> NDArray[np.int16]:
         """The same of each bin: (bins, trees)."""
         bins = np.arange(BINS + 1)
         bins[UNSEEN:] = self.surrogate.usual[place]
         depth = self.surrogate.columns.shape[1]
         is_beyond = (self.surrogate.columns == place) & (bins[:, None, None] > self.surrogate.cuts)
-        found: NDArray[np.intp] = is_beyond @ (2 ** np.arange(depth - 1, -1, -1))
+        found: NDArray[np.int16] = (is_beyond @ (2 ** np.arange(depth - 1, -1, -1))).astype(np.int16)
         return found
 
     def answers(self, parts: Parts) -> Floats:
@@ -119,6 +130,9 @@ class Linear:
     @property
     def is_in_odds(self) -> bool:
         return self.is_probability
+
+    def uses(self, name: str) -> bool:
+        return True
 
     def part(self, name: str, values: Floats) -> Parts:
         return self.terms[name].part(values)[:, None]

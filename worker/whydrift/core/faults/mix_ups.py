@@ -19,7 +19,7 @@ from itertools import combinations
 import numpy as np
 
 from whydrift.core.case import AlignedRows, Case, correlations
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, Kind
 from whydrift.core.faults.outputs import is_probability
 from whydrift.core.faults.scales import SCALES, Scale, altered, mean, put, value_at
 from whydrift.core.reference import ColumnReference
@@ -37,7 +37,7 @@ _STEP_NATS = 9.0
 """By which each further change must bring the answers closer: some hundreds are tried."""
 _MOST_STEPS = 6
 _LEAST_SIZE = 0.02
-"""Usual residual, as a part of the answers' standard below which a stand-in's is not taken at its word."""
+"""Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
 _SLOPES, _ROUNDS, _ODDS_SIZE = (0.3, 3.0), 5, 0.3
 """How all answers may be stretched besides; rounds of fitting that; usual residual of log-odds."""
 _UNRELATED_BACK, _UNRELATED_NATS, _ALONE_NATS, _ALONE, _SURE_NATS = 0.7, 14.0, 12.0, 0.6, 20.0
@@ -137,21 +137,23 @@ class Unrelated:
 
 def mix_up(case: Case) -> MixUp | None:
     """None where nothing can be asked, or no mix-up brings the answers closer than they are."""
-    search = _search(case)
-    return None if search is None else search.mix_up
+    return _found(case)[0]
 
 
 def unrelated_input(case: Case) -> Unrelated | None:
     """The one input that clearly looks so; None where none does, or a mix-up explains the answers better."""
-    search = _search(case)
-    found = None if search is None else search.unrelated
-    if search is None or found is None or not found.is_clear:
+    mixed, found = _found(case)
+    if found is None or not found.is_clear:
         return None
-    mixed = search.mix_up
     return None if mixed is not None and mixed.nats > found.nats else found
 
 
 @lru_cache(maxsize=8)
+def _found(case: Case) -> tuple[MixUp | None, Unrelated | None]:
+    search = _search(case)
+    return (None, None) if search is None else (search.mix_up(), search.unrelated())
+
+
 def _search(case: Case) -> "_Search | None":
     view = case.outputs.get("prediction")
     if case.stand_in is None or view is None or view.reference.kind.is_coded:
@@ -168,7 +170,7 @@ def _search(case: Case) -> "_Search | None":
     least = _LEAST_SIZE * float(np.std(view.reference.quantiles))
     references = dict(zip(names, case.stand_in.references, strict=True))
     codes = {
-        column.name: [column.code(name) for name in list(reference.shares)[:_MOST_CATEGORIES]]
+        column.name: {column.codes[name]: share for name, share in reference.shares.items() if name in column.codes}
         for column, reference in zip(case.stand_in.columns, case.stand_in.references, strict=True)
         if reference.kind.is_coded
     }
@@ -191,13 +193,16 @@ def _later(rows: AlignedRows) -> AlignedRows:
 
 
 class _Search:
-    """Rows of today, the parts that their inputs put into the answers, and how far from the answers a mix-up leaves them."""
+    """Rows of today, the parts that their inputs put into the answers, and how far from the answers a mix-up leaves them.
+
+    codes: of each category among the inputs, the share of health of each of its codes, most frequent first.
+    """
 
     def __init__(
         self,
         stand_in: StandIn,
         references: Mapping[str, ColumnReference],
-        codes: Mapping[str, Sequence[float]],
+        codes: Mapping[str, Mapping[float, float]],
         healthy: Mapping[str, Floats],
         rows: AlignedRows,
         least: float,
@@ -208,12 +213,13 @@ class _Search:
         self._inputs, self._answers, self._is_odds = rows.inputs, rows.outputs["prediction"], is_odds
         self._size = max(1.4826 * float(np.median(np.abs(stand_in.residuals))), least, 1e-12)
         self._own = {name: stand_in.part(name, rows.inputs[name]) for name in references}
-        self._whole = np.sum(list(self._own.values()), axis=0)
+        self._whole: Parts = np.sum(list(self._own.values()), axis=0).astype(next(iter(self._own.values())).dtype)
         self._parts: dict[tuple[str, Given], Parts] = {}
         self._quantities = [
-            name for name, one in references.items() if not one.kind.is_coded and one.distinct > 1 and one.n
+            name for name, one in references.items() if one.kind is Kind.NUMERIC and one.distinct > 1 and one.n
         ]
-        known = [name for name, one in references.items() if one.n]
+        known = [name for name, one in references.items() if one.n and (not one.kind.is_coded or codes[name])]
+        known = [name for name in known if stand_in.uses(name)]
         self._places = sorted(known, key=lambda name: -self._weight(name))[:_MOST_PLACES]
         most = set(sorted(self._quantities, key=lambda name: -self._weight(name))[:_MOST_SOURCES])
         self._sources = [name for name in self._quantities if name in most]
@@ -233,29 +239,24 @@ class _Search:
     def _plain(self) -> float:
         return float(self._without().mean())
 
-    @cached_property
     def mix_up(self) -> MixUp | None:
         healthy, plain = self._healthy, self._plain
-        found: list[tuple[Mix, str, float]] = []
+        found: list[tuple[Mix, float, str]] = []
         for scale in SCALES:
             orders = dict(self._orders(scale))
-            distances = self._distances(list(orders.values()))
-            first = float(self._distances([{}])[0])
-            starts: list[tuple[str, Mix, float]] = [("", {}, first)]
+            distances = self._distances([{}, *orders.values()])
+            starts: list[tuple[str, Mix]] = [("", {}), *orders.items()]
             best = int(np.argmin(distances))
-            if distances[best] < first:
-                starts.append((list(orders)[best], orders[list(orders)[best]], float(distances[best])))
-            for order, mix, distance in starts:
-                mix, distance = self._climbed(mix, distance, scale, healthy)
-                found.append((mix, order, distance))
-        mix, order, distance = min(found, key=lambda one: one[2])
+            for place in {0, best}:
+                order, mix = starts[place]
+                found.append((*self._climbed(mix, float(distances[place]), scale, healthy), order))
+        mix, distance, order = min(found, key=lambda one: one[1])
         if not mix or distance >= plain:
             return None
         scatters = [self._scatter(one) for one in ({}, mix)]
         flat = float(self._loss(self._answers - np.median(self._answers)).mean())
         return MixUp(mix, len(self._answers), plain, distance, flat, healthy, scatters[0], scatters[1], order)
 
-    @cached_property
     def unrelated(self) -> Unrelated | None:
         own = self._likelihoods(self._stand_in.answers(self._whole))
         found = []
@@ -263,10 +264,10 @@ class _Search:
             others = self._any(place)
             distances = [-float(np.log((1 - share) * own + share * others).mean()) for share in _SHARES]
             found.append(min((distance, share, place) for distance, share in zip(distances, _SHARES, strict=True)))
+        if len(found) < 2 or min(found)[0] >= self._plain:
+            return None
         found.sort()
         best, share, place = found[0]
-        if best >= self._plain or len(found) < 2:
-            return None
         expected = self._if_unrelated(place, share)
         return Unrelated(place, share, len(self._answers), self._plain, best, expected, found[1][0])
 
@@ -278,9 +279,9 @@ class _Search:
         """Values that an input has in health, and how often."""
         reference = self._references[place]
         if reference.kind.is_coded:
-            codes = self._codes[place]
-            weights = np.array(list(reference.shares.values())[: len(codes)])
-            return [Given(value=code) for code in codes], weights / weights.sum()
+            shares = dict(list(self._codes[place].items())[:_MOST_CATEGORIES])
+            weights = np.array(list(shares.values()))
+            return [Given(value=code) for code in shares], weights / weights.sum()
         values = value_at(reference, (np.arange(_LEVELS) + 0.5) / _LEVELS)
         return [Given(value=one) for one in values.tolist()], np.full(_LEVELS, 1 / _LEVELS)
 
@@ -357,7 +358,7 @@ class _Search:
     def _constants(self, place: str) -> list[float]:
         reference = self._references[place]
         if reference.kind.is_coded:
-            return list(self._codes[place])
+            return list(self._codes[place])[:_MOST_CATEGORIES]
         levels = np.linspace(0, 1, _CONSTANTS + 1)
         values = reference.edges if reference.is_discrete else np.quantile(reference.quantiles, levels)
         return sorted({*map(float, values), reference.median, mean(reference)})
@@ -404,6 +405,8 @@ class _Search:
         parts = np.repeat(self._whole[None], len(mixes), axis=0)
         for number, mix in enumerate(mixes):
             for place, given in mix.items():
+                if not self._stand_in.uses(place):
+                    continue
                 parts[number] += self._part(place, given) - self._own[place]
         return self._stand_in.answers(parts)
 
