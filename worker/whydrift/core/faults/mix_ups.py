@@ -25,11 +25,11 @@ from whydrift.core.faults.scales import SCALES, Scale, altered, mean, put, value
 from whydrift.core.reference import ColumnReference
 from whydrift.core.stand_in import Parts, StandIn, closest
 
-_MIN_ROWS, _MOST_ROWS = 24, 200
+_MIN_ROWS, _MOST_ROWS = 24, 150
 """Rows that are compared; the latest ones."""
 _BEFORE = 0.25
 """Part of the rows since the estimated onset that may be from before it."""
-_MOST_PLACES, _MOST_SOURCES = 12, 24
+_MOST_PLACES, _MOST_SOURCES = 12, 16
 """Inputs that answers depend on most, which may get something else; quantities that they may get."""
 _MOST_CATEGORIES, _CONSTANTS = 6, 12
 """Categories and quantiles that an input may have for everybody."""
