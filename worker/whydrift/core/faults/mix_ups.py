@@ -35,6 +35,8 @@ _MOST_CATEGORIES, _CONSTANTS = 6, 12
 """Categories and quantiles that an input may have for everybody."""
 _STEP_NATS = 9.0
 """By which each further change must bring the answers closer: some hundreds are tried."""
+_SURE_SOURCE_NATS = 4.6
+"""By which what is put in a place must be closer than anything else, to be named: a hundred to one."""
 _MOST_STEPS = 6
 _LEAST_SIZE = 0.02
 """Usual residual, as a part of the answers' standard deviation, below which a stand-in's is not taken at its word."""
@@ -82,6 +84,8 @@ class MixUp:
     healthy: float
     scatter_plain: float
     scatter: float
+    is_sure: bool
+    """Whether what a single place gets is clearly better than anything else in it."""
     order: str = ""
     """The whole order that it began with: rotated, sorted, reversed, raw, twice; "" where with none."""
 
@@ -255,7 +259,23 @@ class _Search:
             return None
         scatters = [self._scatter(one) for one in ({}, mix)]
         flat = float(self._loss(self._answers - np.median(self._answers)).mean())
-        return MixUp(mix, len(self._answers), plain, distance, flat, healthy, scatters[0], scatters[1], order)
+        is_sure = self._is_sure(mix, distance)
+        return MixUp(mix, len(self._answers), plain, distance, flat, healthy, scatters[0], scatters[1], is_sure, order)
+
+    def _is_sure(self, mix: Mix, distance: float) -> bool:
+        """Whether nothing else in a mix-up's only place is about as close. (Values for everybody are all of one kind.)"""
+        place, given = next(iter(mix.items()))
+        if len(mix) > 1 or given.scale == "mirrored":
+            return True
+        others: list[Mix] = [
+            {place: Given(source, scale)}
+            for scale in SCALES
+            for source in self._sources
+            if source not in (place, given.source)
+        ]
+        if given.value is None:
+            others += [{place: Given(value=constant)} for constant in self._constants(place)]
+        return not others or (float(self._distances(others).min()) - distance) * len(self._answers) >= _SURE_SOURCE_NATS
 
     def unrelated(self) -> Unrelated | None:
         own = self._likelihoods(self._stand_in.answers(self._whole))

@@ -146,6 +146,8 @@ def _times(ratio: float) -> str:
 def _words(found: MixUp) -> str:
     """What the model seems to be given, after "the model seems …"."""
     mix = found.mix
+    if not found.is_sure:
+        return f"to be given something else in the place of {next(iter(mix))}"
     if found.order:
         # Of a whole other order, single places are found differently by chance: those of inputs that matter little.
         return f"to be given its inputs {_ORDERS[found.order]}"
