@@ -124,7 +124,8 @@ class _Loss:
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     alarmed = [view for view in case.dependence.values() if view.is_alarmed()]
-    if not alarmed:
+    # New combinations of two values are what others' values make: alone they say less than the answers.
+    if not alarmed or lost_by_answers(case) is not None:
         return _by_answers(case)
     moved = [view.name for view in case.alarmed_features("distribution", "out_of_range", "missing", "type")]
     if moved:
@@ -158,10 +159,10 @@ def _by_answers(case: Case) -> list[Proposal | RuledOut]:
 
 
 def lost_by_answers(case: Case) -> Unrelated | None:
-    """The input that answers have nothing to do with any more, though no input has changed, nor how they go together."""
+    """The input that answers have nothing to do with any more, though no input has changed, nor what the others make expect."""
     if not score_has_moved(case) or disturbance(case) or announced_at(case, case.onset_ms) is not None:
         return None
-    if any(view.is_alarmed() for view in case.dependence.values()):
+    if any(name.startswith(DEPENDENCE) and view.is_alarmed() for name, view in case.dependence.items()):
         return None
     return unrelated_input(case)
 
