@@ -41,6 +41,7 @@ from whydrift.core.faults.rule import Example, Row
 from whydrift.core.monitor import OPENING_ROWS
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column, repeats
 from whydrift.core.signals import Aspect, distribution_bets, flag_aspects, flag_bets, flag_share
+from whydrift.core.stand_in import Trees
 from whydrift.core.surrogate import Surrogate, fit_crosswise
 from whydrift_schemas import ModelDescription
 
@@ -158,7 +159,15 @@ class Builder:
             performance=self._performance(predictions, now_ms),
             answered=Aligned(self._answered(self._rows, SAMPLE_ROWS), self._answered(predictions)),
             labelled=Aligned(self._labelled(self._rows, SAMPLE_ROWS), self._labelled(_known(predictions, now_ms))),
+            stand_in=self._stand_in(),
         )
+
+    def _stand_in(self) -> Trees | None:
+        if self._surrogate is None or "residual" not in self.references:
+            return None
+        columns = tuple(self._columns[name] for name in self._names)
+        references = tuple(self.references[name] for name in self._names)
+        return Trees(columns, references, self._surrogate, self.references["residual"].quantiles)
 
     def _answered(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
         """Rows with inputs, answers and who answered, as the pipeline keeps them side by side."""

@@ -18,6 +18,7 @@ from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, NO_BIN, ColumnReference
 from whydrift.core.signals import CONDITIONAL, Aspect
+from whydrift.core.stand_in import Trees
 from whydrift_schemas import ModelDescription
 
 
@@ -295,6 +296,8 @@ class Case:
     dependence: Mapping[str, ColumnView] = field(default_factory=dict)
     answered: Aligned = NOT_ALIGNED
     labelled: Aligned = NOT_ALIGNED
+    stand_in: Trees | None = None
+    """What health's answers make expect of any inputs; None where there is no surrogate."""
     guards: tuple[SignalEvidence, ...] = ()
     """Alarms of guards that need no reference (ADWIN on loss and residual)."""
 

@@ -84,6 +84,7 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         dependence=_views(model.dependence.monitor, _since(model.dependence.monitor.recent(), onset)),
         answered=answered(model, version, lambda rows: _since(rows, onset)),
         labelled=labelled(model, lambda rows: _since_time(rows, onset)),
+        stand_in=None if version is None else version.stand_in(),
         guards=() if version is None else version.guard_evidence(),
     )
 

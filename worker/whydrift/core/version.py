@@ -32,6 +32,7 @@ from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
+from whydrift.core.stand_in import Trees
 from whydrift.core.surrogate import Surrogate, fit_crosswise
 
 _PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION, _STANDARDISED = range(7)
@@ -282,6 +283,14 @@ class VersionWatch:
             own = [reference for _, reference in self._binned]
             self._compared_equal = len(known) == len(own) and all(a is b for a, b in zip(known, own, strict=True))
         return self._compared_equal
+
+    def stand_in(self) -> Trees | None:
+        """What the surrogate makes expect of any rows; None before one is fitted."""
+        residual = self.outputs.references[_RESIDUAL]
+        if self._surrogate is None or residual is None or not residual.n:
+            return None
+        columns = tuple(self.inputs.columns[place] for place, _ in self._binned)
+        return Trees(columns, tuple(reference for _, reference in self._binned), self._surrogate, residual.quantiles)
 
     # -- the loss -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Told apart: the correlations of one input with the others are gone, while those among the others are as in health; where a shift
 by some rows brings them back, the join lags. Several inputs that lose each other are `dependence_drift`; where a distribution
-moved, the other inputs' expectations moved with it, and the reason is there.
+moved, the other inputs' expectations moved with it, and the reason is there. Where no other input has to do with it, only the
+answers tell; that the model is not given it (`preprocessing_mismatch`) looks the same then.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,18 @@ from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, finer_share, listed, new_atoms, number, percent, rank_correlation
-from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, NewPairs, joined_group, new_pairs, relations
+from whydrift.core.faults.mix_ups import Unrelated, unrelated_input
+from whydrift.core.faults.outputs import announced_at, disturbance, score_has_moved
+from whydrift.core.faults.relations import (
+    ELSEWHERE_P,
+    LOST_Z,
+    TOLD,
+    NewPairs,
+    fisher,
+    joined_group,
+    new_pairs,
+    relations,
+)
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
@@ -24,6 +36,8 @@ FAULT = Fault("misaligned_feature")
 _MIN_ROWS = 40
 _FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
 """Fit where one input is to blame; where one of two is, or one of two groups; where no single one can be."""
+_BY_ANSWERS = 0.9
+"""Fit where only the answers tell."""
 _AS_GUILTY = 0.75
 _NOT_ITS_OWN = 0.3
 """Share of values with digits that health does not have, above which they are not those of other rows."""
@@ -54,8 +68,9 @@ class _Loss:
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     alarmed = [view for view in case.dependence.values() if view.is_alarmed()]
-    if not alarmed:
-        return []
+    # New combinations of two values are what others' values make: alone they say less than the answers.
+    if not alarmed or lost_by_answers(case) is not None:
+        return _by_answers(case)
     moved = [view.name for view in case.alarmed_features("distribution", "out_of_range", "missing", "type")]
     if moved:
         because = f"{listed(moved)} moved by themselves, and what depends on them with them"
@@ -83,6 +98,62 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _has_other_values(view: ColumnView) -> bool:
     """Whether values came, or come as often, that rows of health do not have: it was not their rows that were mixed up."""
     return (finer_share(view) or 0.0) > _NOT_ITS_OWN or bool(new_atoms(view))
+
+
+# -- what only the answers tell ------------------------------------------------------------------------------------
+
+
+def _by_answers(case: Case) -> list[Proposal | RuledOut]:
+    """An input that no other goes with: that its logged values are others' shows in the answers alone."""
+    found = lost_by_answers(case)
+    if found is None:
+        return []
+    if goes_with_others(case, found.place):
+        because = f"{found.place} goes with the other inputs as in health: what is logged is right"
+        return [RuledOut(fault=FAULT, because=because)]
+    return [_from_answers(case, found)]
+
+
+def lost_by_answers(case: Case) -> Unrelated | None:
+    """The input that answers have nothing to do with any more, though no input has changed, nor what the others make expect."""
+    if not score_has_moved(case) or disturbance(case) or announced_at(case, case.onset_ms) is not None:
+        return None
+    if any(name.startswith(DEPENDENCE) and view.is_alarmed() for name, view in case.dependence.items()):
+        return None
+    return unrelated_input(case)
+
+
+def goes_with_others(case: Case, name: str) -> bool:
+    """Whether an input is clearly seen to go with another one today as it did in health."""
+    seen = relations(case)
+    if seen is None or name not in seen.names:
+        return False
+    place = seen.names.index(name)
+    rows = len(case.features[name].current_values) * 2 // 3
+    still = np.sign(seen.was[place]) * fisher(seen.now[place]) * np.sqrt(rows) / 1.06
+    is_told = np.abs(np.nan_to_num(seen.was[place])) >= TOLD
+    is_told[place] = False
+    return bool((is_told & (np.nan_to_num(still) >= LOST_Z)).any() and seen.lost[place].max() < LOST_Z)
+
+
+def _from_answers(case: Case, found: Unrelated) -> Proposal:
+    name, share = found.place, "" if found.share == 1 else f" in about {percent(found.share)} of the rows"
+    return Proposal(
+        fault=FAULT,
+        fit=_BY_ANSWERS * found.sureness,
+        explains=frozenset(dragged(case)),
+        headline=f"{name} seems to come from the wrong rows{share}: the answers have nothing to do with it any more"[
+            :150
+        ],
+        explanation=(
+            f"The distribution of {name} is as ever, and no other input tells it, but{share or ' now'} the answers "
+            f"are such as other values of it would get, while they go with all other inputs as in health. Either its log is "
+            "wrong, or the model is not given it."
+        ),
+        action=f"Look at the join that brings {name}: its key, its time window, its cache.",
+        features=(name,),
+        decider=f"the vector that the model was given for one event, beside the {name} that is logged and looked up for it",
+    )
 
 
 def noise_by_the_others(case: Case) -> list[str]:

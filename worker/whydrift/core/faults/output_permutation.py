@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
+from whydrift.core.faults.misaligned_feature import lost_by_answers
 from whydrift.core.faults.model_events import permuted_outputs, shown_by, silent_change
 from whydrift.core.faults.outputs import (
     alarms_of,
@@ -99,6 +100,8 @@ def _scores_turned(case: Case) -> _Exchange | None:
     if float(np.log(1 - share + share * ratio).sum()) < _GAIN:
         return None
     first, since = onset(ratio, share)
+    if since <= _ALL and lost_by_answers(case) is not None:
+        return None  # answers to another value of one input are on the other side of the cut as often
     turned = (np.arange(len(scores)) >= first) & (since * ratio > 1 - since)
     restored: Floats = np.where(turned, 1 - scores, scores)
     before, after = view.log10_evidence(scores), view.log10_evidence(restored)

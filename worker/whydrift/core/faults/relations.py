@@ -28,7 +28,7 @@ _MIN_ROWS = 40
 _MIN_NEW_ROWS = 20
 LOST_Z = 4.0
 """Standard errors by which a relation must have become weaker to count as lost."""
-_TOLD = 0.25
+TOLD = 0.25
 """Correlation in health from which a relation can be missed."""
 ELSEWHERE_P = 1e-3
 """Chance below which more than one input's relations have changed."""
@@ -61,7 +61,7 @@ class Relations:
 
         Each may be too weak to show by itself; together they tell whether one input is all there is to it.
         """
-        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= _TOLD, 1)
+        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= TOLD, 1)
         is_told[place, :] = is_told[:, place] = False
         count = int(is_told.sum())
         return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
@@ -165,8 +165,8 @@ def related(
     # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
     error = 1.06 * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
     # A correlation that has only turned round is not lost: that is a change of sign.
-    lost = (np.abs(_fisher(was)) - np.abs(_fisher(now))) / error
-    changed = np.abs(_fisher(was) - _fisher(now)) / error
+    lost = (np.abs(fisher(was)) - np.abs(fisher(now))) / error
+    changed = np.abs(fisher(was) - fisher(now)) / error
     # Of a quantity that stands still just now nobody knows what it goes with.
     is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
     lost[is_unknown] = changed[is_unknown] = 0.0
@@ -181,7 +181,8 @@ def _slowness(was: Floats, times: Floats | None) -> Floats:
     return found
 
 
-def _fisher(correlation: Floats) -> Floats:
+def fisher(correlation: Floats) -> Floats:
+    """Fisher's transform, by which a high correlation is known as well as a low one."""
     found: Floats = np.arctanh(np.clip(np.nan_to_num(correlation), -0.99, 0.99))
     return found
 

@@ -2,8 +2,11 @@
 
 Told apart: inputs that changed change the answers too. A model event with other weights under the same version is
 `parameter_corruption`, unless its structure changed as well. Answers that no trained model gives point to broken weights; without
-a model event both are proposed, and the digest decides. A decision that moves while the score stays is a changed threshold.
+a model event both are proposed, and the digest decides. Where a mix-up of the inputs, undone, returns the old answers, it is the
+same model (`preprocessing_mismatch`). A decision that moves while the score stays is a changed threshold.
 """
+
+from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.inputs import number
@@ -27,6 +30,7 @@ from whydrift.core.faults.outputs import (
     shortened,
     sign_of_broken_weights,
 )
+from whydrift.core.faults.preprocessing_mismatch import undone_by
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, turn
 from whydrift_schemas import Fault, ModelDescription, RuledOut
@@ -37,6 +41,8 @@ _SAME, _WORSE, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.97, 0.82, 0.8, 0.
 """Fit of another version's weights; of a new version with more loss; of answers that rank cases otherwise; that are shifted or
 stretched (recalibration and changed preprocessing do that, too); of a change too small for all but the mean; of answers that look
 broken; of weights."""
+_MIXED, _CLEARLY = 0.5, 0.95
+"""Greatest fit where a mix-up of the inputs, undone, brings the old answers back; how well, to rule another model out."""
 _MAX_NAME = 30
 """Letters of a version in a headline: some are digests."""
 
@@ -74,7 +80,11 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
         and (constant.is_everywhere or (constant.freedom or 0.0) > 0.5)
     ):
         return [RuledOut(fault=FAULT, because=f"the changed answers are one constant, {number(constant.atom.value)}")]
-    return [_from_answers(case, agreement(case), sign_of_broken_weights(case))]
+    returned, mixed = undone_by(case)
+    if returned >= _CLEARLY:
+        return [RuledOut(fault=FAULT, because=f"{mixed}: undone, the old model's answers are back")]
+    found = _from_answers(case, agreement(case), sign_of_broken_weights(case))
+    return [replace(found, fit=min(found.fit, _MIXED)) if returned else found]
 
 
 # -- a new version ---------------------------------------------------------------------------------------------
