@@ -105,9 +105,10 @@ class DependenceWatch:
         crosswise, scores = self._fit(sample)
         health = self._inputs.take_learnt()
         residuals = self._rows(health, self._left(health, sample, crosswise), np.zeros(len(health)))
+        sampled = self._rows(sample, crosswise[:, self._watched], np.zeros(len(sample)))
         columns = [Column(name, Kind.NUMERIC) for name in self._names()]
         references = {
-            column.name: _learn_column(column, residuals, place)
+            column.name: _learn_column(column, residuals, sampled, place)
             for place, column in enumerate(columns[: len(self._watched)])
         }
         if self._combinations is not None:
@@ -244,9 +245,12 @@ def _aspects_of(name: str) -> tuple[str, frozenset[Aspect]]:
     return name, frozenset(() if name == COMBINATIONS else CONDITIONAL)
 
 
-def _learn_column(column: Column, residuals: Rows, place: int) -> ColumnReference:
+def _learn_column(column: Column, residuals: Rows, sampled: Rows, place: int) -> ColumnReference:
+    """From the sample where rows do not hang together: by all, a ramp of an input is told before its shape can be seen."""
     values, presence = residuals.values[:, place], residuals.presence[:, place]
     reference = learn_column(column, values, presence)
+    if not reference.times:
+        return learn_column(column, sampled.values[:, place], sampled.presence[:, place])
     return conditioned(reference, column, values, presence, residuals.times_ms, _aspects_of(column.name)[1])
 
 
