@@ -15,7 +15,7 @@ Belongs here: such streams, faults on them, and counting. Not here: tables and m
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -276,9 +276,12 @@ def records(values: Sequence[bytes], first: int) -> list[Record]:
     return [Record("events", 0, first + place, value) for place, value in enumerate(values)]
 
 
-def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[Diagnosis]:
-    """Incidents, as they are opened, and once more where a ticket becomes a page: then by the record that made it one."""
-    tickets = set()
+def said(pipeline: Pipeline, values: Sequence[Record], open_tickets: Collection[str] = ()) -> Iterator[Diagnosis]:
+    """Incidents, as they are opened, and once more where a ticket becomes a page: then by the record that made it one.
+
+    open_tickets: ids of the tickets that were open before these records.
+    """
+    tickets = set(open_tickets)
     for value in values:
         for one in pipeline.process([value]):
             if not isinstance(one, Emit) or one.diagnosis.status is Status.RESOLVED:
@@ -328,6 +331,9 @@ def run(table: Table, options: argparse.Namespace) -> Run:
     values = events(before, model(before.rows), latency[live:broken], draw, live)
     false = list(said(pipeline, records(values, 0)))
     state, first = pipeline.snapshot(), len(values)
+    tickets = {one.incident_id for one in false if one.severity is Severity.INFO} - {
+        one.incident_id for one in false if one.severity is not Severity.INFO
+    }
     after = part(broken, n)
     answers = list(model(after.rows))
 
@@ -335,7 +341,7 @@ def run(table: Table, options: argparse.Namespace) -> Run:
         again = Pipeline.restore(settings, "events", 0, {}, state)
         broken_table = replace(after, rows=what.rows, truth=what.truth)
         labels = np.random.default_rng(options.seed + 1)
-        return said(again, records(events(broken_table, what.answers, what.latencies, labels, broken), first))
+        return said(again, records(events(broken_table, what.answers, what.latencies, labels, broken), first), tickets)
 
     def fresh() -> Live:
         return Live([dict(row) for row in after.rows], list(answers), list(after.truth), latency[broken:])

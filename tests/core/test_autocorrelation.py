@@ -99,7 +99,11 @@ def test_what_has_no_variance_has_no_time(values: list[float]) -> None:
 def test_categories_and_flags_in_runs_of_twenty_count_as_one() -> None:
     draw = np.random.default_rng(2)
     runs = np.repeat(draw.integers(0, 4, ROWS // 20), 20)
-    assert 20 <= category_times(runs)["categories"] <= 60
+    times = category_times(runs)
+    assert 20 <= times["categories"] <= 60
+    # That a spell begins tells as much as one row does, whatever follows.
+    assert times["unseen"] < 3
+    assert category_times(draw.integers(0, 4, ROWS)) == {}
     assert flag_times({"missing": runs == 0, "type": draw.random(ROWS) < 0.1}).keys() == {"missing"}
 
 

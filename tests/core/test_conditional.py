@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats, Kind, Rows
-from whydrift.core.conditional import HOUR_MS, Conditional, by_hour, steps
+from whydrift.core.conditional import HOUR_MS, Conditional, are_ends, by_hour, run_lengths, steps
 from whydrift.core.monitor import Monitor
 from whydrift.core.reference import ColumnReference
 from whydrift.core.settings import DAY_MS, Settings
@@ -121,6 +121,79 @@ def test_rows_that_come_otherwise_than_in_the_reference_have_no_step() -> None:
     values, times_ms = np.array([1.0, 2.0, 4.0, 8.0, np.nan, 9.0]), START_MS + HOUR_MS * np.array([0, 1, 3, 4, 5, 6])
     assert steps(values, times_ms, HOUR_MS)[[1, 3]].tolist() == [1.0, 4.0]
     assert np.isnan(steps(values, times_ms, HOUR_MS)[[0, 2, 4, 5]]).all()
+
+
+def calendar(rows: int, first: int = 0) -> tuple[Floats, Times]:
+    """The day of the week, every hour: the same for a day, now and then for an hour less or more."""
+    hours = first + np.arange(rows)
+    days = (hours + (hours // 24 % 5 == 3)) // 24
+    return (days % 7).astype(np.float64), START_MS + HOUR_MS * hours
+
+
+def test_runs_of_equal_values_are_counted_up_to_each_row_and_a_gap_ends_none() -> None:
+    values, hours = np.array([3.0, 3.0, 3.0, 4.0, 4.0, 4.0]), np.array([0, 1, 2, 3, 5, 6])
+    assert run_lengths(values, START_MS + HOUR_MS * hours, HOUR_MS).tolist() == [1, 2, 3, 1, 1, 2]
+    assert run_lengths(values, START_MS + HOUR_MS * hours, HOUR_MS, 5).tolist() == [6, 7, 8, 1, 1, 2]
+    assert np.flatnonzero(are_ends(values, START_MS + HOUR_MS * hours, HOUR_MS)).tolist() == [2]
+
+
+def test_a_calendar_that_stands_still_is_found_though_its_values_mostly_repeat() -> None:
+    values, times_ms = calendar(4_000)
+    monitor = watched(values, times_ms)
+    assert given(monitor)[Aspect.STEP].longest_run in (24, 25)
+    live, live_ms = calendar(2_000, 4_000)
+    assert feed(monitor, live[:1_000], live_ms[:1_000]) is None
+    # Across a restart, and whatever the chunks are, a run is one run.
+    monitor = Monitor.restore(SETTINGS, (), monitor.snapshot(), monitor.snapshot_references())
+    found = feed(monitor, np.full(1_000, live[1_000]), live_ms[1_000:], 2 * 10**6)
+    assert found is not None
+    assert found <= 300
+    assert list(monitor.alarms) == ["x.runs"]
+
+
+def test_spells_of_one_value_that_may_become_much_longer_are_no_runs_to_look_at() -> None:
+    lengths = np.ceil(DRAW.pareto(1.0, 400)).astype(int).clip(1, 400)
+    values = np.repeat(np.arange(400) % 5, lengths).astype(np.float64)
+    monitor = watched(values, START_MS + HOUR_MS * np.arange(len(values)))
+    assert all(one.longest_run == 0 for one in given(monitor).values())
+
+
+def weather(rows: int, seed: int) -> Floats:
+    """Codes of five kinds of weather, each of which lasts for some hours."""
+    draw = np.random.default_rng(seed)
+    starts = draw.random(rows) < 0.1
+    codes: Floats = draw.integers(0, 5, rows)[np.maximum.accumulate(np.where(starts, np.arange(rows), 0))].astype(float)
+    return codes
+
+
+@pytest.mark.parametrize("new", ["here and there", "one long spell"])
+def test_a_new_category_that_comes_again_and_again_is_found_though_categories_last_and_one_spell_of_it_is_not(
+    new: str,
+) -> None:
+    column = Column("sky", Kind.CATEGORICAL, {name: float(code) for code, name in enumerate("abcdez")})
+    times_ms = START_MS + HOUR_MS * np.arange(5_000)
+    monitor = Monitor(SETTINGS, [column])
+    monitor.update(rows_of(weather(4_000, 1), times_ms[:4_000]))
+    monitor.learn_now()
+    monitor.install(monitor.profile(keep_sample=True))
+    values = weather(400, 2)
+    is_new = np.random.default_rng(3).random(400) < 0.2 if new == "here and there" else np.arange(400) // 30 == 4
+    found = feed(monitor, np.where(is_new, 5.0, values), times_ms[4_000:4_400])
+    if new == "here and there":
+        assert found is not None
+        assert found <= 100
+        assert "sky.unseen" in monitor.alarms
+    else:
+        assert found is None
+
+
+def test_states_from_before_runs_were_counted_restore() -> None:
+    monitor = watched(*calendar(4_000))
+    state = monitor.snapshot()
+    del state["runs"]
+    again = Monitor.restore(SETTINGS, (), state, monitor.snapshot_references())
+    values, times_ms = calendar(500, 4_000)
+    assert feed(again, values, times_ms) is None
 
 
 def test_between_the_middles_of_two_hours_the_centre_lies_between_theirs_and_an_unknown_hour_tells_nothing() -> None:

@@ -19,7 +19,7 @@ from streams import DEFAULTS, LEARNT, Said, broken, learnt, records, said
 
 from whydrift.core.faults import rules
 from whydrift.core.faults.rule import Example, Row
-from whydrift.core.faults.sketches import both, change, fill, scatter, turn
+from whydrift.core.faults.sketches import both, change, fill, lagged, scatter, turn
 from whydrift.core.pipeline import Pipeline
 from whydrift_schemas import Severity, Status
 
@@ -140,6 +140,20 @@ def test_a_second_fault_while_the_first_one_lasts_is_an_incident_of_its_own() ->
     assert (first[0].fault, second[0].fault) == ("unit_change", "missing_values")
     assert second[0].features == {"region"}
     assert Status.RESOLVED not in statuses(found)
+
+
+def test_a_fault_that_explains_what_was_told_before_it_began_is_told_by_itself() -> None:
+    """Its own alarm is new: as an update of the first incident it would have that one's onset, and end with it."""
+    misaligned = lagged("balance", 1)
+
+    def breaks(row: Row, i: int) -> Row:
+        row = misaligned(row, i)  # type: ignore[assignment]
+        return fill(None, "balance", share=0.3)(row, i) if i >= 900 else row  # type: ignore[return-value]
+
+    found = list(said(learnt(SEED).pipeline(), broken(Example("two faults", breaks), 1_800, SEED)))
+    opened = [one for one in found if one.diagnosis.status is Status.OPENED]
+    assert [one.fault for one in opened] == ["misaligned_feature", "missing_values"]
+    assert opened[1].rows > 900
 
 
 # -- what follows is no news -------------------------------------------------------------------------------------

@@ -197,6 +197,15 @@ def test_a_fault_in_the_first_events_is_found_by_a_profile(keep_sample: bool) ->
     assert faults(feed({})(events(PROFILED, PROFILED + 100, inputs=in_thousands))) == []
 
 
+def test_a_file_from_before_it_held_what_is_left_of_inputs_given_the_others_is_used_as_it_is() -> None:
+    body = unpack(KIND, zlib.decompress(file(keep_sample=True)))
+    (model,) = body["models"].values()
+    del model["dependence"]
+    old = feed(read_profile(zlib.compress(pack(KIND, body))))
+    assert faults(old(events(PROFILED, PROFILED + 1_000))) == []
+    assert len(faults(old(events(PROFILED + 1_000, PROFILED + 1_100, inputs=in_thousands)), Status.OPENED)) == 1
+
+
 def test_a_file_from_before_residuals_were_standardised_is_used_as_it_is() -> None:
     body = unpack(KIND, zlib.decompress(file(keep_sample=True)))
     state = body["models"][MODEL_ID]

@@ -104,9 +104,17 @@ def numeric_times(masses: Floats, bins: NDArray[np.intp], chance: float = CHANCE
 
 
 def category_times(bins: NDArray[np.intp], chance: float = CHANCE) -> dict[str, float]:
-    """For bets on the shares of categories: the bin of each value in stream order."""
+    """For bets on the shares of categories, and on those never seen: the bin of each value in stream order.
+
+    A spell of one category tells of it as it begins: of spells' beginnings many more rows tell something than of their shares.
+    """
     _, places = np.unique(bins, return_inverse=True)
-    return _longer({"categories": integrated_time(np.eye(int(places.max(initial=0)) + 1)[:, places], chance)})
+    shares = np.eye(int(places.max(initial=0)) + 1)[:, places]
+    found = _longer({"categories": integrated_time(shares, chance)})
+    if found:
+        begins = shares * np.append(True, places[1:] != places[:-1])
+        found["unseen"] = integrated_time(begins, chance)
+    return found
 
 
 def flag_times(flags: Mapping[str, NDArray[np.bool_]], chance: float = CHANCE) -> dict[str, float]:

@@ -8,6 +8,9 @@ changes at once. The column's own distribution goes on being watched beside it: 
 *step*: the value of the row before taken off, where that is one usual gap of time away: sampled series have such a gap, events
 that come when they come have none, and rows that come otherwise than in the reference say nothing.
 
+*runs*: of such a series, too, how long the value stays the same. That a value repeats is no news where values often stay the same
+for a while; that it stays so for longer than ever is.
+
 Belongs here: from values to what is left of them, and its bins. Not here: whether a column has one (`conditioning`).
 """
 
@@ -47,6 +50,9 @@ class Conditional:
     masses: Floats
     quantiles: Floats
     times: Mapping[str, float]
+    runs: int = 0
+    longest_run: int = 0
+    """Of steps: how many runs of equal values there are, and how long the longest one is, in rows; 0 where they do not tell."""
 
     def left(self, values: Floats, times_ms: NDArray[np.int64]) -> Floats:
         """What is left of values in stream order, (rows,) each; NaN where nothing is known to compare with."""
@@ -55,6 +61,16 @@ class Conditional:
             if self.gap_ms
             else by_hour(values, times_ms, self.centres, self.spreads)
         )
+
+    def run_counts(self, values: Floats, times_ms: NDArray[np.int64], before: int) -> tuple[int, int]:
+        """(no, yes): runs that ended in time, and times that one became as long again as the longest one of health.
+
+        The first row is the one before those that are counted, the `before`-th of its run.
+        """
+        lengths = run_lengths(values, times_ms, self.gap_ms, before - 1)
+        ends = lengths[are_ends(values, times_ms, self.gap_ms)]
+        too_long = (lengths[1:] > self.longest_run) & ((lengths[1:] - 1) % self.longest_run == 0)
+        return int((ends <= self.longest_run).sum()), int(too_long.sum())
 
     def counts(self, left: Floats) -> Floats:
         """How many of what is left fall into each bin: (bins,)."""
@@ -83,6 +99,23 @@ def steps(values: Floats, times_ms: NDArray[np.int64], gap_ms: int) -> Floats:
     gaps = np.diff(times_ms)
     is_near = (gaps * _GAP_RATIO >= gap_ms) & (gaps <= gap_ms * _GAP_RATIO)
     found[1:] = np.where(is_near, np.diff(values), np.nan)
+    return found
+
+
+def run_lengths(values: Floats, times_ms: NDArray[np.int64], gap_ms: int, before: int = 0) -> NDArray[np.int64]:
+    """How long the run of equal values is that each row stands in, up to it: (rows,). before: the first row's, less one."""
+    starts = steps(values, times_ms, gap_ms) != 0
+    places = np.arange(len(values))
+    first = np.maximum.accumulate(np.where(starts, places, 0))
+    found: NDArray[np.int64] = places - first + 1
+    found[: int(np.argmax(starts[1:])) + 1 if starts[1:].any() else len(found)] += before
+    return found
+
+
+def are_ends(values: Floats, times_ms: NDArray[np.int64], gap_ms: int) -> NDArray[np.bool_]:
+    """After which rows a run of equal values ends by another value, its neighbour: (rows,), never after the last."""
+    found = np.zeros(len(values), bool)
+    found[:-1] = np.nan_to_num(steps(values, times_ms, gap_ms)[1:]) != 0
     return found
 
 

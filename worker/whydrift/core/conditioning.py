@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.autocorrelation import NUMERIC_GROUPS
+from whydrift.core.autocorrelation import NUMERIC_GROUPS, integrated_time
 from whydrift.core.columns import Column, Floats, Presence, Presences
-from whydrift.core.conditional import HOUR_MS, HOURS, Conditional, by_hour, hour_of, steps
+from whydrift.core.conditional import HOUR_MS, HOURS, Conditional, are_ends, by_hour, hour_of, run_lengths, steps
 from whydrift.core.reference import ColumnReference, learn_column
 from whydrift.core.signals import Aspect
 
@@ -37,7 +37,15 @@ _LEAST_R2 = 0.03
 _SHRUNK_ROWS = 30
 """An hour's spread is drawn towards that of all hours as if by so many rows."""
 _REGULAR = 0.8
-"""Part of the rows that must have something left: that come one usual gap after the one before, at a known hour."""
+"""Part of the rows that must stand at a known hour."""
+_NEIGHBOURS = 0.5
+"""Part of the rows that must come one usual gap after the one before. Of events that come when they come a fourteenth does; of an
+hourly table with hours left out, and several rows of one hour, seven in ten."""
+_LEAST_RUNS = 20
+"""By fewer runs of equal values the longest one says nothing."""
+_LONG_RUN = 1.5
+"""Runs that end by chance, n of them, have a longest one of ln n times their mean length. Where it is this many times as long,
+spells of one value (no rain) may become much longer still."""
 _QUARTILES = 1.349
 """Distance between the quartiles of a normal, in standard deviations."""
 
@@ -60,7 +68,23 @@ def conditioned(
         one = learn(column, usable, times_ms) if aspect in aspects else None
         if one is not None and _level(one) <= level:
             kept[str(aspect)] = one
-    return replace(reference, given=kept) if kept else reference
+    if not kept:
+        return reference
+    times = reference.times
+    if Aspect.STEP in kept:
+        kept[Aspect.STEP], time = _with_runs(kept[Aspect.STEP], usable, times_ms)
+        times = times if time <= 1 else {**times, str(Aspect.RUNS): time}
+    return replace(reference, given=kept, times=times)
+
+
+def _with_runs(step: Conditional, values: Floats, times_ms: NDArray[np.int64]) -> tuple[Conditional, float]:
+    """With the runs of equal values, where they are of a like length, and how they hang together."""
+    lengths = run_lengths(values, times_ms, step.gap_ms)
+    ended = lengths[np.flatnonzero(are_ends(values, times_ms, step.gap_ms))]
+    longest = int(lengths.max())
+    if len(ended) < _LEAST_RUNS or longest > _LONG_RUN * np.log(len(ended)) * ended.mean():
+        return step, 1.0
+    return replace(step, runs=len(ended), longest_run=longest), integrated_time(ended[None, :].astype(float))
 
 
 def _step(column: Column, values: Floats, times_ms: NDArray[np.int64]) -> Conditional | None:
@@ -68,7 +92,7 @@ def _step(column: Column, values: Floats, times_ms: NDArray[np.int64]) -> Condit
     if gap_ms <= 0:
         return None
     left = steps(values, times_ms, gap_ms)
-    if np.isfinite(left).sum() < _REGULAR * np.isfinite(values).sum():
+    if np.isfinite(left).sum() < _NEIGHBOURS * np.isfinite(values).sum():
         return None
     return _learn(column, left, np.empty(0), np.empty(0), gap_ms)
 

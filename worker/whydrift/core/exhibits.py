@@ -31,6 +31,7 @@ _FLAGS = {
     Aspect.OUT_OF_RANGE: "out of range",
     Aspect.UNSEEN: "unseen values",
     Aspect.REPEATED: "repeated values",
+    Aspect.RUNS: "longer runs of one value than ever",
 }
 _LEFT = {Aspect.HOURLY: "of the distance from its hour's median", Aspect.STEP: "of the change from row to row"}
 _WORLD = {"duplicates": "repeated events", "schema": "with unknown keys", "backwards": "back in time"}

@@ -275,13 +275,17 @@ class Incidents:
             host.signals |= finding.signals & new.keys()
 
     def _match(self, finding: Finding, spoken_for: set[str]) -> Incident | None:
-        """The open incident with which a finding shares most of its own signals, or all of whose alarms it explains."""
+        """The open incident with which a finding shares most of its own signals, or all of whose alarms it explains.
+
+        What was told before a finding began is something else, though that explains its alarms now, too: a drift that was open
+        would else take a fault for itself.
+        """
         best: tuple[int, Incident] | None = None
         for incident in self.open.values():
             if incident.is_over or incident.incident_id in spoken_for:
                 continue
             shared = len(finding.own_signals & incident.signals)
-            if not shared and incident.signals <= finding.signals:
+            if not shared and incident.signals <= finding.signals and not _was_told_before(incident, finding):
                 shared = 1
             if shared and (best is None or shared > best[0]):
                 best = shared, incident
@@ -469,6 +473,10 @@ def scoped(version: str, signal: str) -> str:
 def plain(name: str) -> str:
     """The signal's own name."""
     return name.rpartition(SCOPE)[2]
+
+
+def _was_told_before(incident: Incident, finding: Finding) -> bool:
+    return incident.said is not None and incident.diagnosis.detected_at < finding.onset_ms
 
 
 def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:

@@ -110,6 +110,7 @@ class ModelWatch:
             self._install(profile)
 
     def _install(self, profile: Profile) -> None:
+        self.dependence.install(profile.dependence)
         self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
         self.main_version = profile.version
         if profile.labels.columns:
@@ -527,6 +528,7 @@ class ModelWatch:
             events=self.join.counts.predictions,
             keys=tuple(self.inputs.keys),
             inputs=self.inputs.monitor.profile(keep_sample=keep_sample),
+            dependence=self.dependence.profile(keep_sample=keep_sample),
             outputs=outputs,
             losses=losses,
             delays=self.delays.profile(keep_sample=keep_sample),

@@ -86,6 +86,8 @@ class Monitor:
         names = {c.name for c in self.columns}
         self._learning: Learning | None = Learning(names, [], self._settings.first_stage_events)
         self._sample = Rows.concat([], len(self.columns))
+        self._learnt: Rows | None = None
+        """See `take_learnt`; only where bins are kept: of inputs, which others learn from."""
         self._keeps_bins = keeps_bins
         self.health_bins = no_bins()
         """Bins of rows of health, more than the sample has, by the references (rows, columns)."""
@@ -99,6 +101,8 @@ class Monitor:
         self._local: list[ColumnReference | None] | None = None
         """References learnt from those rows, of columns that have steps; made when they are asked for."""
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
+        self._runs = np.zeros(len(self.columns), np.int64)
+        """Rows for which each column's value has been the same, of those whose runs are counted."""
         self._recent_flags: list[tuple[int, Floats]] = []
         """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
         self.rows_seen = 0
@@ -133,6 +137,7 @@ class Monitor:
         self._opening = widen(self._opening, len(self.columns))
         self._before_jump, self._local = widen(self._before_jump, len(self.columns)), None
         self._before = np.pad(self._before, ((0, 0), (0, 1)), constant_values=np.nan)
+        self._runs = np.append(self._runs, 0)
         if self._learning is None:
             self._learning = Learning(set(), [], self._settings.first_stage_events)
         self._learning.widen(len(self.columns))
@@ -143,12 +148,13 @@ class Monitor:
         """Take columns, references and sample from a profile; what has no reference there is learnt here."""
         self.columns = [replace(column, codes=dict(column.codes)) for column in profile.columns]
         self.references = [profile.references.get(column.name) for column in self.columns]
-        self._sample, self.health_bins = profile.sample, profile.bins
+        self._sample, self._learnt, self.health_bins = profile.sample, None, profile.bins
         self._recent, self._retained = [], 0
         self.trained = set() if self.rows_seen else {*profile.references}
         self._opening = Rows.concat([], len(self.columns))
         self._keep_before_jump(None)
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
+        self._runs = np.zeros(len(self.columns), np.int64)
         self._learning = self._learn_later()
         # These are other references, and may be of fewer columns: no evidence is carried over.
         self._places = {}
@@ -171,6 +177,11 @@ class Monitor:
         learning = self._learning
         if learning is not None and learning.parts:
             self._learn_columns(self._prepare(learning.rows(len(self.columns))), learning.columns, least_rows=1)
+
+    def take_learnt(self) -> Rows:
+        """The rows of health learnt from last, in stream order, once and within their chunk; else the sample of them."""
+        learnt, self._learnt = self._learnt, None
+        return self._sample if learnt is None else learnt
 
     def thin_learning(self) -> None:
         """Forget every other chunk of the rows collected so far: what is kept still spans all of them."""
@@ -196,6 +207,7 @@ class Monitor:
             del self.alarms[name]
         self._rebuild()
         self._advance_learning()
+        self._learnt = None  # a state written before the next chunk has the sample only
 
     def forget_flags(self, names: Iterable[str]) -> None:
         """Learn the share of free flags anew, from the rows to come."""
@@ -278,6 +290,7 @@ class Monitor:
         if learnt:
             self._slow_constants(learnt)
             self._sample = thin(rows, self._sample_rows())
+            self._learnt = rows if self._keeps_bins else None
             self._rebuild(fresh=learnt)
             if self._keeps_bins:
                 self.health_bins = self.bins(thin(rows, BINNED_ROWS)).astype(np.int8)
@@ -401,8 +414,10 @@ class Monitor:
 
     def summarise(self, rows: Rows, flags: Floats | None, bins: NDArray[np.intp]) -> ChunkSummary:
         """Counts of a chunk; changes nothing. `bins`: of these rows by `binning`."""
-        before_ms = int(self._recent[-1].times_ms[-1]) if self._recent else None
-        return self._counter.summarise(rows, self._before, flags, bins, before_ms)
+        return self._counter.summarise(rows, self._before, flags, bins, self._before_ms(), self._runs)
+
+    def _before_ms(self) -> int | None:
+        return int(self._recent[-1].times_ms[-1]) if self._recent else None
 
     def detect(self, chunk: ChunkSummary) -> None:
         """Let a chunk's counts speak for or against each signal."""
@@ -417,6 +432,7 @@ class Monitor:
         if self.trained and len(self._opening) < OPENING_ROWS:
             first = rows.take(slice(OPENING_ROWS - len(self._opening)))
             self._opening = Rows.concat([self._opening, first], len(self.columns))
+        self._runs = self._counter.runs_after(rows, self._before, self._before_ms(), self._runs)
         self._before = np.concatenate([self._before, rows.values])[-REPEAT_WINDOW:]
         self._recent.append(rows)
         self._retained += len(rows)
@@ -639,6 +655,7 @@ class Monitor:
             "learning": None if learning is None else learning.snapshot(len(self.columns)),
             "recent": self.recent().snapshot(),
             "before": self._before,
+            "runs": self._runs,
             "trained": sorted(self.trained),
             "opening": self._opening.snapshot(),
             "before_jump": self._before_jump.snapshot(),
@@ -684,6 +701,7 @@ class Monitor:
         monitor._recent = [recent] if len(recent) else []
         monitor._retained = len(recent)
         monitor._before = state["before"]
+        monitor._runs = state.get("runs", monitor._runs)  # states from before they were counted begin anew
         # States from before there were openings claim nothing.
         monitor.trained = set(state.get("trained", ()))
         if "opening" in state:

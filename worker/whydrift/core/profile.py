@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
-from whydrift.core.columns import Column
+from whydrift.core.columns import Column, Rows
 from whydrift.core.conditional import HOURS, Conditional
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
@@ -23,7 +23,8 @@ from whydrift.core.state import StateError, pack, unpack
 from whydrift.core.surrogate import Surrogate
 
 KIND = "profile"
-_PARTS = ("inputs", "outputs", "losses", "labels", "delays", "segments", "who", "labelled")
+_PARTS = ("inputs", "dependence", "outputs", "losses", "labels", "delays", "segments", "who", "labelled")
+_NOTHING: Mapping[str, Any] = MonitorProfile((), {}, Rows.concat([], 0)).snapshot()
 _BEFORE_SIZES = ("prediction", "decision", "residual", "latency", "errors", "contradiction")
 _COLUMNS: dict[str, list[tuple[str, ...]]] = {
     "outputs": [(*_BEFORE_SIZES, "standardised_residual"), _BEFORE_SIZES],
@@ -56,6 +57,8 @@ class Profile:
     events: int
     keys: tuple[str, ...]
     inputs: MonitorProfile
+    dependence: MonitorProfile
+    """Residuals of inputs given the others; nothing where there is no sample."""
     outputs: MonitorProfile
     losses: MonitorProfile
     labels: MonitorProfile
@@ -98,6 +101,7 @@ class Profile:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Profile":
         """Raises what damaged values raise, ValueError where the parts do not fit together."""
+        state = {"dependence": _NOTHING, **state}  # files from before it was learnt have none
         parts = {name: MonitorProfile.restore(state[name]) for name in _PARTS}
         surrogate = None if state["surrogate"] is None else Surrogate.restore(state["surrogate"])
         if len(state["keys"]) != len(parts["inputs"].columns):
@@ -162,6 +166,8 @@ def _fits(aspect: str, one: Conditional) -> bool:
         and one.edges.ndim == one.quantiles.ndim == 1
         and one.masses.shape == (bins,)
         and bins <= BINS
+        and one.runs >= 0
+        and one.longest_run >= 0
     )
 
 

@@ -30,6 +30,8 @@ class Aspect(StrEnum):
     """a category, or a value of a discrete quantity, that the reference does not have"""
     REPEATED = "repeated"
     """equal to one of the 32 values before it"""
+    RUNS = "runs"
+    """of the runs of equal values of an evenly sampled quantity: as long again as the longest one of health"""
     HOURLY = "hourly"
     """the distribution given the hour"""
     STEP = "step"
@@ -44,8 +46,9 @@ DISTRIBUTIONS = frozenset((Aspect.DISTRIBUTION, *CONDITIONAL))
 _FAMILIES = families()
 _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
-_GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("categories", "local")}
+_GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("unseen", "categories", "local")}
 """Signals whose values in a reference are none, or too few to tell how they hang together: as others do of the same column."""
+_RISING = (Aspect.UNSEEN, Aspect.OUT_OF_RANGE, Aspect.RUNS)
 _RANGE_ONES = 1.0
 """The share of values beyond both ends of n is distributed as Beta(2, n − 1), of which Clopper-Pearson's limit of 1 in n is the
 quantile."""
@@ -60,6 +63,8 @@ def flag_aspects(reference: ColumnReference) -> list[Aspect]:
         aspects.append(Aspect.UNSEEN)
     if reference.n and reference.repeated / reference.n <= _REPEATED_LIMIT:
         aspects.append(Aspect.REPEATED)
+    elif Aspect.STEP in reference.given and reference.given[Aspect.STEP].longest_run:
+        aspects.append(Aspect.RUNS)
     return aspects
 
 
@@ -73,6 +78,9 @@ def flag_share(reference: ColumnReference, aspect: Aspect) -> tuple[float, int]:
         return min(_RANGE_ONES, reference.n), reference.n
     if aspect is Aspect.UNSEEN:
         return reference.unseen_ones, reference.n
+    if aspect is Aspect.RUNS:
+        runs = reference.given[Aspect.STEP].runs
+        return min(_RANGE_ONES, runs), runs
     return reference.repeated, reference.n
 
 
@@ -82,7 +90,7 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     That values fall into the reference's range, or are known, more often than was reckoned with is no news.
     """
     share = ones / max(tolerance.n, 1)
-    family = "rise" if aspect in (Aspect.UNSEEN, Aspect.OUT_OF_RANGE) else "bernoulli"
+    family = "rise" if aspect in _RISING else "bernoulli"
     group = _group(aspect, tolerance)
     return _tempered(_FAMILIES[family].make(np.array([1 - share, share]), tolerance.of(group)), tolerance.time(group))
 

@@ -33,10 +33,13 @@ from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fill, scatter
 from whydrift.core.faults.transforms import best_map
+from whydrift.core.signals import Aspect
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("stale_feature")
 _LEAST_FIT = 0.2
+_LONG_RUN_FIT = 0.85
+"""Fit where all that is known is that the value stays the same for longer than ever."""
 _MORE = 2.0
 """Times its share in health that a value of a column with few values must have to be taken for one that is stuck."""
 _ON_GRID = 0.8
@@ -60,7 +63,8 @@ class _Stale:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    found = [one for view in examined(case) or unrelated(case) if (one := _stuck(view) or _cached(view)) is not None]
+    views = examined(case) or unrelated(case)
+    found = [one for view in views if (one := _stuck(view) or _cached(view) or _long_run(view)) is not None]
     if not found:
         return []
     duplicates = case.world.get("duplicates")
@@ -126,6 +130,23 @@ def _cached(view: ColumnView) -> _Stale | None:
     return _Stale(view, rows, share, len(np.unique(values[repeats])), "", before, after, fit)
 
 
+def _long_run(view: ColumnView) -> _Stale | None:
+    """A value that often stays the same for a while stays so for longer than ever."""
+    if not view.is_alarmed(Aspect.RUNS):
+        return None
+    values = view.current_values
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    lengths = np.diff(np.append(starts, len(values)))
+    longest = int(np.argmax(lengths))
+    is_long = np.repeat(lengths > view.reference.given[Aspect.STEP].longest_run, lengths)
+    if not is_long.any():
+        return None
+    text = number(float(values[starts[longest]]))
+    before = max(signal.log10_e for signal in view.alarms(Aspect.RUNS))
+    share = float(is_long[int(np.argmax(is_long)) :].mean())
+    return _Stale(view, is_long, share, 1, text, before, 0.0, _LONG_RUN_FIT)
+
+
 def _is_rounded(view: ColumnView, values: Floats) -> bool:
     """Whether values that repeat are multiples of one coarse step, which the reference's are not."""
     distinct, counts = np.unique(values, return_counts=True)
@@ -163,7 +184,7 @@ def _proposal(case: Case, group: list[_Stale]) -> Proposal:
     return Proposal(
         fault=FAULT,
         fit=max(one.fit for one in group),
-        explains=explained(case, views, "distribution", "repeated", "unseen"),
+        explains=explained(case, views, "distribution", "repeated", "unseen", "runs"),
         headline=f"{listed(names)} {are(names, 'is', 'are')} {says}{where}",
         explanation=(
             f"{seen}{where}; in health "

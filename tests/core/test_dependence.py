@@ -1,0 +1,109 @@
+"""What is left of an input given the others: how it hangs together in time, what it is from row to row, and that it is kept.
+
+Belongs here: `DependenceWatch` on rows. Not here: which input is to blame (`test_faults_inputs`, `tests/conformance`).
+"""
+
+import numpy as np
+
+from whydrift.core.columns import Column, Floats, Kind, Rows
+from whydrift.core.dependence import DependenceWatch
+from whydrift.core.inputs import BinnedRows
+from whydrift.core.learning import MonitorProfile
+from whydrift.core.monitor import Monitor
+from whydrift.core.reference import ColumnReference
+from whydrift.core.settings import Settings
+from whydrift.core.signals import Aspect
+
+HOUR_MS = 3_600_000
+START_MS = 1_767_571_200_000
+NAMES = ("indoors", "outdoors")
+SETTINGS = Settings(first_stage_events=100_000, baseline_events=100_000)
+LEARNT = 4_000
+
+
+def temperatures(rows: int, seed: int = 3) -> Floats:
+    """Indoors follows outdoors, but for what people do, which lasts for half a day: (rows, 2)."""
+    draw = np.random.default_rng(seed)
+    outdoors, people = np.zeros(rows), np.zeros(rows)
+    for i in range(1, rows):
+        outdoors[i] = 0.98 * outdoors[i - 1] + 0.2 * draw.normal()
+        people[i] = 0.9 * people[i - 1] + 0.2 * draw.normal()
+    return np.stack([outdoors + people, outdoors], axis=1)
+
+
+def rows_of(values: Floats, first: int = 0) -> Rows:
+    places = first + np.arange(len(values))
+    return Rows(values.copy(), np.zeros(values.shape, np.int8), START_MS + HOUR_MS * places, places)
+
+
+def learnt(values: Floats) -> tuple[Monitor, MonitorProfile]:
+    """Inputs as a worker has them from a file, and what the file says of how they go together."""
+    profiled = Monitor(SETTINGS, [Column(name, Kind.NUMERIC) for name in NAMES], keeps_bins=True)
+    watch = DependenceWatch(SETTINGS, profiled)
+    profiled.update(rows_of(values))
+    profiled.learn_now()
+    profile = watch.profile(keep_sample=True)
+    inputs = Monitor(SETTINGS, [Column(name, Kind.NUMERIC) for name in NAMES], keeps_bins=True)
+    inputs.install(profiled.profile(keep_sample=True))
+    return inputs, profile
+
+
+def watched(values: Floats) -> tuple[Monitor, DependenceWatch]:
+    inputs, profile = learnt(values)
+    watch = DependenceWatch(SETTINGS, inputs)
+    watch.install(profile)
+    return inputs, watch
+
+
+def feed(inputs: Monitor, watch: DependenceWatch, values: Floats, first: int) -> int | None:
+    """Rows until the first alarm about how the inputs go together; None where there is none."""
+    for place in range(0, len(values), 20):
+        rows = rows_of(values[place : place + 20], first + place)
+        bins = inputs.update(rows)
+        watch.update(BinnedRows(rows, bins, inputs.binning, np.arange(len(rows))))
+        if watch.monitor.alarms:
+            return place + 20
+    return None
+
+
+def reference(watch: DependenceWatch, name: str) -> ColumnReference:
+    found = {one.name: one for one in watch.monitor.references if one is not None}
+    return found[f"dependence.{name}"]
+
+
+def test_how_residuals_hang_together_is_learnt_from_neighbours_not_from_a_sample_of_rows_far_apart() -> None:
+    inputs, watch = watched(temperatures(LEARNT))
+    assert len(inputs.sample) == 500
+    found = reference(watch, "indoors")
+    assert found.n == LEARNT
+    assert 10 <= found.times["centre"] <= 60  # (1 + .9) / (1 − .9) = 19
+    assert Aspect.STEP in found.given
+
+
+def test_what_goes_with_the_others_from_row_to_row_is_quiet_and_noise_on_it_is_found_at_once() -> None:
+    values = temperatures(LEARNT + 3_000)
+    inputs, watch = watched(values[:LEARNT])
+    live = values[LEARNT:]
+    assert feed(inputs, watch, live[:2_000], LEARNT) is None
+    live[2_000:, 0] += np.random.default_rng(4).normal(0, 0.5, 1_000)
+    found = feed(inputs, watch, live[2_000:], LEARNT + 2_000)
+    assert found is not None
+    assert found <= 100
+    assert "dependence.indoors.step" in watch.monitor.alarms
+
+
+def test_a_watch_restores_with_the_steps_of_its_residuals() -> None:
+    inputs, watch = watched(temperatures(LEARNT))
+    learnt_of = watch.monitor.snapshot_references()
+    again = DependenceWatch.restore(SETTINGS, inputs, watch.snapshot(), learnt_of)
+    assert set(again.monitor.levels()) == set(watch.monitor.levels())
+    assert "dependence.indoors.step" in again.monitor.levels()
+
+
+def test_a_file_from_before_this_was_in_it_is_learnt_from_by_its_sample() -> None:
+    values = temperatures(LEARNT + 100)
+    inputs, _ = learnt(values[:LEARNT])
+    watch = DependenceWatch(SETTINGS, inputs)
+    watch.install(MonitorProfile((), {}, Rows.concat([], 0)))
+    feed(inputs, watch, values[LEARNT:], LEARNT)
+    assert reference(watch, "indoors").n == 500
