@@ -297,6 +297,8 @@ class Case:
     labelled: Aligned = NOT_ALIGNED
     guards: tuple[SignalEvidence, ...] = ()
     """Alarms of guards that need no reference (ADWIN on loss and residual)."""
+    replicas: tuple[SignalEvidence, ...] = ()
+    """Alarms of replicas whose answers, given the inputs, are not those of the others: `replica.<name>.residual`."""
 
     @cached_property
     def evidence(self) -> tuple[SignalEvidence, ...]:
@@ -307,7 +309,7 @@ class Case:
             for v in views.values()
             for s in v.signals.values()
         ]
-        found += [*self.world.values(), *self.guards]
+        found += [*self.world.values(), *self.guards, *self.replicas]
         found += [rate.evidence for rate in (self.arrivals, self.label_arrivals) if rate.evidence is not None]
         return tuple(sorted(found, key=lambda s: (-s.log10_e, s.signal)))
 

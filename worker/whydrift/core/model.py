@@ -422,13 +422,16 @@ class ModelWatch:
         """
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()
-        signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
+        replicas = [version.replicas for version in self.versions.values()]
+        signals = sum(one.signal_count for one in (*monitors, *replicas)) + _GUARD_SIGNALS
         signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
         chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
         threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
         for monitor in monitors:
             monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+        for one in replicas:
+            one.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
 
     # -- alarms and incidents -------------------------------------------------------------------------------------------
 
@@ -486,8 +489,8 @@ class ModelWatch:
         for monitor in self.label_monitors():
             found |= monitor.levels()
         for version in self.versions.values():
-            both = version.outputs.levels() | version.losses.levels()
-            found |= {scoped(version.version, name): level for name, level in both.items()}
+            own = version.outputs.levels() | version.losses.levels() | version.replicas.levels()
+            found |= {scoped(version.version, name): level for name, level in own.items()}
         found["arrivals"], found["label_arrivals"] = self.arrivals.log10_e, self.label_arrivals.log10_e
         return found
 
@@ -535,6 +538,7 @@ class ModelWatch:
             who=who,
             labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
+            replicas=version.replicas.usual,
             estimate=version.estimator.snapshot_references(),
         )
 
@@ -645,9 +649,10 @@ class _Scene:
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
-        bets = {plain(name) for name in names if any(plain(name) in monitor.alarms for monitor in monitors)}
+        parts = [*monitors, *(version.replicas for version in self.model.versions.values())]
+        bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
-        return len(bets) < len(names) or any(monitor.lasts(name) for monitor in monitors for name in sorted(bets))
+        return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))
 
     def judge(self, names: Sequence[str]) -> Sequence[Finding]:
         """Case and findings, about the version that the alarms are of: that of the first one that is of any."""
@@ -669,12 +674,14 @@ class _Scene:
 
 def version_signals(version: VersionWatch) -> list[str]:
     """Names of everything a version can raise an alarm on."""
-    return [*version.outputs.levels(), *version.losses.levels(), *(f"{name}.mean" for name in version.guards)]
+    bets = [*version.outputs.levels(), *version.losses.levels(), *version.replicas.levels()]
+    return [*bets, *(f"{name}.mean" for name in version.guards)]
 
 
 def version_alarms(version: VersionWatch) -> dict[str, Onset]:
     """A version's alarms under their scoped names. Rows of losses are in order of labels, so they have no offset to go by."""
     found = {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.outputs.alarms.items()}
+    found |= {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.replicas.alarms.items()}
     found |= {name: Onset(alarm.onset_ms, None) for name, alarm in version.losses.alarms.items()}
     found |= {
         f"{name}.mean": Onset(at_ms, offset if name == "residual" else None)

@@ -85,6 +85,7 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         answered=answered(model, version, lambda rows: _since(rows, onset)),
         labelled=labelled(model, lambda rows: _since_time(rows, onset)),
         guards=() if version is None else version.guard_evidence(),
+        replicas=() if version is None else version.replicas.evidence(),
     )
 
 

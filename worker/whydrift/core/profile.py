@@ -17,6 +17,7 @@ from whydrift.core.conditional import HOURS, Conditional
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, NO_BIN, QUANTILES, ColumnReference
+from whydrift.core.replicas import Usual
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, flag_aspects
 from whydrift.core.state import StateError, pack, unpack
@@ -67,6 +68,8 @@ class Profile:
     labelled: MonitorProfile
     """Rows with their labels: a sample only; the column is that of the labels' sources."""
     surrogate: Surrogate | None
+    replicas: Usual | None
+    """What is usual of replicas beside each other; None where it shows nothing."""
     estimate: Mapping[str, Any] | None
     """What the estimator of performance without labels has learnt, as it wrote it (`Estimator.snapshot_references`)."""
 
@@ -91,6 +94,7 @@ class Profile:
             "events": self.events,
             "keys": list(self.keys),
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
+            "replicas": None if self.replicas is None else self.replicas.snapshot(),
             "estimate": self.estimate,
             **parts,
         }
@@ -106,6 +110,7 @@ class Profile:
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
+        replicas = state.get("replicas")  # files from before they were compared have none
         estimate = state.get("estimate")  # files from before it was learnt have none
         Estimator(Settings(), _Part.of(parts["inputs"]), _Part.of(parts["outputs"])).install(estimate)  # raises
         return cls(
@@ -116,6 +121,7 @@ class Profile:
             events=state["events"],
             keys=tuple(state["keys"]),
             surrogate=surrogate,
+            replicas=None if replicas is None else Usual.restore(replicas),
             estimate=estimate,
             **parts,
         )
