@@ -31,6 +31,7 @@ from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import Monitor
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
+from whydrift.core.replicas import ReplicaWatch
 from whydrift.core.settings import DAY_MS, Settings
 from whydrift.core.version import ASPECTS, VersionWatch, answer_of, middle_ms
 from whydrift_schemas import Diagnosis, ModelDescription, class_name, encode
@@ -423,7 +424,8 @@ class ModelWatch:
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()
         replicas = [version.replicas for version in self.versions.values()]
-        signals = sum(one.signal_count for one in (*monitors, *replicas)) + _GUARD_SIGNALS
+        signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
+        signals += sum(one.signal_count for one in replicas)
         signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
         chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
@@ -649,7 +651,7 @@ class _Scene:
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
-        parts = [*monitors, *(version.replicas for version in self.model.versions.values())]
+        parts: list[Monitor | ReplicaWatch] = [*monitors, *(version.replicas for version in self.model.versions.values())]
         bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
         return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))

@@ -10,8 +10,8 @@ kept; where it shows that they are not alike (one for each region), they are not
 
 Replicas come and go: one that answers nothing neither gains nor loses, and gives up its place when another one needs it.
 
-Limits: two replicas differ from each other equally much (who is odd is for `faults.replica_disagreement` to find); replicas beyond
-the first MOST_REPLICAS are only part of the rest; a replica that differs in the smallest inputs' part only shows late or never.
+Limits: of two replicas each differs from the other by as much (who is odd is for `faults.replica_disagreement` to find); those
+beyond the first MOST_REPLICAS are only part of the rest; one that differs on few kinds of cases shows late or never.
 Belongs here: that evidence, and its alarms. Not here: what they mean.
 """
 

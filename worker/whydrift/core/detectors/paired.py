@@ -1,6 +1,6 @@
 """Bets that one part of the traffic gets other values than the rest of the same time: two samples that are taken in turn.
 
-Each value of the part is compared with values of the rest that came along with it. h = φ(mine) − φ(theirs) has the mean 0 wherever
+Each value of the part is compared with values of the rest that came along with it. h = φ(mine) − φ(theirs) has the mean 0 where
 both come from one distribution, whatever that is and wherever it wanders: no reference is needed, and no tolerance for one. Both
 sides are divided into as many groups as the smaller one has values, so that each h is the difference of two means, and all are
 independent of each other.
