@@ -651,7 +651,10 @@ class _Scene:
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
-        parts: list[Monitor | ReplicaWatch] = [*monitors, *(version.replicas for version in self.model.versions.values())]
+        parts: list[Monitor | ReplicaWatch] = [
+            *monitors,
+            *(version.replicas for version in self.model.versions.values()),
+        ]
         bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
         return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))

@@ -27,8 +27,9 @@ from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("replica_disagreement")
 _MIN_ROWS = 15
-_P = 1e-3
-"""Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees."""
+_P, _P_LIKELY = 1e-3, 1e-2
+"""Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees; below which
+it is likely to, where the others are as in health: the first rows that a model answers out of range are few."""
 _HEALTHY_P = 1e-3
 _FIT, _LIKELY = 0.95, 0.75
 _MAX_NAME = 40
@@ -116,19 +117,22 @@ def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | Rule
     while len(left) >= 2:
         odd = {name: _chance(view, name, left, values) for name in left}
         worst = min(odd, key=lambda name: (odd[name], name))
-        if odd[worst] * len(left) > _P:
+        if odd[worst] * len(left) > (_P if guilty else _P_LIKELY):
             break
         # Of two that differ, the one that is not as in health.
         if len(left) == 2:
             worst = min(left, key=lambda name: (match_p(values[left[name]], view.reference), name))
         guilty.append(worst)
-        chances.append(odd[worst])
+        chances.append(odd[worst] * len(left))
         del left[worst]
     if not guilty:
         return [RuledOut(fault=FAULT, because=f"all {len(groups)} replicas answer alike")]
     rest = np.logical_or.reduce(list(left.values()))
-    is_healthy = match_p(values[rest], view.reference) > _HEALTHY_P
-    return [_proposal(case, view, guilty, sorted(left), values, groups, _FIT if is_healthy else _LIKELY, max(chances))]
+    is_healthy, is_clear = match_p(values[rest], view.reference) > _HEALTHY_P, max(chances) <= _P
+    if not (is_healthy or is_clear):
+        return [RuledOut(fault=FAULT, because=f"all {len(groups)} replicas answer otherwise than in health")]
+    fit = _FIT if is_healthy and is_clear else _LIKELY
+    return [_proposal(case, view, guilty, sorted(left), values, groups, fit, max(chances), is_healthy=is_healthy)]
 
 
 def _chance(view: ColumnView, name: str, groups: dict[str, Mask], values: Floats) -> float:
@@ -148,6 +152,8 @@ def _proposal(
     groups: dict[str, Mask],
     fit: float,
     chance: float,
+    *,
+    is_healthy: bool,
 ) -> Proposal:
     rows = np.logical_or.reduce([groups[name] for name in guilty])
     rest = np.logical_or.reduce([groups[name] for name in others])
@@ -164,7 +170,7 @@ def _proposal(
         explanation=(
             f"Given the inputs, the answers of {listed(guilty)} ({share} of the traffic) are {size} than those of "
             f"{listed(others)}; chance makes that once in {number(float(f'{1 / max(chance, 1e-12):.1g}'))}. "
-            f"Of the others can be said: they answer {'as' if fit == _FIT else 'otherwise than'} in health."
+            f"Of the others can be said: they answer {'as' if is_healthy else 'otherwise than'} in health."
         ),
         action=f"Take {listed(guilty)} out of rotation, and compare the digest of its weights and its image with the others'.",
         replica=guilty[0] if len(guilty) == 1 else None,
