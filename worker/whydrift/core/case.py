@@ -296,7 +296,9 @@ class Case:
     answered: Aligned = NOT_ALIGNED
     labelled: Aligned = NOT_ALIGNED
     guards: tuple[SignalEvidence, ...] = ()
-    """Alarms of guards that need no reference (ADWIN on loss and residual)."""
+    """Alarms of guards that need no reference (ADWIN on loss and residual), and of signed errors."""
+    leaning: str = ""
+    """While what comes true lies to one side of the answers (`loss.bias` among the guards): where, and to which."""
     replicas: tuple[SignalEvidence, ...] = ()
     """Alarms of replicas whose answers, given the inputs, are not those of the others: `replica.<name>.residual`."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whydrift.core.bias import BiasWatch
 from whydrift.core.case import ModelChange, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridged, encode_column
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
@@ -363,7 +364,12 @@ class ModelWatch:
                 version.update_losses(_loss_rows(lost))
             if version is not None:
                 mine = outcomes[[place for place, one in enumerate(names) if one == name]]
+                self._update_bias(version, mine, middle_ms(actuals), rows[0].offset)
                 self._update_estimator(version, mine, self.labels)
+
+    def _update_bias(self, version: VersionWatch, rows: Floats, at_ms: int, offset: int) -> None:
+        inputs = len(OUTCOMES) + len(self.inputs.monitor.columns)
+        version.bias.update(rows[:, :inputs], at_ms, offset)
 
     def _update_estimator(self, version: VersionWatch, rows: Floats, labels: Monitor) -> None:
         """Labels grade what was estimated without them; in health they are learnt from."""
@@ -426,14 +432,16 @@ class ModelWatch:
         replicas = [version.replicas for version in self.versions.values()]
         signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
         signals += sum(one.signal_count for one in replicas)
+        signals += sum(version.bias.signal_count for version in self.versions.values())
         signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
         chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
         threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
         for monitor in monitors:
             monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
-        for one in replicas:
-            one.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
+        for version in self.versions.values():
+            version.replicas.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
+            version.bias.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
 
     # -- alarms and incidents -------------------------------------------------------------------------------------------
 
@@ -491,7 +499,8 @@ class ModelWatch:
         for monitor in self.label_monitors():
             found |= monitor.levels()
         for version in self.versions.values():
-            own = version.outputs.levels() | version.losses.levels() | version.replicas.levels()
+            own = version.outputs.levels() | version.losses.levels()
+            own |= version.replicas.levels() | version.bias.levels()
             found |= {scoped(version.version, name): level for name, level in own.items()}
         found["arrivals"], found["label_arrivals"] = self.arrivals.log10_e, self.label_arrivals.log10_e
         return found
@@ -541,6 +550,7 @@ class ModelWatch:
             labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
             replicas=version.replicas.usual,
+            bias=version.bias.groups,
             estimate=version.estimator.snapshot_references(),
         )
 
@@ -651,10 +661,9 @@ class _Scene:
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
-        parts: list[Monitor | ReplicaWatch] = [
-            *monitors,
-            *(version.replicas for version in self.model.versions.values()),
-        ]
+        parts: list[Monitor | ReplicaWatch | BiasWatch] = [*monitors]
+        for version in self.model.versions.values():
+            parts += [version.replicas, version.bias]
         bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
         return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))
@@ -679,7 +688,7 @@ class _Scene:
 
 def version_signals(version: VersionWatch) -> list[str]:
     """Names of everything a version can raise an alarm on."""
-    bets = [*version.outputs.levels(), *version.losses.levels(), *version.replicas.levels()]
+    bets = [*version.outputs.levels(), *version.losses.levels(), *version.replicas.levels(), *version.bias.levels()]
     return [*bets, *(f"{name}.mean" for name in version.guards)]
 
 
@@ -687,7 +696,8 @@ def version_alarms(version: VersionWatch) -> dict[str, Onset]:
     """A version's alarms under their scoped names. Rows of losses are in order of labels, so they have no offset to go by."""
     found = {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.outputs.alarms.items()}
     found |= {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.replicas.alarms.items()}
-    found |= {name: Onset(alarm.onset_ms, None) for name, alarm in version.losses.alarms.items()}
+    labelled = version.losses.alarms | version.bias.alarms
+    found |= {name: Onset(alarm.onset_ms, None) for name, alarm in labelled.items()}
     found |= {
         f"{name}.mean": Onset(at_ms, offset if name == "residual" else None)
         for name, (at_ms, offset) in version.guard_onsets.items()

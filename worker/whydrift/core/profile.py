@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from whydrift.core.bias import Groups
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.columns import Column
 from whydrift.core.conditional import HOURS, Conditional
@@ -68,6 +69,8 @@ class Profile:
     labelled: MonitorProfile
     """Rows with their labels: a sample only; the column is that of the labels' sources."""
     surrogate: Surrogate | None
+    bias: Groups | None
+    """How errors lie in groups of labelled rows; None where that is not known."""
     replicas: Usual | None
     """What is usual of replicas beside each other; None where it shows nothing."""
     estimate: Mapping[str, Any] | None
@@ -94,6 +97,7 @@ class Profile:
             "events": self.events,
             "keys": list(self.keys),
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
+            "bias": None if self.bias is None else self.bias.snapshot(),
             "replicas": None if self.replicas is None else self.replicas.snapshot(),
             "estimate": self.estimate,
             **parts,
@@ -110,7 +114,8 @@ class Profile:
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
-        replicas = state.get("replicas")  # files from before they were compared have none
+        # Files from before replicas were compared, and errors by groups, have neither.
+        replicas, bias = state.get("replicas"), state.get("bias")
         estimate = state.get("estimate")  # files from before it was learnt have none
         Estimator(Settings(), _Part.of(parts["inputs"]), _Part.of(parts["outputs"])).install(estimate)  # raises
         return cls(
@@ -121,6 +126,7 @@ class Profile:
             events=state["events"],
             keys=tuple(state["keys"]),
             surrogate=surrogate,
+            bias=None if bias is None else Groups.restore(bias),
             replicas=None if replicas is None else Usual.restore(replicas),
             estimate=estimate,
             **parts,

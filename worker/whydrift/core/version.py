@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whydrift.core.bias import BiasWatch
 from whydrift.core.case import RESIDUALS, ErrorPicture, SignalEvidence
 from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame, widen
 from whydrift.core.cut import Cut, learn_cut
@@ -91,7 +92,8 @@ class VersionWatch:
             self.losses.install(losses)
         self.replicas = ReplicaWatch(settings.margin)
         self.performance = Performance(task, settings.baseline_events, conventions)
-        self.estimator = Estimator(settings, inputs, self.outputs)
+        self.bias = BiasWatch(settings.margin)
+        self.estimator = Estimator(settings, inputs, self.outputs, self._learn_bias)
         self.loss_means = Means()
         """The loss over time, for people to look at."""
         self.last_ms = -1
@@ -132,6 +134,7 @@ class VersionWatch:
             version._freeze_bins()
         version._renew_guards()
         version.estimator.install(profile.estimate)
+        version.bias.install(profile.bias)
         return version
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -328,6 +331,9 @@ class VersionWatch:
         self._guard("loss", rows, rows.values[:, 0])
         self.loss_means.add(middle_ms(rows), float(rows.values[:, 0].sum()), len(rows))
 
+    def _learn_bias(self, rows: Floats, actual: Column) -> None:
+        self.bias.learn(rows, self.inputs.columns, actual)
+
     def answered(self, since: Callable[[Rows], Rows] = lambda rows: rows) -> Answered:
         """The latest answers with their inputs, labelled or not; `since` picks the rows that count."""
         said, given = since(self.outputs.recent()), self.inputs.recent()
@@ -380,9 +386,12 @@ class VersionWatch:
     def guard_evidence(self) -> tuple[SignalEvidence, ...]:
         """The alarmed guards. They have no e-value: what they say counts as just enough."""
         level = self.outputs.log10_threshold
-        return tuple(
-            SignalEvidence(f"{name}.mean", name, "mean", level, level, onset_ms, is_alarmed=True)
-            for name, (onset_ms, _) in sorted(self.guard_onsets.items())
+        return (
+            tuple(
+                SignalEvidence(f"{name}.mean", name, "mean", level, level, onset_ms, is_alarmed=True)
+                for name, (onset_ms, _) in sorted(self.guard_onsets.items())
+            )
+            + self.bias.evidence()
         )
 
     # -- learning again -------------------------------------------------------------------------------------------
@@ -407,6 +416,7 @@ class VersionWatch:
         self._renew_guards()
         if names & {"loss", "prediction", "decision"}:
             self.estimator.forget()
+            self.bias.install(None)
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -427,6 +437,7 @@ class VersionWatch:
             "features": Rows.concat([widen(part, width) for part in self._features], width).snapshot(),
             "who": np.concatenate([np.empty(0, np.int64), *self._who]),
             "replicas": self.replicas.snapshot(),
+            "bias": self.bias.snapshot(),
             "answered": [self._answered[_PREDICTION], self._answered[_DECISION]],
         }
 
@@ -437,6 +448,7 @@ class VersionWatch:
             "outputs": self.outputs.snapshot_references(),
             "losses": self.losses.snapshot_references(),
             "estimate": self.estimator.snapshot_references(),
+            "bias": self.bias.snapshot_references(),
             "surrogate": None if self._surrogate is None else self._surrogate.snapshot(),
             "binned": [
                 [place, None if known[place] is reference else reference.snapshot()]
@@ -456,7 +468,9 @@ class VersionWatch:
         version.performance = Performance.restore(state["performance"])
         version.loss_means = Means.restore(state["loss_means"])
         estimator, learnt = state["estimator"], references["estimate"]
-        version.estimator = Estimator.restore(settings, inputs, version.outputs, estimator, learnt)
+        also = version._learn_bias
+        version.estimator = Estimator.restore(settings, inputs, version.outputs, estimator, learnt, also)
+        version.bias = BiasWatch.restore(settings.margin, state.get("bias"), references.get("bias"))
         version.last_ms, version.events = state["counts"]
         version.errors = dict(state["errors"])
         version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
