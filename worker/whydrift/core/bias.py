@@ -2,9 +2,9 @@
 
 The loss tells that errors grew; where the world moves to one side it tells so late. Outcomes that are .15 of their standard
 deviation higher where an input is high make the mean error of a good model there .4 of its own, and its loss 4 % greater. So
-errors (outcome − answer) are watched by their rank among those of health: of all rows, by quarters of the answer, by the lower and
-the upper half of each quantity and the frequent values of each category. One signal, a mixture over all these groups: each pays
-for its own finite reference, and the evidence is the mean over them.
+errors (outcome − answer) are watched by their rank among those of health: of all rows, by quarters of the answer, by the lower
+and the upper half of each quantity and the frequent values of each category. One signal, a mixture over all these groups: each
+pays for its own finite reference, and the evidence is the mean over them.
 
 For numbers only. An outcome of two classes says little of where its chance lies: one in ten outcomes turned where an input is
 high moves errors there by a sixth of their standard deviation, which is about the tolerance of 4,000 rows.

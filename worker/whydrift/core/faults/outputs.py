@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import kolmogorov
 
+from whydrift.core.bias import SIGNAL as LEANS
 from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import (
@@ -379,6 +380,11 @@ def loss_alarmed(case: Case) -> bool:
     return has_alarm(case, "loss", "distribution", "out_of_range", "unseen") or has_guard(case, "loss")
 
 
+def errors_lean(case: Case) -> bool:
+    """Whether what comes true lies to one side of the answers (`bias`), be the loss greater or not."""
+    return any(guard.is_alarmed and guard.signal == LEANS for guard in case.guards)
+
+
 def loss_change(case: Case) -> tuple[float, float] | None:
     """Mean loss in health and now; None where there is no loss."""
     view = case.labels.get("loss")
@@ -388,7 +394,9 @@ def loss_change(case: Case) -> tuple[float, float] | None:
 
 
 def loss_words(case: Case) -> str:
-    """The metric before and now, such as "log_loss 0.31 → 0.55"."""
+    """The metric before and now, such as "log_loss 0.31 → 0.55"; where errors lean to one side, where and to which."""
+    if errors_lean(case) and case.leaning and not has_alarm(case, "loss", "distribution", "out_of_range"):
+        return case.leaning
     if case.performance is not None:
         found = case.performance
         return f"{found.metric} {number(_short(found.reference))} → {number(_short(found.current))}"
