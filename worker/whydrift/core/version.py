@@ -153,7 +153,8 @@ class VersionWatch:
             self._features.append(rows)
             self._who.append(np.array([code_of(replica) for replica in replicas], np.int64))
         self._keep_errors(events, rows)
-        known, references = self.outputs.known_columns, self.outputs.references
+        # As they are before anything is learnt from these rows: the bins are by these.
+        known, references = self.outputs.known_columns, list(self.outputs.references)
         bins = self.outputs.update(outputs)
         if not self.outputs.is_collecting:
             self._features, self._who = [], []
