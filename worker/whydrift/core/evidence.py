@@ -150,7 +150,9 @@ class EvidenceProcess:
         return state | {"recent": [[signal, recent] for signal, recent in self._recent.items()]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a snapshot made with the same bets."""
+        """Take up a snapshot made with the same bets; of one with others nothing can be taken, and evidence begins anew."""
+        if len(state["m"]) != len(self._m):
+            return
         for name in _STATE:
             setattr(self, f"_{name}", state[name])
         self._recent = dict(state["recent"])

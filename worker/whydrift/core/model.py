@@ -34,7 +34,7 @@ from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
 from whydrift.core.replicas import ReplicaWatch
 from whydrift.core.settings import DAY_MS, Settings
-from whydrift.core.version import ASPECTS, VersionWatch, answer_of, middle_ms
+from whydrift.core.version import ASPECTS, FAMILIES, VersionWatch, answer_of, middle_ms
 from whydrift_schemas import Diagnosis, ModelDescription, class_name, encode
 
 MAX_VERSIONS = 4
@@ -115,7 +115,7 @@ class ModelWatch:
         self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
         self.main_version = profile.version
         if profile.labels.columns:
-            self.labels = Monitor(self.settings, [], aspects=ASPECTS)
+            self.labels = Monitor(self.settings, [], aspects=ASPECTS, families=FAMILIES)
             self.labels.install(profile.labels)
         self.delays.install(profile.delays)
         self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
@@ -346,7 +346,9 @@ class ModelWatch:
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
         if self.labels is None:
-            self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS)
+            self.labels = Monitor(
+                self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS, families=FAMILIES
+            )
         actuals = self._actual_rows(rows, self.labels)
         is_healthy = self.labels.is_collecting and not self.labels.alarms
         outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
@@ -613,7 +615,9 @@ class ModelWatch:
         model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
-            model.labels = Monitor.restore(settings, (), state["labels"], references["labels"], aspects=ASPECTS)
+            model.labels = Monitor.restore(
+                settings, (), state["labels"], references["labels"], aspects=ASPECTS, families=FAMILIES
+            )
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):

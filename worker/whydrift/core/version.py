@@ -64,6 +64,8 @@ row labels do not tell more than their level does: they come in any order.
 Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on. So it is with a score
 that is decided otherwise than it was.
 """
+FAMILIES: Mapping[str, str] = MappingProxyType(dict.fromkeys(("prediction", "actual"), "quartered"))
+"""Of bets on numbers that are answered, and that come true."""
 _RANKS = np.linspace(0, 1, QUANTILES)
 
 
@@ -86,7 +88,7 @@ class VersionWatch:
         self._settings = settings
         self.version = version
         self.inputs = inputs
-        self.outputs = Monitor(settings, _output_columns(), (), self._with_derived, ASPECTS, inputs)
+        self.outputs = Monitor(settings, _output_columns(), (), self._with_derived, ASPECTS, inputs, families=FAMILIES)
         self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS, follows=inputs)
         if losses is not None:
             self.losses.install(losses)
@@ -463,7 +465,9 @@ class VersionWatch:
     ) -> "VersionWatch":
         version = cls(settings, state["version"], inputs)
         kept, learnt = state["outputs"], references["outputs"]
-        version.outputs = Monitor.restore(settings, (), kept, learnt, version._with_derived, ASPECTS, inputs)
+        version.outputs = Monitor.restore(
+            settings, (), kept, learnt, version._with_derived, ASPECTS, inputs, families=FAMILIES
+        )
         kept, learnt = state["losses"], references["losses"]
         version.losses = Monitor.restore(settings, (), kept, learnt, aspects=ASPECTS, follows=inputs)
         version.performance = Performance.restore(state["performance"])
