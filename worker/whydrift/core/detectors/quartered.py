@@ -11,7 +11,7 @@ from whydrift.core.columns import Floats
 from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, rate_bets, rate_health
 from whydrift.core.detectors.numeric import FAMILY as NUMERIC
 
-_ODDS = (1.5, 3.0, 1 / 1.5, 1 / 3.0)
+_ODDS = (1.5, 1 / 1.5)
 _PART = 0.3
 """Of the mixture."""
 _SIDES = 6 * 4
