@@ -299,7 +299,11 @@ class Case:
     stand_in: Trees | None = None
     """What health's answers make expect of any inputs; None where there is no surrogate."""
     guards: tuple[SignalEvidence, ...] = ()
-    """Alarms of guards that need no reference (ADWIN on loss and residual)."""
+    """Alarms of guards that need no reference (ADWIN on loss and residual), and of signed errors."""
+    leaning: str = ""
+    """While what comes true lies to one side of the answers (`loss.bias` among the guards): where, and to which."""
+    replicas: tuple[SignalEvidence, ...] = ()
+    """Alarms of replicas whose answers, given the inputs, are not those of the others: `replica.<name>.residual`."""
 
     @cached_property
     def evidence(self) -> tuple[SignalEvidence, ...]:
@@ -310,7 +314,7 @@ class Case:
             for v in views.values()
             for s in v.signals.values()
         ]
-        found += [*self.world.values(), *self.guards]
+        found += [*self.world.values(), *self.guards, *self.replicas]
         found += [rate.evidence for rate in (self.arrivals, self.label_arrivals) if rate.evidence is not None]
         return tuple(sorted(found, key=lambda s: (-s.log10_e, s.signal)))
 

@@ -6,7 +6,7 @@ references are learnt (`monitor`), incidents' lives (`incidents`).
 
 from collections.abc import Mapping, Sequence
 
-from whydrift.core.incidents import FOLLOWERS, Moment, column_of_signal, plain
+from whydrift.core.incidents import Moment, follows_others, plain
 from whydrift.core.inputs import FLAGS
 from whydrift.core.model import ModelWatch, version_alarms, version_signals
 from whydrift.core.picture import Onset
@@ -67,7 +67,7 @@ def _following(model: ModelWatch, signals: set[str]) -> set[str]:
         for name in incident.own & incident.signals
         if plain(name) not in signals
     }
-    return {name for name in _all_signals(model) if column_of_signal(name) in FOLLOWERS} - others
+    return {name for name in _all_signals(model) if follows_others(name)} - others
 
 
 def _because(command: Command) -> str:
@@ -118,6 +118,7 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
         columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)
         version.relearn(sorted(columns), since)
+        version.replicas.accept(signals)
     if "arrivals" in signals:
         model.arrivals.accept()
     if "label_arrivals" in signals:

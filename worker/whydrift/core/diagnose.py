@@ -370,6 +370,7 @@ def _reduced(case: Case, left: frozenset[str]) -> Case:
         labels=views(case.labels),
         world={name: quiet(signal) for name, signal in case.world.items()},
         guards=tuple(quiet(signal) for signal in case.guards),
+        replicas=tuple(quiet(signal) for signal in case.replicas),
         arrivals=rate(case.arrivals),
         label_arrivals=rate(case.label_arrivals),
     )
@@ -483,7 +484,7 @@ def _with_stray_answers(
     case: Case, found: list[_Verdict], left: frozenset[str]
 ) -> tuple[list[_Verdict], frozenset[str]]:
     """Let what is left of answers and losses join the finding that has the answers: no answer, no loss."""
-    affected = {s.signal for s in case.alarmed if s.column in (*ANSWERS, "loss") or s in case.guards}
+    affected = {s.signal for s in case.alarmed if s.column in (*ANSWERS, "loss") or s in (*case.guards, *case.replicas)}
     answers = {s.signal for s in case.alarmed if s.column in ANSWERS}
     place = next((place for place, verdict in enumerate(found) if verdict.taken & answers), None)
     stray = left & affected
@@ -671,7 +672,7 @@ def _with_withdrawal(case: Case, cause: Cause) -> Cause:
 
 def severity(case: Case, fault: Fault, signals: Sequence[SignalEvidence]) -> Severity:
     """How much it matters that this fault has these alarms."""
-    answers = any(signal.column in ANSWERS for signal in signals)
+    answers = any(signal.column in ANSWERS or signal in case.replicas for signal in signals)
     loss = any(signal.column == "loss" for signal in signals)
     family = FAMILY_OF[fault]
     is_critical = (

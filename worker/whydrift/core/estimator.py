@@ -9,7 +9,7 @@ estimate would go on saying that all is well: it is withdrawn until labels agree
 Belongs here: that life, in bounded memory. Not here: the models themselves (`estimate`), joining (`labels`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,15 @@ class Grade:
 class Estimator:
     """One version's. `inputs`, `outputs`: the monitors whose columns and references the loss model looks at rows by."""
 
-    def __init__(self, settings: Settings, inputs: Known, outputs: Known) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        inputs: Known,
+        outputs: Known,
+        learns_too: Callable[[Floats, Column], None] = lambda rows, actual: None,
+    ) -> None:
+        """learns_too: what else is learnt from the same rows, and what came true's column."""
+        self._learns_too = learns_too
         self._settings = settings
         self._inputs, self._outputs = inputs, outputs
         self.forget()
@@ -125,6 +133,7 @@ class Estimator:
         if not self._learning:
             return
         self._learning = [_joined(self._learning)]
+        self._learns_too(self._learning[0], actual)
         rows = self._labelled(self._learning[0], actual)
         model: CalibratedProbabilities | LossModel | None = None
         if task == "binary":
@@ -235,8 +244,9 @@ class Estimator:
         outputs: Known,
         state: Mapping[str, Any],
         references: Mapping[str, Any] | None,
+        learns_too: Callable[[Floats, Column], None] = lambda rows, actual: None,
     ) -> "Estimator":
-        estimator = cls(settings, inputs, outputs)
+        estimator = cls(settings, inputs, outputs, learns_too)
         estimator.install(references)
         learning, waiting = state["learning"], state["waiting"]
         estimator._learning = None if learning is None else [learning] if len(learning) else []

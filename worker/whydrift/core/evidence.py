@@ -57,8 +57,18 @@ class EvidenceProcess:
     _onset_offset: NDArray[np.int64]
     _onset_row: NDArray[np.int64]
 
-    def update(self, counts: Sequence[Floats] | Floats, first_ms: int, first_offset: int, first_row: int = 0) -> None:
-        """Take a chunk: `counts` per group (signals, bins), and where its first row stands: time, offset, running number."""
+    def update(
+        self,
+        counts: Sequence[Floats] | Floats,
+        first_ms: int,
+        first_offset: int,
+        first_row: int = 0,
+        told: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Take a chunk: `counts` per group (signals, bins), and where its first row stands: time, offset, running number.
+
+        told: the signals of which the chunk says something at all, where that is not all of them; the others stay as they are.
+        """
         groups = (counts,) if isinstance(counts, np.ndarray) else counts
         parts = [np.matmul(c[:, None, :], f).ravel() for c, f in zip(groups, self._log_f, strict=True) if len(c)]
         if not parts:
@@ -74,11 +84,12 @@ class EvidenceProcess:
         np.maximum(cusum, 0.0, out=cusum)
         cusum += log_e
         factor = np.exp(log_e, out=log_e)
-        self._m += 1.0
+        self._m += 1.0 if told is None else np.repeat(told, self._ends - self._starts)
         self._m *= factor
         np.minimum(self._m, _CAP, out=self._m)
         for signal, recent in self._recent.items():
-            self._recent[signal] = np.minimum((recent + 1.0) * factor[self._bets_of(signal)], _CAP)
+            one = 1.0 if told is None else float(told[signal])
+            self._recent[signal] = np.minimum((recent + one) * factor[self._bets_of(signal)], _CAP)
 
     def _bets_of(self, signal: int) -> slice:
         return slice(int(self._starts[signal]), int(self._ends[signal]))
@@ -139,7 +150,9 @@ class EvidenceProcess:
         return state | {"recent": [[signal, recent] for signal, recent in self._recent.items()]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up a snapshot made with the same bets."""
+        """Take up a snapshot made with the same bets; of one with others nothing can be taken, and evidence begins anew."""
+        if len(state["m"]) != len(self._m):
+            return
         for name in _STATE:
             setattr(self, f"_{name}", state[name])
         self._recent = dict(state["recent"])

@@ -24,6 +24,7 @@ from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
+from whydrift.core.replicas import is_of_replica
 from whydrift.core.settings import MINUTE_MS, Settings
 from whydrift.core.signals import Aspect
 from whydrift.core.status import OpenIncident
@@ -209,7 +210,7 @@ class Incidents:
         }
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
-        follows = column_of_signal(plain(name)) in FOLLOWERS
+        follows = follows_others(plain(name))
         return any((follows or name in one.signals) and one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
@@ -483,6 +484,11 @@ def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:
     """The versions whose signals identify it; of what belongs to none of them, those in use."""
     own = {name.rpartition(SCOPE)[0] for name in finding.own_signals if SCOPE in name}
     return tuple(sorted(own)) or now.versions
+
+
+def follows_others(signal: str) -> bool:
+    """Whether an alarm on it can follow from another fault."""
+    return column_of_signal(signal) in FOLLOWERS or is_of_replica(signal)
 
 
 def column_of_signal(signal: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whydrift.core.bias import BiasWatch
 from whydrift.core.case import ModelChange, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridged, encode_column
 from whydrift.core.decode import LabelEvent, ModelEvent, PredictionEvent
@@ -31,8 +32,9 @@ from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import Monitor
 from whydrift.core.picture import Onset, picture
 from whydrift.core.profile import Profile
+from whydrift.core.replicas import ReplicaWatch
 from whydrift.core.settings import DAY_MS, Settings
-from whydrift.core.version import ASPECTS, VersionWatch, answer_of, middle_ms
+from whydrift.core.version import ASPECTS, FAMILIES, VersionWatch, answer_of, middle_ms
 from whydrift_schemas import Diagnosis, ModelDescription, class_name, encode
 
 MAX_VERSIONS = 4
@@ -114,7 +116,7 @@ class ModelWatch:
         self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
         self.main_version = profile.version
         if profile.labels.columns:
-            self.labels = Monitor(self.settings, [], aspects=ASPECTS)
+            self.labels = Monitor(self.settings, [], aspects=ASPECTS, families=FAMILIES)
             self.labels.install(profile.labels)
         self.delays.install(profile.delays)
         self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
@@ -345,7 +347,9 @@ class ModelWatch:
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
         if self.labels is None:
-            self.labels = Monitor(self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS)
+            self.labels = Monitor(
+                self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS, families=FAMILIES
+            )
         actuals = self._actual_rows(rows, self.labels)
         is_healthy = self.labels.is_collecting and not self.labels.alarms
         outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
@@ -363,7 +367,12 @@ class ModelWatch:
                 version.update_losses(_loss_rows(lost))
             if version is not None:
                 mine = outcomes[[place for place, one in enumerate(names) if one == name]]
+                self._update_bias(version, mine, middle_ms(actuals), rows[0].offset)
                 self._update_estimator(version, mine, self.labels)
+
+    def _update_bias(self, version: VersionWatch, rows: Floats, at_ms: int, offset: int) -> None:
+        inputs = len(OUTCOMES) + len(self.inputs.monitor.columns)
+        version.bias.update(rows[:, :inputs], at_ms, offset)
 
     def _update_estimator(self, version: VersionWatch, rows: Floats, labels: Monitor) -> None:
         """Labels grade what was estimated without them; in health they are learnt from."""
@@ -423,13 +432,19 @@ class ModelWatch:
         """
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()
+        replicas = [version.replicas for version in self.versions.values()]
         signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
+        signals += sum(one.signal_count for one in replicas)
+        signals += sum(version.bias.signal_count for version in self.versions.values())
         signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
         chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
         threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
         for monitor in monitors:
             monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+        for version in self.versions.values():
+            version.replicas.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
+            version.bias.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
 
     # -- alarms and incidents -------------------------------------------------------------------------------------------
 
@@ -487,8 +502,9 @@ class ModelWatch:
         for monitor in self.label_monitors():
             found |= monitor.levels()
         for version in self.versions.values():
-            both = version.outputs.levels() | version.losses.levels()
-            found |= {scoped(version.version, name): level for name, level in both.items()}
+            own = version.outputs.levels() | version.losses.levels()
+            own |= version.replicas.levels() | version.bias.levels()
+            found |= {scoped(version.version, name): level for name, level in own.items()}
         found["arrivals"], found["label_arrivals"] = self.arrivals.log10_e, self.label_arrivals.log10_e
         return found
 
@@ -537,6 +553,8 @@ class ModelWatch:
             who=who,
             labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
+            replicas=version.replicas.usual,
+            bias=version.bias.groups,
             estimate=version.estimator.snapshot_references(),
         )
 
@@ -599,7 +617,9 @@ class ModelWatch:
         model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
-            model.labels = Monitor.restore(settings, (), state["labels"], references["labels"], aspects=ASPECTS)
+            model.labels = Monitor.restore(
+                settings, (), state["labels"], references["labels"], aspects=ASPECTS, families=FAMILIES
+            )
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):
@@ -647,9 +667,12 @@ class _Scene:
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()
-        bets = {plain(name) for name in names if any(plain(name) in monitor.alarms for monitor in monitors)}
+        parts: list[Monitor | ReplicaWatch | BiasWatch] = [*monitors]
+        for version in self.model.versions.values():
+            parts += [version.replicas, version.bias]
+        bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
-        return len(bets) < len(names) or any(monitor.lasts(name) for monitor in monitors for name in sorted(bets))
+        return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))
 
     def judge(self, names: Sequence[str]) -> Sequence[Finding]:
         """Case and findings, about the version that the alarms are of: that of the first one that is of any."""
@@ -671,13 +694,16 @@ class _Scene:
 
 def version_signals(version: VersionWatch) -> list[str]:
     """Names of everything a version can raise an alarm on."""
-    return [*version.outputs.levels(), *version.losses.levels(), *(f"{name}.mean" for name in version.guards)]
+    bets = [*version.outputs.levels(), *version.losses.levels(), *version.replicas.levels(), *version.bias.levels()]
+    return [*bets, *(f"{name}.mean" for name in version.guards)]
 
 
 def version_alarms(version: VersionWatch) -> dict[str, Onset]:
     """A version's alarms under their scoped names. Rows of losses are in order of labels, so they have no offset to go by."""
     found = {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.outputs.alarms.items()}
-    found |= {name: Onset(alarm.onset_ms, None) for name, alarm in version.losses.alarms.items()}
+    found |= {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.replicas.alarms.items()}
+    labelled = version.losses.alarms | version.bias.alarms
+    found |= {name: Onset(alarm.onset_ms, None) for name, alarm in labelled.items()}
     found |= {
         f"{name}.mean": Onset(at_ms, offset if name == "residual" else None)
         for name, (at_ms, offset) in version.guard_onsets.items()

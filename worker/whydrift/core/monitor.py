@@ -67,16 +67,18 @@ class Monitor:
         follows: "Monitor | None" = None,
         *,
         keeps_bins: bool = False,
+        families: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`prepare` is called with the rows that are about to be learnt from, and may change their values.
 
         aspects: the signals beside the distribution of columns that have not all of them. follows: the monitor from whose columns
-        these follow. keeps_bins: of BINNED_ROWS rows of health.
+        these follow. keeps_bins: of BINNED_ROWS rows of health. families: of bets on quantities, where not "numeric".
         """
         self._settings = settings
         self._prepare = prepare
         self._aspects = aspects
         self._follows = follows
+        self._families = families
         self.columns = list(columns)
         self.flags = tuple(flags)
         self.references: list[ColumnReference | None] = [None] * len(self.columns)
@@ -635,7 +637,8 @@ class Monitor:
         return found
 
     def _bets_of(self, reference: ColumnReference) -> Bets:
-        return distribution_bets(reference, Tolerance(reference.rows, self.model_signals, self._settings.margin))
+        tolerance = Tolerance(reference.rows, self.model_signals, self._settings.margin)
+        return distribution_bets(reference, tolerance, self._families.get(reference.name, "numeric"))
 
     def _opening_of(self, index: int) -> Opening | None:
         if self.columns[index].name not in self.trained:
@@ -687,9 +690,10 @@ class Monitor:
         follows: "Monitor | None" = None,
         *,
         keeps_bins: bool = False,
+        families: Mapping[str, str] = MappingProxyType({}),
     ) -> "Monitor":
         columns = [column_of(column) for column in state["columns"]]
-        monitor = cls(settings, columns, flags, prepare, aspects, follows, keeps_bins=keeps_bins)
+        monitor = cls(settings, columns, flags, prepare, aspects, follows, keeps_bins=keeps_bins, families=families)
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
         monitor.health_bins = references.get("bins", no_bins())  # states from before they were kept have none

@@ -5,6 +5,7 @@ Belongs here: which rows count as current, and gathering views. Not here: any ju
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,6 +87,8 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         labelled=labelled(model, lambda rows: _since_time(rows, onset)),
         stand_in=None if version is None else version.stand_in(),
         guards=() if version is None else version.guard_evidence(),
+        leaning="" if version is None else _leaning(version),
+        replicas=() if version is None else version.replicas.evidence(),
     )
 
 
@@ -140,6 +143,24 @@ def _estimate(version: VersionWatch, onset: Onset) -> EstimatePicture | None:
     if loss is None or reference is None:
         return None
     return EstimatePicture(version.estimator.loss, _mean_of(reference), loss.value, loss.low, loss.high)
+
+
+def _leaning(version: VersionWatch) -> str:
+    """In words: where what comes true lies to one side of the answers."""
+    columns = version.inputs.columns
+    found = version.bias.leaning([column.name for column in columns])
+    if found is None:
+        return ""
+    name, is_higher, low, high = found
+    way = f"what comes true is {'higher' if is_higher else 'lower'} than answered"
+    if not name:
+        return way
+    if low == high:
+        column = next(column for column in columns if column.name == name)
+        return f"{way} where {name} is {column.category(low)}"
+    shown = "the answer" if name == "prediction" else name
+    ends = [f"{word} {float(f'{end:.3g}'):g}" for word, end in (("from", low), ("below", high)) if isfinite(end)]
+    return f"{way} where {shown} is {' and '.join(ends)}"
 
 
 def _mean_of(reference: ColumnReference) -> float:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from whydrift.core.bias import Groups
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.columns import Column, Rows
 from whydrift.core.conditional import HOURS, Conditional
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, NO_BIN, QUANTILES, ColumnReference
+from whydrift.core.replicas import Usual
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, flag_aspects
 from whydrift.core.state import StateError, pack, unpack
@@ -70,6 +72,10 @@ class Profile:
     labelled: MonitorProfile
     """Rows with their labels: a sample only; the column is that of the labels' sources."""
     surrogate: Surrogate | None
+    bias: Groups | None
+    """How errors lie in groups of labelled rows; None where that is not known."""
+    replicas: Usual | None
+    """What is usual of replicas beside each other; None where it shows nothing."""
     estimate: Mapping[str, Any] | None
     """What the estimator of performance without labels has learnt, as it wrote it (`Estimator.snapshot_references`)."""
 
@@ -94,6 +100,8 @@ class Profile:
             "events": self.events,
             "keys": list(self.keys),
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
+            "bias": None if self.bias is None else self.bias.snapshot(),
+            "replicas": None if self.replicas is None else self.replicas.snapshot(),
             "estimate": self.estimate,
             **parts,
         }
@@ -110,6 +118,8 @@ class Profile:
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
+        # Files from before replicas were compared, and errors by groups, have neither.
+        replicas, bias = state.get("replicas"), state.get("bias")
         estimate = state.get("estimate")  # files from before it was learnt have none
         Estimator(Settings(), _Part.of(parts["inputs"]), _Part.of(parts["outputs"])).install(estimate)  # raises
         return cls(
@@ -120,6 +130,8 @@ class Profile:
             events=state["events"],
             keys=tuple(state["keys"]),
             surrogate=surrogate,
+            bias=None if bias is None else Groups.restore(bias),
+            replicas=None if replicas is None else Usual.restore(replicas),
             estimate=estimate,
             **parts,
         )

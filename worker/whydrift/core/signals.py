@@ -106,15 +106,15 @@ def _tempered(bets: Bets, time: float) -> Bets:
     return bets if time <= 1 else Bets(bets.log_f / time, bets.weights)
 
 
-def distribution_bets(reference: ColumnReference, tolerance: Tolerance) -> Bets:
-    """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet."""
+def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: str = "numeric") -> Bets:
+    """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet. family: of a quantity."""
     used = reference.used_bins
     tolerance = replace(tolerance, n=reference.n, times=reference.times)
     if reference.kind.is_coded:
         made = _FAMILIES["categorical"].make(reference.masses[used], tolerance.of("categories"))
         bets = _tempered(made, tolerance.time("categories"))
     else:
-        bets = _FAMILIES["numeric"].make(reference.masses[used], tolerance)
+        bets = _FAMILIES[family].make(reference.masses[used], tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return Bets(log_f, bets.weights)

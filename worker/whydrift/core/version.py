@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whydrift.core.bias import BiasWatch
 from whydrift.core.case import RESIDUALS, ErrorPicture, SignalEvidence
 from whydrift.core.columns import MAX_CATEGORY, Column, Floats, Kind, Presence, Rows, abridged, tame, widen
 from whydrift.core.cut import Cut, learn_cut
@@ -30,6 +31,7 @@ from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
+from whydrift.core.replicas import ReplicaWatch, code_of, learn_usual
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
 from whydrift.core.stand_in import Trees
@@ -63,6 +65,8 @@ row labels do not tell more than their level does: they come in any order.
 Where no call failed in health a failed one is unseen: the distribution of a constant has nothing to bet on. So it is with a score
 that is decided otherwise than it was.
 """
+FAMILIES: Mapping[str, str] = MappingProxyType(dict.fromkeys(("prediction", "actual"), "quartered"))
+"""Of bets on numbers that are answered, and that come true."""
 _RANKS = np.linspace(0, 1, QUANTILES)
 
 
@@ -82,14 +86,17 @@ class VersionWatch:
         losses: MonitorProfile | None = None,
         conventions: Mapping[str, Any] | None = None,
     ) -> None:
+        self._settings = settings
         self.version = version
         self.inputs = inputs
-        self.outputs = Monitor(settings, _output_columns(), (), self._with_derived, ASPECTS, inputs)
+        self.outputs = Monitor(settings, _output_columns(), (), self._with_derived, ASPECTS, inputs, families=FAMILIES)
         self.losses = Monitor(settings, [Column("loss", Kind.NUMERIC)], aspects=ASPECTS, follows=inputs)
         if losses is not None:
             self.losses.install(losses)
+        self.replicas = ReplicaWatch(settings.margin)
         self.performance = Performance(task, settings.baseline_events, conventions)
-        self.estimator = Estimator(settings, inputs, self.outputs)
+        self.bias = BiasWatch(settings.margin)
+        self.estimator = Estimator(settings, inputs, self.outputs, self._learn_bias)
         self.loss_means = Means()
         """The loss over time, for people to look at."""
         self.last_ms = -1
@@ -114,6 +121,8 @@ class VersionWatch:
         """What the surrogate's bins were made of: (column of the inputs, its reference)."""
         self._features: list[Rows] = []
         """Inputs of the rows that the outputs are being learnt from."""
+        self._who: list[NDArray[np.int64]] = []
+        """Of the same rows, which replica answered (`code_of`)."""
         self._answered = {_PREDICTION: False, _DECISION: False}
 
     @classmethod
@@ -123,10 +132,12 @@ class VersionWatch:
         version = cls(settings, profile.version, inputs, task, profile.losses, profile.conventions)
         version.outputs.install(profile.outputs)
         version._surrogate = profile.surrogate
+        version.replicas.usual = profile.replicas
         if profile.surrogate is not None:
             version._freeze_bins()
         version._renew_guards()
         version.estimator.install(profile.estimate)
+        version.bias.install(profile.bias)
         return version
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -140,14 +151,38 @@ class VersionWatch:
         if self._surrogate is not None:
             self._fill_residual(outputs, self._surrogate, inputs)
         _fill_contradictions(outputs, self._known_cut())
+        replicas = [event.replica for event in events]
         if self.outputs.is_collecting:
             self._features.append(rows)
+            self._who.append(np.array([code_of(replica) for replica in replicas], np.int64))
         self._keep_errors(events, rows)
-        self.outputs.update(outputs)
+        # As they are before anything is learnt from these rows: the bins are by these.
+        known, references = self.outputs.known_columns, list(self.outputs.references)
+        bins = self.outputs.update(outputs)
         if not self.outputs.is_collecting:
-            self._features = []
+            self._features, self._who = [], []
+        self._compare(replicas, bins, known, references, outputs)
         self._renew_guards()
         self._guard("residual", outputs, outputs.values[:, _RESIDUAL])
+
+    def _compare(
+        self,
+        replicas: Sequence[str | None],
+        bins: NDArray[np.intp],
+        known: NDArray[np.intp],
+        references: Sequence[ColumnReference | None],
+        rows: Rows,
+    ) -> None:
+        """Let each replica's residuals speak beside those of the others."""
+        places = np.searchsorted(known, (_RESIDUAL, _STANDARDISED))
+        mine = tuple(references[c] if c < len(references) else None for c in (_RESIDUAL, _STANDARDISED))
+        if mine[0] is None:
+            return
+        both = np.zeros((len(bins), len(mine)), np.intp)
+        for place, reference in enumerate(mine):
+            if reference is not None:
+                both[:, place] = bins[:, places[place]]
+        self.replicas.update(replicas, both, mine, (int(rows.times_ms[0]), int(rows.offsets[0])))
 
     def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
         found = [self._row(event) for event in events]
@@ -235,9 +270,16 @@ class VersionWatch:
             return rows
         self._freeze_bins()
         self._surrogate, residuals = fit_crosswise(self._own_bins(inputs), rows.values[:, _PREDICTION])
+        self._learn_replicas(rows.offsets, residuals)
         rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
         _fill_residuals(rows, residuals)
         return rows
+
+    def _learn_replicas(self, offsets: NDArray[np.int64], residuals: Floats) -> None:
+        if len(self._who) == len(self._features) > 0:
+            held = np.concatenate([part.offsets for part in self._features])
+            codes = np.concatenate(self._who)[np.searchsorted(held, offsets)]
+            self.replicas.usual = learn_usual(codes, residuals, self._settings.margin)
 
     def _features_of(self, offsets: Any) -> Floats | None:
         """Inputs of the rows with these offsets: (rows, columns); None where some are not there any more."""
@@ -301,6 +343,9 @@ class VersionWatch:
         self._guard("loss", rows, rows.values[:, 0])
         self.loss_means.add(middle_ms(rows), float(rows.values[:, 0].sum()), len(rows))
 
+    def _learn_bias(self, rows: Floats, actual: Column) -> None:
+        self.bias.learn(rows, self.inputs.columns, actual)
+
     def answered(self, since: Callable[[Rows], Rows] = lambda rows: rows) -> Answered:
         """The latest answers with their inputs, labelled or not; `since` picks the rows that count."""
         said, given = since(self.outputs.recent()), self.inputs.recent()
@@ -353,9 +398,12 @@ class VersionWatch:
     def guard_evidence(self) -> tuple[SignalEvidence, ...]:
         """The alarmed guards. They have no e-value: what they say counts as just enough."""
         level = self.outputs.log10_threshold
-        return tuple(
-            SignalEvidence(f"{name}.mean", name, "mean", level, level, onset_ms, is_alarmed=True)
-            for name, (onset_ms, _) in sorted(self.guard_onsets.items())
+        return (
+            tuple(
+                SignalEvidence(f"{name}.mean", name, "mean", level, level, onset_ms, is_alarmed=True)
+                for name, (onset_ms, _) in sorted(self.guard_onsets.items())
+            )
+            + self.bias.evidence()
         )
 
     # -- learning again -------------------------------------------------------------------------------------------
@@ -367,8 +415,10 @@ class VersionWatch:
             names |= {"prediction", *RESIDUALS}
         if names & {"prediction", "decision"}:
             names.add("contradiction")
+        if names & {*RESIDUALS}:
+            self.replicas = self.replicas.anew()
         if not self.outputs.is_collecting:
-            self._features = [self.inputs.recent()] if since_offset is not None else []
+            self._features, self._who = [self.inputs.recent()] if since_offset is not None else [], []
         self.outputs.relearn(names, since_offset)
         self.losses.relearn(names, since_offset)
         for name in names:
@@ -378,6 +428,7 @@ class VersionWatch:
         self._renew_guards()
         if names & {"loss", "prediction", "decision"}:
             self.estimator.forget()
+            self.bias.install(None)
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -396,6 +447,9 @@ class VersionWatch:
             "errors": self.errors,
             "recent_errors": [list(error) for error in self._recent_errors],
             "features": Rows.concat([widen(part, width) for part in self._features], width).snapshot(),
+            "who": np.concatenate([np.empty(0, np.int64), *self._who]),
+            "replicas": self.replicas.snapshot(),
+            "bias": self.bias.snapshot(),
             "answered": [self._answered[_PREDICTION], self._answered[_DECISION]],
         }
 
@@ -406,6 +460,7 @@ class VersionWatch:
             "outputs": self.outputs.snapshot_references(),
             "losses": self.losses.snapshot_references(),
             "estimate": self.estimator.snapshot_references(),
+            "bias": self.bias.snapshot_references(),
             "surrogate": None if self._surrogate is None else self._surrogate.snapshot(),
             "binned": [
                 [place, None if known[place] is reference else reference.snapshot()]
@@ -419,13 +474,17 @@ class VersionWatch:
     ) -> "VersionWatch":
         version = cls(settings, state["version"], inputs)
         kept, learnt = state["outputs"], references["outputs"]
-        version.outputs = Monitor.restore(settings, (), kept, learnt, version._with_derived, ASPECTS, inputs)
+        version.outputs = Monitor.restore(
+            settings, (), kept, learnt, version._with_derived, ASPECTS, inputs, families=FAMILIES
+        )
         kept, learnt = state["losses"], references["losses"]
         version.losses = Monitor.restore(settings, (), kept, learnt, aspects=ASPECTS, follows=inputs)
         version.performance = Performance.restore(state["performance"])
         version.loss_means = Means.restore(state["loss_means"])
         estimator, learnt = state["estimator"], references["estimate"]
-        version.estimator = Estimator.restore(settings, inputs, version.outputs, estimator, learnt)
+        also = version._learn_bias
+        version.estimator = Estimator.restore(settings, inputs, version.outputs, estimator, learnt, also)
+        version.bias = BiasWatch.restore(settings.margin, state.get("bias"), references.get("bias"))
         version.last_ms, version.events = state["counts"]
         version.errors = dict(state["errors"])
         version._recent_errors = [(offset, error) for offset, error in state["recent_errors"]]
@@ -433,6 +492,9 @@ class VersionWatch:
         version._restore_bins(references["binned"])
         features = Rows.restore(state["features"])
         version._features = [features] if len(features) else []
+        who = state.get("who", ())  # states from before replicas were compared have none
+        version._who = [who] if len(who) == len(features) > 0 else []
+        version.replicas = ReplicaWatch.restore(settings.margin, state.get("replicas"))
         version._answered = dict(zip((_PREDICTION, _DECISION), state["answered"], strict=True))
         version._restore_guards(state)
         return version
@@ -457,7 +519,7 @@ class VersionWatch:
         self.outputs.thin_learning()
         self.losses.thin_learning()
         self.estimator.thin_learning()
-        del self._features[1::2]
+        del self._features[1::2], self._who[1::2]
 
     def profile(self, *, keep_sample: bool) -> tuple[MonitorProfile, MonitorProfile, Surrogate | None]:
         """What was learnt of outputs, of losses, and the surrogate."""

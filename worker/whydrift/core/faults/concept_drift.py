@@ -24,6 +24,7 @@ from whydrift.core.faults.outcomes import (
 from whydrift.core.faults.outputs import (
     announced_at,
     disturbance,
+    errors_lean,
     has_alarm,
     loss_alarmed,
     loss_change,
@@ -43,6 +44,7 @@ _UNTOLD, _FEED, _VERSION = 0.7, 0.4, 0.3
 _READ = "twenty labelled cases read by a person: are the labels right?"
 _CLEAR = 0.9
 """Chance from which it is said what the errors follow."""
+_MAX_HEADLINE = 150
 _LEAST = 0.02
 """Chance below which it is not proposed."""
 
@@ -53,7 +55,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     change = loss_change(case)
     if change is None and not loss_alarmed(case):
         return []
-    if change is not None and change[1] <= change[0] * (1.0 if loss_alarmed(case) else NOTABLE):
+    is_greater = change is None or change[1] > change[0] * (1.0 if loss_alarmed(case) else NOTABLE)
+    if not is_greater and not errors_lean(case):
         return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
@@ -95,7 +98,7 @@ def _proposal(case: Case, fit: float, decider: str, found: Attribution | None = 
         fault=FAULT,
         fit=fit,
         explains=loss_signals(case),
-        headline=f"the model errs more on the same kind of cases: {loss_words(case)}",
+        headline=f"the model errs more on the same kind of cases: {loss_words(case)}"[:_MAX_HEADLINE],
         explanation=(
             f"{loss_words(case)}. {inputs} of {len(case.features)} inputs and the answers look as in health; "
             f"what comes true does not follow them as it did.{_follows(found)}{_outcomes(case)}"

@@ -36,6 +36,7 @@ from whydrift.core.faults.inputs import (
     percent,
 )
 from whydrift.core.faults.misaligned_feature import is_off
+from whydrift.core.faults.outputs import alarms_of, disturbance, is_as_asked
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
 from whydrift.core.faults.unit_change import off_by_the_others
@@ -74,7 +75,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     moved = [view for view in examined(case, "distribution", "out_of_range", "unseen") if len(view.current)]
     duplicates = case.world.get("duplicates")
     if not moved:
-        return _by_the_others(case)
+        return _by_the_others(case) or _by_the_answers(case)
     if duplicates is not None and duplicates.is_alarmed:
         return [RuledOut(fault=FAULT, because="events repeat, which disturbs every distribution")]
     others = _other_explanations(case)
@@ -111,6 +112,27 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
             ),
             action=f"Ask what changes slowly in {name} (prices, a sensor that ages, who is scored); retrain if the loss rises.",
             features=(name,),
+        )
+    ]
+
+
+def _by_the_answers(case: Case) -> list[Proposal | RuledOut]:
+    """The model answers such cases as ever, and yet its answers move: what it looks at has moved, in no input much by itself."""
+    if disturbance(case) or not is_as_asked(case):
+        return []
+    rival = max((one.fit for one in label_shift.examine(case) if isinstance(one, Proposal)), default=0.0)
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=_ALONE * (1 - rival),
+            explains=alarms_of(case, "prediction", "decision", "actual", "loss"),
+            headline="other cases come than in health: the answers moved, and are those that such inputs always got",
+            explanation=(
+                "The distribution of the answers has moved, though the same inputs get the same answers, and no input moved much "
+                "by itself: they moved together, in what the model looks at."
+            ),
+            action="Ask what brings other cases (season, campaign, a new channel); retrain if the loss rises.",
+            decider="labels: do the same answers go on to mean the same (then inputs drifted), or has the mix of outcomes moved?",
         )
     ]
 

@@ -71,7 +71,7 @@ def dragged(case: Case) -> set[str]:
     outputs += [view for name, view in case.labels.items() if name == "loss"]
     outputs += case.dependence.values()
     signals: list[SignalEvidence] = [s for view in outputs for s in view.signals.values()]
-    return {s.signal for s in [*signals, *case.guards] if s.is_alarmed}
+    return {s.signal for s in [*signals, *case.guards, *case.replicas] if s.is_alarmed}
 
 
 # -- values ----------------------------------------------------------------------------------------------------

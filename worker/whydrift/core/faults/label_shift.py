@@ -33,11 +33,13 @@ An input that nearly is the outcome explains as much: who moved then, nobody can
 """
 _LEAST_FIT, _MOST_FIT = 0.1, 0.95
 _TRIGGERS = ("prediction", "decision", "actual")
+_ASPECTS = ("distribution", "repeated")
+"""Of more cases of one kind, answers repeat more often."""
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     inputs = [v for v in (*case.features.values(), *case.segments.values()) if v.is_alarmed("distribution")]
-    if not inputs and not any(has_alarm(case, name, "distribution") for name in _TRIGGERS):
+    if not inputs and not any(has_alarm(case, name, *_ASPECTS) for name in _TRIGGERS):
         return []
     if residual_has_moved(case):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
@@ -59,7 +61,7 @@ def explains_loss(case: Case) -> bool:
 def _signals(case: Case, moved: list[Column]) -> frozenset[str]:
     """What moves with the mix: inputs, answers, outcomes, and the loss."""
     inputs = {one.view.signals["distribution"].signal for one in moved}
-    mix = {name for name in alarms_of(case, *_TRIGGERS) if name.endswith(".distribution")}
+    mix = {name for name in alarms_of(case, *_TRIGGERS) if name.endswith(_ASPECTS)}
     guards = {s.signal for s in case.guards if s.is_alarmed and s.column == "loss"}
     return frozenset(inputs | mix | alarms_of(case, "loss") | guards)
 

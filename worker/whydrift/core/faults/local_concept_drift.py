@@ -18,7 +18,7 @@ from whydrift.core.dimensions import SEGMENT
 from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, feed_is_troubled, loss_signals, shared
-from whydrift.core.faults.outputs import loss_words, shortened
+from whydrift.core.faults.outputs import errors_lean, loss_words, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, scatter, turn
 from whydrift.core.slices import Slice, guilty_slice
@@ -69,15 +69,28 @@ def local(case: Case) -> Local | None:
     rows = Aligned(_by_segment(case.labelled.reference), _by_segment(case.labelled.current))
     if not len(rows.reference) or not len(rows.current) or not rows.current.dimensions:
         return None
-    found = guilty_slice(rows, rows.reference.outputs["loss"], rows.current.outputs["loss"], is_loss=True)
+    is_leaning = errors_lean(case)
+    found = guilty_slice(rows, *(_leaning(rows) if is_leaning else _losses(rows)), is_loss=True)
     if found is None:
         return None
     means = [_means(side, found) for side in (rows.reference, rows.current)]
     inside, outside = ((means[0][place], means[1][place]) for place in (0, 1))
     # A loss that scatters more, but is no greater, is no fault.
-    if inside[1] <= inside[0]:
+    if inside[1] <= inside[0] and not is_leaning:
         return None
     return Local(found, inside, outside, int(_is_in(rows.current, found).sum()))
+
+
+def _losses(rows: Aligned) -> tuple[Floats, Floats]:
+    return rows.reference.outputs["loss"], rows.current.outputs["loss"]
+
+
+def _leaning(rows: Aligned) -> tuple[Floats, Floats]:
+    """Signed errors, turned so that more of them is what they lean to."""
+    before, now = (side.outputs["actual"] - side.outputs["prediction"] for side in (rows.reference, rows.current))
+    there = np.isfinite(now).any() and np.isfinite(before).any()
+    sign = 1.0 if there and np.nanmean(now) >= np.nanmean(before) else -1.0
+    return sign * before, sign * now
 
 
 def _by_segment(rows: AlignedRows) -> AlignedRows:

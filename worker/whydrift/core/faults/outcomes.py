@@ -22,6 +22,7 @@ from whydrift.core.faults.outputs import (
     alarms_of,
     announced_at,
     disturbance,
+    errors_lean,
     has_alarm,
     loss_alarmed,
     loss_change,
@@ -76,7 +77,7 @@ def errs_more(case: Case) -> bool:
     change = loss_change(case)
     if change is None:
         return loss_alarmed(case)
-    if change[1] <= change[0] * (1.0 if loss_alarmed(case) else NOTABLE):
+    if change[1] <= change[0] * (1.0 if loss_alarmed(case) else NOTABLE) and not errors_lean(case):
         return False
     is_new = announced_at(case, loss_onset_ms(case)) is not None
     return not (is_new or disturbance(case) or score_has_moved(case) or selection(case) is not None)
@@ -313,6 +314,9 @@ def attribution(case: Case) -> Attribution | None:
     has_sources = np.isfinite(source)
     priors = np.log([_NOISE if has_sources else _NOISE + _SOURCE, _SOURCE, _DRIFT])
     chances = priors + np.array([0.0, source, drift])
+    if found.is_numeric and errors_lean(case):
+        # Noise scatters wider, to both sides.
+        chances[0] = -np.inf
     noise, by_source, drifted = np.exp(chances - logsumexp(chances)).tolist()
     sure, unsure = _halves(found)
     return Attribution(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import kolmogorov
 
+from whydrift.core.bias import SIGNAL as LEANS
 from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import (
@@ -41,6 +42,9 @@ _CLEAR_LOG10 = 3.0
 """Evidence from which they count as changed."""
 _MIN_ROWS = 20
 """Rows needed to speak of a sign of broken weights."""
+_TELLING, _UNMOVED_LOG10 = 0.8, 1.0
+"""Correlation of answers with what the inputs make expect, in health, from which the inputs tell most of them; evidence on what
+they leave below which it is as in health."""
 _CAPPED = 0.05
 """Share of the answers at a value beyond which there is none any more, from which it is a sign."""
 _FASTER = 0.5
@@ -51,6 +55,7 @@ _EDGE = 1e-3
 """A probability this close to 0 or 1 is saturated."""
 _SATURATED, _FEW, _NARROW, _WIDE = 0.25, 3, 0.1, 3.0
 """Rise of the saturated share; number of different answers; part and multiple of the usual spread that are signs."""
+AS_ASKED = "the answers are those that such inputs always got: it is the cases that are others"
 _ONSET_ROWS, _MIN_SLACK_MS = 300, 10 * 60_000
 """Onsets are estimates: so many events, and at least so much time, a change of the model may be from the onset it caused."""
 
@@ -91,6 +96,24 @@ def score_has_moved(case: Case) -> bool:
     if residual_has_moved(case, *_CONTENT) or has_alarm(case, "prediction", *_CONTENT):
         return True
     return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
+
+
+def is_as_asked(case: Case) -> bool:
+    """Whether the answers have moved only as much as the inputs make expect: the model answers as ever, and is asked other cases.
+
+    Known where the inputs tell most of the answers, and what they leave is as in health. Answers beyond all of health are others.
+    """
+    if residual_has_moved(case) or has_alarm(case, "prediction", "out_of_range", "unseen", "type"):
+        return False
+    if not has_alarm(case, "prediction", "distribution", "repeated") or has_alarm(case, "decision", "unseen"):
+        return False
+    views = [case.outputs[name] for name in RESIDUALS if name in case.outputs]
+    found = agreement(case)
+    if constant_answer(case) is not None:
+        return False
+    if found is None or found.usual < _TELLING or found.is_lost or len(views[0].current) < _MIN_ROWS:
+        return False
+    return all(view.log10_evidence(view.current) < _UNMOVED_LOG10 for view in views)
 
 
 def answer_is_lost(case: Case) -> bool:
@@ -359,6 +382,11 @@ def loss_alarmed(case: Case) -> bool:
     return has_alarm(case, "loss", "distribution", "out_of_range", "unseen") or has_guard(case, "loss")
 
 
+def errors_lean(case: Case) -> bool:
+    """Whether what comes true lies to one side of the answers (`bias`), be the loss greater or not."""
+    return any(guard.is_alarmed and guard.signal == LEANS for guard in case.guards)
+
+
 def loss_change(case: Case) -> tuple[float, float] | None:
     """Mean loss in health and now; None where there is no loss."""
     view = case.labels.get("loss")
@@ -368,7 +396,9 @@ def loss_change(case: Case) -> tuple[float, float] | None:
 
 
 def loss_words(case: Case) -> str:
-    """The metric before and now, such as "log_loss 0.31 → 0.55"."""
+    """The metric before and now, such as "log_loss 0.31 → 0.55"; where errors lean to one side, where and to which."""
+    if errors_lean(case) and case.leaning and not has_alarm(case, "loss", "distribution", "out_of_range"):
+        return case.leaning
     if case.performance is not None:
         found = case.performance
         return f"{found.metric} {number(_short(found.reference))} → {number(_short(found.current))}"

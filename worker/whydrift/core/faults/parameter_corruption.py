@@ -19,12 +19,14 @@ from whydrift.core.faults.model_events import (
     silent_change,
 )
 from whydrift.core.faults.outputs import (
+    AS_ASKED,
     Sign,
     announced_at,
     answer_is_lost,
     answer_signals,
     constant_answer,
     disturbance,
+    is_as_asked,
     score_has_moved,
     shortened,
     sign_of_broken_weights,
@@ -76,6 +78,8 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
                 fault=FAULT, because=f"{because}, which changes the answers too; no model event shows other weights"
             )
         ]
+    if is_as_asked(case):
+        return [RuledOut(fault=FAULT, because=AS_ASKED)]
     if (new := announced_at(case, case.onset_ms)) is not None:
         return [
             RuledOut(

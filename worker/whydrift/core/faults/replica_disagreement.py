@@ -8,21 +8,31 @@ replica is asked the same kind of cases, or the difference is judged after the i
 import numpy as np
 from scipy.stats import fisher_exact
 
-from whydrift.core.case import RESIDUALS, Case, ColumnView
+from whydrift.core.case import RESIDUALS, Case, ColumnView, SignalEvidence
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
 from whydrift.core.faults.model_events import odd_replicas, shown_by, silent_change
-from whydrift.core.faults.outputs import answer_signals, disturbance, same_p, score_has_moved, shortened
+from whydrift.core.faults.outputs import (
+    answer_signals,
+    disturbance,
+    residual_has_moved,
+    same_p,
+    score_has_moved,
+    shortened,
+)
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import predict
+from whydrift.core.replicas import PREFIX
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("replica_disagreement")
 _MIN_ROWS = 15
-_P = 1e-3
-"""Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees."""
+_P, _P_LIKELY = 1e-3, 1e-2
+"""Chance that a replica's answers differ from the others' by so much, times the replicas, below which it disagrees; below which
+it is likely to, where the others are as in health: the first rows that a model answers out of range are few."""
 _HEALTHY_P = 1e-3
 _FIT, _LIKELY = 0.95, 0.75
+_MAX_NAME = 40
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
@@ -52,7 +62,7 @@ def _from_events(case: Case) -> Proposal | None:
 
 
 def _from_answers(case: Case) -> list[Proposal | RuledOut]:
-    if not score_has_moved(case) or "replica" not in case.answered.current.dimensions:
+    if "replica" not in case.answered.current.dimensions or not (score_has_moved(case) or case.replicas):
         return []
     views = [case.outputs[name] for name in (*reversed(RESIDUALS), "prediction") if name in case.outputs]
     if because := disturbance(case):
@@ -64,7 +74,34 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     named = [one for one in found if isinstance(one, Proposal)]
     if named or because:
         return [max(named, key=lambda one: one.fit)] if named else []
+    if odd := [one for one in case.replicas if one.is_alarmed]:
+        return [_from_evidence(case, odd)]
     return found[:1]
+
+
+def _from_evidence(case: Case, odd: list[SignalEvidence]) -> Proposal:
+    """The rows at hand are too few to show it; all that were compared since show it together.
+
+    Where one differs, the others differ from the rest by less, for it is among them: so the one with most evidence is named.
+    """
+    worst = max(odd, key=lambda one: (one.log10_e, one.signal))
+    name = worst.column.removeprefix(PREFIX)
+    rows = case.answered.current.dimensions["replica"].groups().get(name)
+    share = "" if rows is None else f" ({percent(float(rows.mean()))} of the latest rows)"
+    shown = shortened(name, _MAX_NAME)
+    return Proposal(
+        fault=FAULT,
+        fit=_LIKELY if residual_has_moved(case) else _FIT,
+        explains=answer_signals(case),
+        headline=f"{shown} answers otherwise than the other replicas on the same kind of cases"[:150],
+        explanation=(
+            f"Given the inputs, the answers of {shown}{share} are not distributed as those that the other replicas give at the "
+            f"same time: evidence 10^{number(round(worst.log10_e, 1))} to 1, over more rows than are kept."
+        ),
+        action=f"Take {shown} out of rotation, and compare the digest of its weights and its image with the others'.",
+        replica=name,
+        decider="score one logged case on each replica",
+    )
 
 
 def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | RuledOut]:
@@ -80,19 +117,22 @@ def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | Rule
     while len(left) >= 2:
         odd = {name: _chance(view, name, left, values) for name in left}
         worst = min(odd, key=lambda name: (odd[name], name))
-        if odd[worst] * len(left) > _P:
+        if odd[worst] * len(left) > (_P if guilty else _P_LIKELY):
             break
         # Of two that differ, the one that is not as in health.
         if len(left) == 2:
             worst = min(left, key=lambda name: (match_p(values[left[name]], view.reference), name))
         guilty.append(worst)
-        chances.append(odd[worst])
+        chances.append(odd[worst] * len(left))
         del left[worst]
     if not guilty:
         return [RuledOut(fault=FAULT, because=f"all {len(groups)} replicas answer alike")]
     rest = np.logical_or.reduce(list(left.values()))
-    is_healthy = match_p(values[rest], view.reference) > _HEALTHY_P
-    return [_proposal(case, view, guilty, sorted(left), values, groups, _FIT if is_healthy else _LIKELY, max(chances))]
+    is_healthy, is_clear = match_p(values[rest], view.reference) > _HEALTHY_P, max(chances) <= _P
+    if not (is_healthy or is_clear):
+        return [RuledOut(fault=FAULT, because=f"all {len(groups)} replicas answer otherwise than in health")]
+    fit = _FIT if is_healthy and is_clear else _LIKELY
+    return [_proposal(case, view, guilty, sorted(left), values, groups, fit, max(chances), is_healthy=is_healthy)]
 
 
 def _chance(view: ColumnView, name: str, groups: dict[str, Mask], values: Floats) -> float:
@@ -112,6 +152,8 @@ def _proposal(
     groups: dict[str, Mask],
     fit: float,
     chance: float,
+    *,
+    is_healthy: bool,
 ) -> Proposal:
     rows = np.logical_or.reduce([groups[name] for name in guilty])
     rest = np.logical_or.reduce([groups[name] for name in others])
@@ -128,7 +170,7 @@ def _proposal(
         explanation=(
             f"Given the inputs, the answers of {listed(guilty)} ({share} of the traffic) are {size} than those of "
             f"{listed(others)}; chance makes that once in {number(float(f'{1 / max(chance, 1e-12):.1g}'))}. "
-            f"Of the others can be said: they answer {'as' if fit == _FIT else 'otherwise than'} in health."
+            f"Of the others can be said: they answer {'as' if is_healthy else 'otherwise than'} in health."
         ),
         action=f"Take {listed(guilty)} out of rotation, and compare the digest of its weights and its image with the others'.",
         replica=guilty[0] if len(guilty) == 1 else None,

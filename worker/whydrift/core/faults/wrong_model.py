@@ -12,6 +12,7 @@ from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
+    AS_ASKED,
     Agreement,
     Sign,
     agreement,
@@ -21,6 +22,7 @@ from whydrift.core.faults.outputs import (
     constant_answer,
     disturbance,
     has_alarm,
+    is_as_asked,
     loss_alarmed,
     loss_change,
     loss_onset_ms,
@@ -65,6 +67,8 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
         return []
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
+    if is_as_asked(case):
+        return [RuledOut(fault=FAULT, because=AS_ASKED)]
     if (new := announced_at(case, case.onset_ms)) is not None:
         version = new.after.model_version
         return [
