@@ -30,7 +30,7 @@ LEAST_FIRST, LEAST_AMONG_THREE = 0.9, 0.93
 LEAST_INPUTS = 0.95
 LEAST_SLICES = 0.5
 """Of those that are confined to a segment, a replica, or both."""
-MOST_DELAY_ROWS = 100
+MOST_DELAY_ROWS = 120
 """Median."""
 NOT_YET = frozenset({"join", "lag", "other model", "replica", "recoding", "label shift", "stuck", "concept in segment"})
 """Troubles that are not found on each table; every other must be."""

@@ -12,7 +12,6 @@ from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.special import gammaincc
 
 from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import OVERFLOW, Floats, Presence
@@ -29,6 +28,7 @@ from whydrift.core.faults.inputs import (
     percent,
     range_p,
     rank_correlation,
+    reference_share,
     shares_p,
     undone,
 )
@@ -49,6 +49,8 @@ _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
 _CLEAR = 0.7
+_VALUES = 10.0
+"""Values that might have come most."""
 _OFF = 4.0
 """Scatters from the line at which a value does not belong beside its partner's."""
 _TELLING, _BY_ROWS = 0.35, 0.92
@@ -178,14 +180,12 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
 
 
 def _variety_p(view: ColumnView, source: ColumnView, values: Floats, swapped: Mask) -> float:
-    """Chance that so few others came with the value that came most: a fill brings one value, an exchange all of a column's."""
+    """Chance that one value is so many of those that came: a fill brings one value, an exchange all of a column's."""
     if view.reference.kind.is_coded:
         return 1.0
     for atom in new_atoms(view)[:1]:
-        is_it = values == atom.value
-        share = max(source.reference.atoms.get(atom.value, 0.0), 1 / max(source.reference.n, 1))
-        others = int((swapped & ~is_it).sum())
-        return float(gammaincc(others + 1, float(is_it.sum()) * (1 - share) / share))
+        ones = int((values[swapped] == atom.value).sum())
+        return min(_VALUES * chance_of(ones, int(swapped.sum()), reference_share(source, atom.value)), 1.0)
     return 1.0
 
 

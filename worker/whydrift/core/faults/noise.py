@@ -17,6 +17,7 @@ from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import digits_of, new_atoms
 from whydrift.core.faults.transforms import Density, best_map, parameter_cost, scattered_gain
 
+_ALLOWED, _BLURRED = 2.0, 0.05
 _SIZES = np.geomspace(0.1, 5.0, 18)
 """Standard deviations of the noise that are tried, in those of health."""
 
@@ -52,13 +53,16 @@ def best_noise(view: ColumnView) -> Noise | None:
 
 
 def leans(view: ColumnView, sd: float) -> float:
-    """Log-likelihood by which the same noise with a shift beats it alone: noise goes both ways."""
+    """Log-likelihood by which noise with a shift beats it alone, of this width or less: noise goes both ways."""
     values = view.current[len(view.current) // 3 :]
     values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
     density = Density(view.reference)
-    shifts = (np.array([0.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0]) * sd).tolist()
-    found = [float(np.log(density.with_noise(values - shift, sd)).sum()) for shift in shifts]
-    return max(found) - found[0]
+    alone, shifted = -np.inf, -np.inf
+    for width in (sd, sd / 2, sd / 3):
+        for shift in (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0):
+            found = float(np.log(density.with_noise(values - shift * width, width)).sum())
+            alone, shifted = (max(alone, found), shifted) if shift == 0 else (alone, max(shifted, found))
+    return max(shifted - alone, 0.0)
 
 
 def _since_some_row(ratio: Floats) -> float:
@@ -84,5 +88,10 @@ def extremes_gain(view: ColumnView) -> float:
 
 
 def holds_against(mine: float, *others: float) -> float:
-    """Factor on a fit, from the log-likelihoods of rival explanations: 1 where mine is the likeliest by far, ½ where even."""
-    return float(1 / (1 + np.exp(np.clip(max(others) - mine, -30, 30))))
+    """Factor on a fit, from the log-likelihoods of rival explanations: near 1 where mine is about as likely as any, else near 0.
+
+    Densities are histograms: of likelihoods that differ by a twentieth nobody knows which is greater.
+    """
+    other = max(others)
+    allowed = _ALLOWED + _BLURRED * max(mine, other, 0.0)
+    return float(1 / (1 + np.exp(np.clip(other - mine - allowed, -30, 30))))

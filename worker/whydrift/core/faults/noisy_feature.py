@@ -43,7 +43,7 @@ _FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
 """Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
 _LEAST_KEPT, _LOST = 0.5, 0.3
 """Part of what such noise leaves of a dependence that must be there; fit where it is not."""
-_LEANING = 4.0
+_LEANING = 2.0
 """Log-likelihood by which chance, and where the rows begin, may make noise lean to one side."""
 _SHOWN = 20.0
 """Log-likelihood from which noise shows in an input that is quiet otherwise: by its digits."""

@@ -20,7 +20,7 @@ from whydrift.core.faults.inputs import (
     percent,
     undone,
 )
-from whydrift.core.faults.noise import extremes_gain, holds_against, map_gain, noise_gain
+from whydrift.core.faults.noise import extremes_gain, holds_against, noise_gain
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fill, scatter
 from whydrift.core.faults.transforms import best_map
@@ -66,7 +66,7 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     before, after = view.log10_evidence(values), view.log10_evidence(values[inside])
     p = match_p(values[first:][inside[first:]], reference)
     fit = 0.92 * graded(p) * undone(before, after) * float(np.clip((_MOST - share) / 0.2, 0, 1))
-    fit *= holds_against(extremes_gain(view), noise_gain(view), map_gain(view))
+    fit *= holds_against(extremes_gain(view), noise_gain(view))
     if _distance(view, values[beyond]) < _FAR:
         fit *= 0.6  # A wider spread of the whole also reaches a little over the ends.
     if fit < _LEAST_FIT:

@@ -42,6 +42,7 @@ _LONG_RUN_FIT = 0.85
 """Fit where all that is known is that the value stays the same for longer than ever."""
 _MORE = 2.0
 """Times its share in health that a value of a column with few values must have to be taken for one that is stuck."""
+_LEAST_SHARE = 0.2
 _ON_GRID = 0.8
 """Share of health's values on a grid from which it is the column's own."""
 _GRID_STEP = 0.02
@@ -63,8 +64,10 @@ class _Stale:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    views = examined(case) or unrelated(case)
-    found = [one for view in views if (one := _stuck(view) or _cached(view) or _long_run(view)) is not None]
+    found = [one for view in examined(case) if (one := _stuck(view) or _cached(view) or _long_run(view)) is not None]
+    if not case.alarmed_features():
+        # Of an input whose relations alone have changed, one value must be in a good part of the rows.
+        found = [one for view in unrelated(case) if (one := _stuck(view)) is not None and one.share > _LEAST_SHARE]
     if not found:
         return []
     duplicates = case.world.get("duplicates")

@@ -190,7 +190,10 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     """How much a map looks like a change of unit rather than of the world."""
     factor = abs(np.log(abs(found.map.scale)))
     if found.map.is_known and (factor > np.log(_LARGE_RATIO) or found.map.scale < 0 or found.map.offset):
-        return 0.97 if found.share > _PARTIAL else 0.93 * holds_against(found.gain, noise_gain(view))
+        if found.share > _PARTIAL:
+            return 0.97
+        # Where several ratios fit a part of the rows none is exact: so many another change leaves them.
+        return (0.68 if found.rivals else 0.93) * holds_against(found.gain, noise_gain(view))
     if found.map.is_known:
         # Drift of the world gets as far as a ratio of 1.6 or 2.2 too: all rows must follow it, and only in this column.
         if found.is_exact:
