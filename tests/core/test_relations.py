@@ -1,0 +1,81 @@
+"""How inputs go together: categories, quantities in no order of rank, and which of two explanations new pairs have."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from whydrift.core.combinations import learn_combinations
+from whydrift.core.faults import relations
+from whydrift.core.faults.relations import NewPairs, relations_in
+from whydrift.core.reference import ColumnReference
+
+from .columns_of_rows import view_of
+
+Array = NDArray[np.float64]
+HEALTH, NOW = 2_000, 120
+
+
+def weather(draw: np.random.Generator, rows: int) -> tuple[Array, Array, Array]:
+    """Clouds that tell the weather, mostly; and warmth, highest at noon, so that rank says nothing."""
+    clouds = draw.uniform(0, 100, rows)
+    kind = np.where(draw.random(rows) < 0.05, draw.integers(0, 3, rows), np.digitize(clouds, [30, 70])).astype(float)
+    hour = draw.uniform(0, 24, rows)
+    return clouds, kind, hour
+
+
+def warmth(draw: np.random.Generator, hour: Array) -> Array:
+    found: Array = 20 - np.abs(hour - 12) + draw.normal(0, 1, len(hour))
+    return found
+
+
+def test_a_quantity_that_has_lost_its_category_is_seen_and_one_that_kept_it_is_not() -> None:
+    draw = np.random.default_rng(1)
+    (clouds, kind, _), (now_clouds, now_kind, _) = weather(draw, HEALTH), weather(draw, NOW)
+    every = np.ones(NOW, bool)
+    kept = relations_in([view_of("clouds", clouds, now_clouds), view_of("kind", kind, now_kind, "abc")], every)
+    assert kept.was[0, 1] > 0.6
+    assert abs(kept.lost[0, 1]) < 3
+    mixed = view_of("clouds", clouds, draw.permutation(now_clouds))
+    lost = relations_in([mixed, view_of("kind", kind, now_kind, "abc")], every)
+    assert lost.lost[0, 1] > relations.LOST_Z
+    assert lost.now[0, 1] < 0.3
+
+
+def test_quantities_that_go_together_otherwise_than_by_rank_are_asked_by_their_association() -> None:
+    draw = np.random.default_rng(2)
+    hour, now = draw.uniform(0, 24, HEALTH), draw.uniform(0, 24, NOW)
+    views = [view_of("hour", hour, now), view_of("warmth", warmth(draw, hour), draw.permutation(warmth(draw, now)))]
+    seen = relations_in(views, np.ones(NOW, bool))
+    assert seen.was[0, 1] > 0.5, "rank correlation is about 0"
+    assert seen.lost[0, 1] > relations.LOST_Z
+
+
+@pytest.mark.parametrize("is_corner", [True, False])
+def test_a_new_corner_is_told_from_rows_that_were_mixed_up(is_corner: bool) -> None:
+    draw = np.random.default_rng(3)
+    (clouds, kind, _), (now_clouds, now_kind, _) = weather(draw, HEALTH), weather(draw, NOW)
+    if is_corner:
+        there = draw.random(NOW) < 0.15
+        now_clouds, now_kind = np.where(there, draw.uniform(80, 100, NOW), now_clouds), np.where(there, 0.0, now_kind)
+    else:
+        now_clouds = draw.permutation(now_clouds)
+    views = (view_of("clouds", clouds, now_clouds), view_of("kind", kind, now_kind, "abc"))
+    is_new = (now_clouds > 80) & (now_kind == 0)
+    new = NewPairs(views, NOW, is_new, np.tile([[0.0, 1.0], [1.0, 0.0]], (int(is_new.sum()), 1, 1)))
+    assert (new.corner_against_mix(is_new) > 0) == is_corner
+
+
+def test_columns_are_grouped_as_combinations_are() -> None:
+    draw = np.random.default_rng(4)
+    clouds, kind, _ = weather(draw, HEALTH)
+    views = [view_of("clouds", clouds, clouds[:NOW]), view_of("kind", kind, kind[:NOW], "abc")]
+    references: list[ColumnReference] = [view.reference for view in views]
+    bins = np.stack(
+        [v.reference.bins(v.column, values) for v, values in zip(views, (clouds, kind), strict=True)], axis=1
+    )
+    table, _ = learn_combinations(references, bins)
+    groups, _ = relations._groups([replace(view) for view in views], np.ones(NOW, bool))
+    assert groups.max() <= table.groups.max()
+    assert (groups > 0).all()
