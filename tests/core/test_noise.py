@@ -44,7 +44,8 @@ def test_values_that_health_never_has_show_an_exact_map(factor: float, offset: f
     found = best_map(view)
     assert found is not None
     assert found.map.scale == pytest.approx(factor, rel=1e-3)
-    assert found.map.offset == pytest.approx(offset, abs=1e-3)
+    # A step more or less moves an even distribution at its ends only.
+    assert found.map.offset == pytest.approx(offset, abs=1 / 60)
 
 
 def test_the_mass_of_a_frequent_value_lies_at_it_and_not_below() -> None:

@@ -51,7 +51,7 @@ _ROUND_FACTORS = np.unique([float(f"{10**p:.2g}") for p in np.linspace(-1, 1, 40
 """Factors with few digits that are tried on a quantity with a last digit; others are in KNOWN."""
 _REACH = 200
 """Last digits on either side that its offsets are looked for."""
-_COMMON_VALUES, _EXACT_MAPS = 5, 3
+_COMMON_VALUES, _EXACT_MAPS = 5, 5
 """Most frequent new values that factors and offsets are tried for; maps kept of each that leave the fewest of them."""
 _FINER_ROWS, _FINER_SHARE = 3, 0.05
 """Rows with further digits, of those mapped, that it takes to be exact."""
@@ -246,13 +246,20 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
         if one.is_laboratory and share < _MAIN:
             continue
         judged.append((gain - one.penalty, one, share, ratio))
-    judged.sort(key=lambda item: -item[0])
+    judged.sort(key=lambda item: _order(item[0], item[1]), reverse=True)
     best = [_judge(view, *item) for item in judged[:4] if item[0] > _GAIN]
     if not best:
         return None
     # The likeliest map first; one that leaves evidence behind gives way to one that does not, a number to a name.
-    chosen = max(best, key=lambda found: (round(found.fit + _preference(found, view), 1), found.gain))
+    chosen = max(
+        best, key=lambda found: (round(found.fit + _preference(found, view), 1), *_order(found.gain, found.map))
+    )
     return _with_rivals(chosen, judged)
+
+
+def _order(gain: float, one: Map) -> tuple[float, int, float]:
+    """Greatest for the likeliest map; of about as likely ones for that with the fewest digits: 1.2 rather than 1.198."""
+    return round(gain / _RIVAL), -len(f"{one.scale:.12g}{one.offset:.12g}"), gain
 
 
 def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floats:
