@@ -127,6 +127,15 @@ def without(view: ColumnView, atom: Atom) -> Floats:
     return rest
 
 
+def without_new_atoms(view: ColumnView, values: Floats) -> Floats:
+    """Values of a quantity without those that come too often, but for as many of each as health has."""
+    for atom in new_atoms(view):
+        usual = min(view.reference.atoms.get(atom.value, 0.0), 0.99)
+        is_atom = values == atom.value
+        values = values[~is_atom | (np.cumsum(is_atom) <= round(usual / (1 - usual) * float((~is_atom).sum())))]
+    return values
+
+
 def is_bound(view: ColumnView, atom: Atom) -> bool:
     """Whether nothing lies beyond an atom any more where health has values: clipping piles mass up at its bound."""
     reference = view.reference

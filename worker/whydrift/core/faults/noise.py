@@ -14,7 +14,7 @@ import numpy as np
 
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import digits_of, new_atoms
+from whydrift.core.faults.inputs import digits_of, without_new_atoms
 from whydrift.core.faults.transforms import Density, best_map, parameter_cost, scattered_gain
 
 _ALLOWED, _BLURRED = 2.0, 0.05
@@ -35,7 +35,7 @@ def best_noise(view: ColumnView) -> Noise | None:
     """On all rows since some row; None where nothing can be compared."""
     reference, values = view.reference, view.current
     # Single values that come too often (a fill, a bound) are no noise, however far away they are.
-    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    values = without_new_atoms(view, values)
     if reference.kind.is_coded or not len(values) or reference.high <= reference.low or reference.spread <= 0:
         return None
     density, digits = Density(reference), digits_of(view)
@@ -54,8 +54,7 @@ def best_noise(view: ColumnView) -> Noise | None:
 
 def leans(view: ColumnView, sd: float) -> float:
     """Log-likelihood by which noise with a shift beats it alone, of this width or less: noise goes both ways."""
-    values = view.current[len(view.current) // 3 :]
-    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    values = without_new_atoms(view, view.current[len(view.current) // 3 :])
     density = Density(view.reference)
     alone, shifted = -np.inf, -np.inf
     for width in (sd, sd / 2, sd / 3):

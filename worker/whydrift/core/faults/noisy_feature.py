@@ -15,9 +15,9 @@ from whydrift.core.faults.inputs import (
     examined,
     explained,
     graded,
-    new_atoms,
     number,
     rank_correlation,
+    without_new_atoms,
 )
 from whydrift.core.faults.misaligned_feature import noise_by_the_others
 from whydrift.core.faults.noise import best_noise, holds_against, leans, map_gain
@@ -117,9 +117,8 @@ def _repetition(view: ColumnView) -> float:
 
 def _noise(view: ColumnView) -> tuple[float, float] | None:
     """Standard deviation of the noise, and how well health with such noise looks like the later rows."""
-    values, healthy = view.current[len(view.current) // 3 :], view.healthy
     # Single values that come too often (a fill) are no noise, however far away they are.
-    values = values[~np.isin(values, [atom.value for atom in new_atoms(view)])]
+    values, healthy = without_new_atoms(view, view.current[len(view.current) // 3 :]), view.healthy
     if len(values) < _MIN_ROWS // 2:
         return None
     spread = max(view.reference.spread, float(healthy.std()) * 0.3, 1e-12)
@@ -174,7 +173,7 @@ def _dependence(case: Case, view: ColumnView, sd: float) -> float:
     if not told:
         return _FREE
     _, kept = max(told)
-    if kept < _LEAST_KEPT * expected_loss:
+    if kept < _LEAST_KEPT * expected_loss - 2 / np.sqrt(len(view.current_values)):
         return _LOST
     # Half-way between what noise leaves and all of it.
     return _FADED if kept < max((1 + expected_loss) / 2, _KEPT * expected_loss) else _HELD

@@ -42,7 +42,10 @@ _LONG_RUN_FIT = 0.85
 """Fit where all that is known is that the value stays the same for longer than ever."""
 _MORE = 2.0
 """Times its share in health that a value of a column with few values must have to be taken for one that is stuck."""
+_MAPPED = 0.5
+"""Fit of an exact map from which frequent values stand for others."""
 _LEAST_SHARE = 0.2
+"""Part of the rows."""
 _ON_GRID = 0.8
 """Share of health's values on a grid from which it is the column's own."""
 _GRID_STEP = 0.02
@@ -93,7 +96,7 @@ def _stuck(view: ColumnView) -> _Stale | None:
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         rest = without(view, atom)
         mapped = best_map(view)
-        if mapped is not None and mapped.is_exact:
+        if mapped is not None and mapped.is_exact and mapped.fit > _MAPPED:
             return None  # a frequent value stands for another one, and so do the rest
         others = [other for other in new_atoms(view)[1:] if other.rows > atom.rows / 4]
         if others:

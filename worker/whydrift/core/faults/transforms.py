@@ -347,7 +347,8 @@ def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
     if digits is None:
         return False
     finer, still = (int(digits.finer(part[mapped]).sum()) for part in (view.current, restored))
-    return finer >= max(_FINER_ROWS, _FINER_SHARE * float(mapped.sum())) and still <= 0.1 * finer
+    least = max(_FINER_ROWS, _FINER_SHARE * float(mapped.sum()), _FINER_ROWS * digits.missed * len(view.current))
+    return finer >= least and still <= 0.1 * finer
 
 
 def snapped(values: Floats, view: ColumnView) -> Floats:
