@@ -42,6 +42,8 @@ from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("feature_swap")
 _MOST_COLUMNS = 12
+_MOST_TRIED = 30
+"""Quantities of which every pair is tried by rows, those whose relations have changed first."""
 _MOST_QUIET = 60
 """Columns without an alarm that are tried as the other half of a pair."""
 _MIN_ROWS = 20
@@ -49,6 +51,8 @@ _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
 _CLEAR = 0.7
+_EACH = 2.0
+"""Log-likelihood that an exchange must gain for each of the two."""
 _VALUES = 10.0
 """Values that might have come most."""
 _OFF = 4.0
@@ -89,7 +93,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if chosen:
         return [_proposal(case, one) for one in chosen]
     if not views:
-        return _by_rows(case) or _by_dependence(case)
+        return [*_by_rows(case)] or _by_dependence(case)
     if len(views) > 1:
         because = f"no exchange among {listed([v.name for v in views])} fits in every place"
         return [RuledOut(fault=FAULT, because=because)]
@@ -225,29 +229,36 @@ def _proposal(case: Case, one: _Permutation) -> Proposal:
 # -- before any distribution shows it: what goes with what in each row -----------------------------------------
 
 
-def _by_rows(case: Case) -> list[Proposal | RuledOut]:
+@lru_cache(maxsize=8)
+def _by_rows(case: Case) -> tuple[Proposal, ...]:
     """The pair whose exchange, in some rows, makes most of them likely: each value by itself, and beside its closest partner."""
-    if not unrelated(case):
-        return []
-    views = [
-        view
-        for view in case.features.values()
-        if not view.reference.kind.is_coded and view.reference.spread > 0 and len(view.reference_values) >= _MIN_ROWS
-    ][:_MOST_COLUMNS]
+    suspects = [view for view in unrelated(case) if _has_rows(view)]
+    others = [view for view in case.features.values() if _has_rows(view) and view not in suspects]
+    views = [*suspects, *others][:_MOST_TRIED]
+    if not suspects:
+        return ()
     known = np.nan_to_num(np.abs(correlations([view.reference_values for view in views])))
     np.fill_diagonal(known, 0.0)
+    is_suspect = np.arange(len(views)) < len(suspects)
     best: tuple[float, _Permutation] | None = None
     for i, j in combinations(range(len(views)), 2):
         # A partner that is itself part of the exchange tells nothing.
         partners = [int(np.argmax(np.where(np.isin(np.arange(len(views)), (i, j)), -1, known[one]))) for one in (i, j)]
-        if max(known[i, partners[0]], known[j, partners[1]]) < _TELLING:
+        told = known[i, partners[0]], known[j, partners[1]]
+        if max(told) < _TELLING or not is_suspect[[i, j, *partners]].any():
             continue
         gain, ratio = _row_gain((views[i], views[j]), (views[partners[0]], views[partners[1]]))
         if gain > _GAIN and (best is None or gain > best[0]):
             fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], ratio)
             _, since = onset(ratio, share_of(ratio))
             best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
-    return [_proposal(case, best[1])] if best is not None and best[1].fit >= _LEAST_FIT else []
+    return (_proposal(case, best[1]),) if best is not None and best[1].fit >= _LEAST_FIT else ()
+
+
+def _has_rows(view: ColumnView) -> bool:
+    """Whether it is a quantity of which rows of health are kept."""
+    is_quantity = not view.reference.kind.is_coded and view.reference.spread > 0
+    return is_quantity and len(view.reference_values) >= _MIN_ROWS
 
 
 def _restored(
@@ -278,19 +289,27 @@ def _off_the_line(view: ColumnView, partner: ColumnView, values: Floats, near: F
 
 def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, ColumnView]) -> tuple[float, Floats]:
     """Log-likelihood by which an exchange in some of the current rows beats none, less what it gains in health; and each row's
-    ratio, (rows,)."""
-    sides = []
-    for of in ("current_values", "reference_values"):
-        values = [getattr(view, of) for view in pair]
-        ratio = np.ones(len(values[0]))
-        for own, other, view, partner in zip(values, values[::-1], pair, partners, strict=True):
-            density = _density_of(view.reference)
-            beside = _beside(view, partner)
-            near = getattr(partner, of)
-            ratio *= density(other) / density(own) * beside(other, near) / beside(own, near)
-        sides.append(np.where(np.isfinite(ratio), ratio, 1.0))
-    now, health = sides
-    return gain_of(now)[0] - gain_of(health)[0] * len(now) / len(health), now
+    ratio, (rows,). None is gained where one of the two was right beside its partner: then it is the other one that is wrong."""
+    now, health = (_row_ratios(pair, partners, of) for of in ("current_values", "reference_values"))
+    ratio = now[0] * now[1]
+    start, since = onset(ratio, share_of(ratio))
+    is_swapped: Mask = (since * ratio > 1 - since) & (np.arange(len(ratio)) >= start)
+    if min(float(np.log(side[is_swapped]).sum()) for side in now) < _EACH:
+        return 0.0, ratio
+    return gain_of(ratio)[0] - gain_of(health[0] * health[1])[0] * len(ratio) / len(health[0]), ratio
+
+
+def _row_ratios(
+    pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, ColumnView], of: str
+) -> tuple[Floats, Floats]:
+    """For each of the two: how much likelier the other one's value is in its place, by itself and beside its partner's."""
+    values = [getattr(view, of) for view in pair]
+    found = []
+    for own, other, view, partner in zip(values, values[::-1], pair, partners, strict=True):
+        density, beside, near = _density_of(view.reference), _beside(view, partner), getattr(partner, of)
+        ratio = density(other) / density(own) * beside(other, near) / beside(own, near)
+        found.append(np.where(np.isfinite(ratio), ratio, 1.0))
+    return found[0], found[1]
 
 
 def _beside(view: ColumnView, partner: ColumnView) -> Callable[[Floats, Floats], Floats]:

@@ -214,8 +214,9 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     if found.share < _PARTIAL:
         plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
     left = case.dependence.get(DEPENDENCE + view.name)
-    if left is not None and left.is_alarmed() and not has_moved_partner(case, view) and not keeps_digits(view):
-        # The inputs that go with it stayed where they were: the world would have moved them, too.
+    stays = left is not None and left.is_alarmed() and not is_growing(left) and not has_moved_partner(case, view)
+    if stays and not keeps_digits(view):
+        # The inputs that go with it stayed where they were: the world would have moved them, too, or this one slowly.
         plausible = max(plausible, _APART)
     if found.is_exact:
         return max(plausible, _APART)
