@@ -10,11 +10,15 @@ from whydrift.core.case import SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import EvidenceProcess
+from whydrift.core.exhibits import exhibit
+from whydrift.core.faults.replica_disagreement import examine
+from whydrift.core.faults.rule import Proposal
+from whydrift.core.picture import Onset, picture
 from whydrift.core.reference import ColumnReference, learn_column
 from whydrift.core.replicas import MOST_REPLICAS, ReplicaWatch, Usual, code_of, learn_usual
 from whydrift_schemas import Status
 
-from .small_world import Event, Feed, diagnoses, events, faults
+from .small_world import MODEL_ID, Event, Feed, at_ms, diagnoses, events, faults
 
 MARGIN, CHUNK = 0.2, 20
 PODS = ("pod-1", "pod-2", "pod-3")
@@ -237,12 +241,6 @@ def test_an_incident_names_the_replica_and_its_state_goes_on_after_a_restart() -
 
 
 def test_a_replica_alarm_alone_is_told_by_its_evidence() -> None:
-    from whydrift.core.faults.replica_disagreement import examine
-    from whydrift.core.faults.rule import Proposal
-    from whydrift.core.picture import Onset, picture
-
-    from .small_world import MODEL_ID, at_ms
-
     fed = Feed()
     fed(events(0, 1_000, answers=_pods(False)))
     model = fed.pipeline._models[MODEL_ID]
@@ -251,6 +249,8 @@ def test_a_replica_alarm_alone_is_told_by_its_evidence() -> None:
     signal = SignalEvidence(
         "replica.pod-3.residual", "replica.pod-3", "residual", 9.0, 6.0, at_ms(700), is_alarmed=True
     )
-    (found,) = [one for one in examine(replace(case, replicas=(signal,))) if isinstance(one, Proposal)]
+    case = replace(case, replicas=(signal,))
+    assert exhibit(case, signal).effect == "answers like cases otherwise than the other replicas"
+    (found,) = [one for one in examine(case) if isinstance(one, Proposal)]
     assert found.replica == "pod-3"
     assert signal.signal in found.explains

@@ -86,6 +86,8 @@ def _seen(case: Case, signal: SignalEvidence) -> _Exhibit:
         signal = replace(signal, current_share=_share_now(view, signal))
         words = _FLAGS.get(Aspect(signal.aspect), signal.aspect) if signal.aspect in set(Aspect) else ""
         return _share(signal, words or _WORLD.get(signal.signal, signal.signal))
+    if signal in case.replicas:
+        return _Exhibit({}, {}, "answers like cases otherwise than the other replicas")
     return _mean(view) if view is not None else _Exhibit({}, {}, "changed")
 
 

@@ -159,7 +159,8 @@ def _proposal(
     rest = np.logical_or.reduce([groups[name] for name in others])
     apart = float(np.median(values[rows]) - np.median(values[rest]))
     way = "higher" if apart > 0 else "lower"
-    size = f"{number(float(f'{abs(apart):.2g}'))} {way} in the middle" if apart else "otherwise spread"
+    unit = " of their usual error" if view.name == RESIDUALS[1] else ""
+    size = f"{number(float(f'{abs(apart):.2g}'))}{unit} {way} in the middle" if apart else "otherwise spread"
     share = percent(float(rows.sum() / (rows | rest).sum()))
     verb = "answers" if len(guilty) == 1 else "answer"
     return Proposal(

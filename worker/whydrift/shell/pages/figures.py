@@ -20,7 +20,6 @@ from whydrift.shell.pages.words import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, br
 
 WIDTH_IN, HEIGHT_IN = 5.0, 2.5
 """At 72 units an inch as wide as a phone, so that letters there are as large as they are meant."""
-_LETTERS = 10.0
 _SMALL = 9.0
 _MOST_TIMES_THRESHOLD = 3.0
 """Evidence beyond so many thresholds is beyond doubt: it is cut off, or the threshold could not be seen."""
