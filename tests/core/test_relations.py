@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from whydrift.core.combinations import learn_combinations
-from whydrift.core.faults import relations
+from whydrift.core.faults import feature_swap, relations
 from whydrift.core.faults.relations import NewPairs, relations_in
 from whydrift.core.reference import ColumnReference
 
@@ -79,3 +79,18 @@ def test_columns_are_grouped_as_combinations_are() -> None:
     groups, _ = relations._groups([replace(view) for view in views], np.ones(NOW, bool))
     assert groups.max() <= table.groups.max()
     assert (groups > 0).all()
+
+
+@pytest.mark.parametrize("is_exchange", [True, False])
+def test_rows_tell_an_exchange_from_values_of_other_rows(is_exchange: bool) -> None:
+    """Of two quantities alike in range, each with a partner that tells it."""
+    draw = np.random.default_rng(5)
+    level, other = draw.uniform(0, 1, (2, HEALTH + NOW))
+    first, second = level + draw.normal(0, 0.05, HEALTH + NOW), other + draw.normal(0, 0.05, HEALTH + NOW)
+    now = np.stack([first[HEALTH:], second[HEALTH:]])
+    there = draw.random(NOW) < 0.3
+    now = np.where(there, now[::-1], now) if is_exchange else np.stack([draw.permutation(now[0]), now[1]])
+    pair = view_of("first", first[:HEALTH], now[0]), view_of("second", second[:HEALTH], now[1])
+    partners = view_of("level", level[:HEALTH], level[HEALTH:]), view_of("other", other[:HEALTH], other[HEALTH:])
+    gain, _ = feature_swap._row_gain(pair, partners)
+    assert (gain > 12) == is_exchange

@@ -51,6 +51,8 @@ _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
 _CLEAR = 0.7
+_PARTNERS = 60
+"""Rows of health whose partner's values stand for any."""
 _EACH = 2.0
 """Log-likelihood that an exchange must gain for each of the two."""
 _VALUES = 10.0
@@ -296,7 +298,21 @@ def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, C
     is_swapped: Mask = (since * ratio > 1 - since) & (np.arange(len(ratio)) >= start)
     if min(float(np.log(side[is_swapped]).sum()) for side in now) < _EACH:
         return 0.0, ratio
-    return gain_of(ratio)[0] - gain_of(health[0] * health[1])[0] * len(ratio) / len(health[0]), ratio
+    gain = gain_of(ratio)[0]
+    if gain <= _GAIN:
+        return 0.0, ratio
+    # One of the two from other rows explains each of them that lies near the other's place by chance, and the rest as well.
+    joined = max(_joined_gain(view, partner) for view, partner in zip(pair, partners, strict=True))
+    return gain - max(gain_of(health[0] * health[1])[0] * len(ratio) / len(health[0]), joined), ratio
+
+
+def _joined_gain(view: ColumnView, partner: ColumnView) -> float:
+    """Log-likelihood by which values of other rows, in some rows, beat the input's own beside its partner's."""
+    beside, near = _beside(view, partner), partner.reference_values[:_PARTNERS]
+    own = view.current_values
+    anyone = np.nanmean([beside(own, np.full(len(own), value)) for value in near.tolist()], axis=0)
+    ratio = anyone / beside(own, partner.current_values)
+    return gain_of(np.where(np.isfinite(ratio), ratio, 1.0))[0]
 
 
 def _row_ratios(
