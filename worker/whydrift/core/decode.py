@@ -103,7 +103,7 @@ def decode(value: bytes | None, settings: Settings) -> Event | Refusal:
         )
     try:
         wire = _decode_quickly(value)
-        event = _prediction(wire) if type(wire) is _Prediction else _label(wire)
+        event = _prediction(wire) if isinstance(wire, _Prediction) else _label(wire)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, PydanticCustomError):
         event = None
     if event is None:

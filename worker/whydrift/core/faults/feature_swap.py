@@ -308,9 +308,11 @@ def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, C
 
 def _joined_gain(view: ColumnView, partner: ColumnView) -> float:
     """Log-likelihood by which values of other rows, in some rows, beat the input's own beside its partner's."""
-    beside, near = _beside(view, partner), partner.reference_values[:_PARTNERS]
-    own = view.current_values
-    anyone = np.nanmean([beside(own, np.full(len(own), value)) for value in near.tolist()], axis=0)
+    beside, near = _beside(view, partner), partner.reference_values
+    near, own = near[~np.isnan(near)][:_PARTNERS], view.current_values
+    if not len(near):
+        return 0.0
+    anyone = np.mean([beside(own, np.full(len(own), value)) for value in near.tolist()], axis=0)
     ratio = anyone / beside(own, partner.current_values)
     return gain_of(np.where(np.isfinite(ratio), ratio, 1.0))[0]
 
