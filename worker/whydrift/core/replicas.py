@@ -45,6 +45,8 @@ _GONE_ROWS = 2_000
 _MOST_ACCEPTED = 16
 _SHAPES = len(RESIDUALS) * len(SDS)
 _BETS = _SHAPES * BETS_A_SHAPE
+_OWN = Bets(np.eye(_BETS), np.full(_BETS, 1 / _BETS))
+"""Whose "bins" are the bets themselves, and whose "counts" their logarithms."""
 _LEAST_ROWS = 30
 """Rows of a replica in health that it takes to compare it."""
 _PART = 0.25
@@ -126,8 +128,7 @@ class ReplicaWatch:
         self._seen_row = [0] * MOST_REPLICAS
         self._accepted: list[str] = []
         """Of which somebody said that they may answer otherwise; they are not compared, nor compared with."""
-        self._evidence = EvidenceProcess([Bets(np.eye(_BETS), np.full(_BETS, 1 / _BETS))] * MOST_REPLICAS)
-        """Its "bins" are the bets themselves, its "counts" their logarithms."""
+        self._evidence = EvidenceProcess([_OWN] * MOST_REPLICAS)
         self._slots: list[NDArray[np.int64]] = []
         self._phi: list[Floats] = []
         """Rows that wait for the rest of their batch: place of the replica (−1 = none of ours), shapes."""
@@ -257,7 +258,7 @@ class ReplicaWatch:
             return False
         place = self._names.index(_replica(signal))
         log_e = np.sum([batch[place] for batch in self._recent], axis=0)
-        return mixture_log10(Bets(np.eye(_BETS), np.full(_BETS, 1 / _BETS)), log_e) > _LASTING_LOG10
+        return mixture_log10(_OWN, log_e) > _LASTING_LOG10
 
     @property
     def signal_count(self) -> int:

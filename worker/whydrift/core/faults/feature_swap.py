@@ -33,11 +33,10 @@ from whydrift.core.faults.inputs import (
     undone,
 )
 from whydrift.core.faults.outputs import same_p
-from whydrift.core.faults.relations import unrelated
+from whydrift.core.faults.relations import fisher, unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, swap
-from whydrift.core.faults.transforms import Density, gain_of, onset, share_of
-from whydrift.core.reference import ColumnReference
+from whydrift.core.faults.transforms import density_of, gain_of, onset, share_of
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("feature_swap")
@@ -51,6 +50,7 @@ _GAIN = 12.0
 """Log-likelihood a permutation must gain over "healthy": e^12 pays for the pairs tried."""
 _LEAST_FIT = 0.2
 _CLEAR = 0.7
+"""Fit from which an exchange explains what inputs have lost of each other."""
 _PARTNERS = 60
 """Rows of health whose partner's values stand for any."""
 _EACH = 2.0
@@ -143,7 +143,7 @@ def _distance(view: ColumnView, other: ColumnView) -> float:
 def _density(reference: ColumnView, view: ColumnView, values: Floats) -> Floats:
     """Density (share, for categories) that `reference` gives to values of `view`."""
     if not view.reference.kind.is_coded:
-        return _density_of(reference.reference)(values)
+        return density_of(reference.reference)(values)
     shares = reference.reference.shares
     floor = 0.5 / max(reference.reference.n, 1)
     by_code = {code: max(shares.get(view.column.category(code), 0.0), floor) for code in np.unique(values).tolist()}
@@ -193,12 +193,6 @@ def _variety_p(view: ColumnView, source: ColumnView, values: Floats, swapped: Ma
         ones = int((values[swapped] == atom.value).sum())
         return min(_VALUES * chance_of(ones, int(swapped.sum()), reference_share(source, atom.value)), 1.0)
     return 1.0
-
-
-@lru_cache(maxsize=256)
-def _density_of(reference: ColumnReference) -> Density:
-    """Kept by the reference's identity: a column stands in many pairs."""
-    return Density(reference)
 
 
 def _as_codes(view: ColumnView, source: ColumnView, values: Floats) -> Floats:
@@ -251,8 +245,9 @@ def _by_rows(case: Case) -> tuple[Proposal, ...]:
             continue
         gain, ratio = _row_gain((views[i], views[j]), (views[partners[0]], views[partners[1]]))
         if gain > _GAIN and (best is None or gain > best[0]):
-            fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], ratio)
-            _, since = onset(ratio, share_of(ratio))
+            start, since = onset(ratio, share_of(ratio))
+            swapped: Mask = since * ratio > 1 - since
+            fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], swapped, start)
             best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
     return (_proposal(case, best[1]),) if best is not None and best[1].fit >= _LEAST_FIT else ()
 
@@ -264,12 +259,15 @@ def _has_rows(view: ColumnView) -> bool:
 
 
 def _restored(
-    first: ColumnView, second: ColumnView, beside_first: ColumnView, beside_second: ColumnView, ratio: Floats
+    first: ColumnView,
+    second: ColumnView,
+    beside_first: ColumnView,
+    beside_second: ColumnView,
+    is_swapped: Mask,
+    start: int,
 ) -> float:
     """How well the rows since the exchange began, put back, go with their partners as in health: values that come from other
     rows may lie closer to the other one's than to their own as well, but leave the rest."""
-    start, since = onset(ratio, share_of(ratio))
-    is_swapped: Mask = since * ratio > 1 - since
     p = 1.0
     for own, other, partner in ((first, second, beside_first), (second, first, beside_second)):
         values = np.where(is_swapped, other.current_values, own.current_values)
@@ -292,7 +290,7 @@ def _off_the_line(view: ColumnView, partner: ColumnView, values: Floats, near: F
 def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, ColumnView]) -> tuple[float, Floats]:
     """Log-likelihood by which an exchange in some of the current rows beats none, less what it gains in health; and each row's
     ratio, (rows,). None is gained where one of the two was right beside its partner: then it is the other one that is wrong."""
-    now, health = (_row_ratios(pair, partners, of) for of in ("current_values", "reference_values"))
+    now = _row_ratios(pair, partners, "current_values")
     ratio = now[0] * now[1]
     start, since = onset(ratio, share_of(ratio))
     is_swapped: Mask = (since * ratio > 1 - since) & (np.arange(len(ratio)) >= start)
@@ -301,6 +299,7 @@ def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, C
     gain = gain_of(ratio)[0]
     if gain <= _GAIN:
         return 0.0, ratio
+    health = _row_ratios(pair, partners, "reference_values")
     # One of the two from other rows explains each of them that lies near the other's place by chance, and the rest as well.
     joined = max(_joined_gain(view, partner) for view, partner in zip(pair, partners, strict=True))
     return gain - max(gain_of(health[0] * health[1])[0] * len(ratio) / len(health[0]), joined), ratio
@@ -324,7 +323,7 @@ def _row_ratios(
     values = [getattr(view, of) for view in pair]
     found = []
     for own, other, view, partner in zip(values, values[::-1], pair, partners, strict=True):
-        density, beside, near = _density_of(view.reference), _beside(view, partner), getattr(partner, of)
+        density, beside, near = density_of(view.reference), _beside(view, partner), getattr(partner, of)
         ratio = density(other) / density(own) * beside(other, near) / beside(own, near)
         found.append(np.where(np.isfinite(ratio), ratio, 1.0))
     return found[0], found[1]
@@ -393,7 +392,7 @@ def _exchanged(first: ColumnView, second: ColumnView, others: Sequence[ColumnVie
 
 
 def _fisher(a: Floats, b: Floats) -> float:
-    return float(np.arctanh(np.clip(rank_correlation(a, b), -0.99, 0.99)))
+    return float(fisher(np.array(rank_correlation(a, b))))
 
 
 def _ambiguous(case: Case, gain: float, first: ColumnView, second: ColumnView) -> Proposal:

@@ -40,6 +40,7 @@ _MOST_DIGITS, _FINEST = 4, 0.002
 _MOST_VALUES = 200
 """Different values in health up to which a quantity is taken to have no others."""
 _FINER_ODDS = 50.0
+"""See `Digits.odds`: no digits prove anything beyond that."""
 _FEW_FINER = 0.03
 """Share of values with further digits up to which a quantity has kept its digits."""
 _LATEST_START, _GROWING = 0.75, 3.0
@@ -118,22 +119,23 @@ def without(view: ColumnView, atom: Atom) -> Floats:
     """Usable values without the rows of an atom, but for as many as health has: taken out whole, a value that is frequent in
     health would be missed in the rest.
     """
-    reference, values = view.reference, view.current
-    usual = reference.shares.get(view.column.category(atom.value), 0.0) if reference.kind.is_coded else 0.0
-    usual = min(reference.atoms.get(atom.value, usual), 0.99)
-    is_atom = values == atom.value
-    kept = np.cumsum(is_atom) <= round(usual / (1 - usual) * float((~is_atom).sum()))
-    rest: Floats = values[~is_atom | kept]
-    return rest
+    return _without_excess(view, view.current, atom.value)
 
 
 def without_new_atoms(view: ColumnView, values: Floats) -> Floats:
-    """Values of a quantity without those that come too often, but for as many of each as health has."""
+    """The same of some values, and of all that come too often."""
     for atom in new_atoms(view):
-        usual = min(view.reference.atoms.get(atom.value, 0.0), 0.99)
-        is_atom = values == atom.value
-        values = values[~is_atom | (np.cumsum(is_atom) <= round(usual / (1 - usual) * float((~is_atom).sum())))]
+        values = _without_excess(view, values, atom.value)
     return values
+
+
+def _without_excess(view: ColumnView, values: Floats, value: float) -> Floats:
+    reference = view.reference
+    usual = reference.shares.get(view.column.category(value), 0.0) if reference.kind.is_coded else 0.0
+    usual = min(reference.atoms.get(value, usual), 0.99)
+    is_it = values == value
+    rest: Floats = values[~is_it | (np.cumsum(is_it) <= round(usual / (1 - usual) * float((~is_it).sum())))]
+    return rest
 
 
 def is_bound(view: ColumnView, atom: Atom) -> bool:

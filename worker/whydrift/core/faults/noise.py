@@ -15,9 +15,10 @@ import numpy as np
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import digits_of, without_new_atoms
-from whydrift.core.faults.transforms import Density, best_map, parameter_cost, scattered_gain
+from whydrift.core.faults.transforms import best_map, density_of, parameter_cost, scattered_gain
 
 _ALLOWED, _BLURRED = 2.0, 0.05
+"""Log-likelihood, and part of one, by which another explanation may be likelier before this one gives way."""
 _SIZES = np.geomspace(0.1, 5.0, 18)
 """Standard deviations of the noise that are tried, in those of health."""
 
@@ -38,7 +39,7 @@ def best_noise(view: ColumnView) -> Noise | None:
     values = without_new_atoms(view, values)
     if reference.kind.is_coded or not len(values) or reference.high <= reference.low or reference.spread <= 0:
         return None
-    density, digits = Density(reference), digits_of(view)
+    density, digits = density_of(reference), digits_of(view)
     health = density(values)
     # Noise leaves any digits, but where it comes before these are cut off.
     extra = [np.ones(len(values))]
@@ -55,7 +56,7 @@ def best_noise(view: ColumnView) -> Noise | None:
 def leans(view: ColumnView, sd: float) -> float:
     """Log-likelihood by which noise with a shift beats it alone, of this width or less: noise goes both ways."""
     values = without_new_atoms(view, view.current[len(view.current) // 3 :])
-    density = Density(view.reference)
+    density = density_of(view.reference)
     alone, shifted = -np.inf, -np.inf
     for width in (sd, sd / 2, sd / 3):
         for shift in (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0):

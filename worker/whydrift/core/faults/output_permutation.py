@@ -29,7 +29,7 @@ from whydrift.core.faults.outputs import (
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import predict
-from whydrift.core.faults.transforms import Density, onset, share_of
+from whydrift.core.faults.transforms import density_of, onset, share_of
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("output_permutation")
@@ -94,7 +94,7 @@ def _scores_turned(case: Case) -> _Exchange | None:
         return None
     usable = ~(np.isnan(view.current_values) | np.isnan(wanted))
     scores, wanted = view.current_values[usable], wanted[usable]
-    density = Density(residual.reference)
+    density = density_of(residual.reference)
     ratio = density(1 - scores - wanted) / density(scores - wanted)
     share = share_of(ratio)
     if float(np.log(1 - share + share * ratio).sum()) < _GAIN:

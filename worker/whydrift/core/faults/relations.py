@@ -9,7 +9,7 @@ Belongs here: relations of inputs, and which inputs they point to. Not here: rul
 one).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,11 +69,17 @@ class Relations:
 
 def relations(case: Case) -> Relations | None:
     """How inputs go together in health and now; None where there are fewer than two, or too few rows."""
-    views = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
+    views = _comparable(case)
     if len(views) < 2 or len(views[0].current_values) < _MIN_ROWS:
         return None
     first = len(views[0].current_values) // 3  # the first rows may be from before the onset
-    return relations_in(views[:MAX_INPUTS], np.arange(len(views[0].current_values)) >= first)
+    return relations_in(views, np.arange(len(views[0].current_values)) >= first)
+
+
+def _comparable(case: Case) -> list[ColumnView]:
+    """The first inputs that have rows of health, and more than one group."""
+    known = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
+    return known[:MAX_INPUTS]
 
 
 def relations_in(views: Sequence[ColumnView], which: Mask) -> Relations:
@@ -233,10 +239,10 @@ class NewPairs:
         """Log-likelihood of the newest pair's latest rows by which a share of them from the cells of those `inside` beats a share
         whose two values come from different rows: these fill all corners, and loosen the relation everywhere."""
         pair = [self.views[place] for place in self.newest]
-        groups = [[g[v.reference.bins(v.column, c)] for v, g, c in self._columns(pair, which)] for which in (0, 1)]
-        healthy, latest = (np.stack(part, axis=1) for part in groups)
-        together = np.exp(_table(healthy[(healthy > 0).all(axis=1)]))
-        apart = _apart(healthy[(healthy > 0).all(axis=1)])
+        count = len(pair[0].current_values)
+        healthy, latest = _groups(pair, np.arange(count) >= count - self.rows)
+        healthy = healthy[(healthy > 0).all(axis=1)]
+        together, apart = np.exp(_table(healthy)), _apart(healthy)
         usable = (latest > 0).all(axis=1)
         cells = np.zeros((GROUPS, GROUPS))
         cells[latest[inside & usable, 0], latest[inside & usable, 1]] = 1.0
@@ -250,21 +256,13 @@ class NewPairs:
         )
         return cornered - mixed
 
-    def _columns(self, pair: Sequence[ColumnView], which: int) -> Iterator[tuple[ColumnView, NDArray[np.intp], Floats]]:
-        """With the groups of its bins, each input's values in health (0) or in the latest rows (1)."""
-        for view in pair:
-            values = view.current_values[-self.rows :] if which else view.reference_values
-            yield view, groups_of(view.reference), values
-
 
 @lru_cache(maxsize=8)
 def new_pairs(case: Case) -> NewPairs | None:
     """None where there are too few rows."""
-    views = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]
-    scores = case.dependence.get(COMBINATIONS)
+    views, scores = _comparable(case), case.dependence.get(COMBINATIONS)
     if scores is None or len(views) < 2:
         return None
-    views = views[:MAX_INPUTS]
     rows = min(len(scores.current_values), len(views[0].current_values))
     rows -= rows // 3  # the first rows may be from before the onset
     is_new: Mask = scores.current_values[-rows:] > max(scores.reference.quantile(_RARE), 0.0)

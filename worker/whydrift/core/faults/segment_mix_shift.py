@@ -41,10 +41,10 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     weights = _weights(before, Dimension(now.codes[later:], now.names))
     if weights is None:
         return [RuledOut(fault=FAULT, because=f"{_key(view)} has values of which health knows nothing")]
-    only_unseen = not view.is_alarmed("distribution")
-    if case.alarmed_features("unseen") and (only_unseen or _unseen(view) is not None):
-        new = _unseen(view) or next((name for name in view.categories() if name not in view.reference.shares), "")
-        return [RuledOut(fault=FAULT, because=f"{_key(view)} has new values ({new}), which take the others' share")]
+    new = _new(view)
+    if case.alarmed_features("unseen") and (_are_most(view, new) or not view.is_alarmed("distribution")):
+        new_one = next(iter(new), "")
+        return [RuledOut(fault=FAULT, because=f"{_key(view)} has new values ({new_one}), which take the others' share")]
     moved = examined(case, "distribution", "out_of_range")
     fits = {one.name: _explained(case, one, weights, later) for one in moved}
     within = [one.name for one in moved if fits[one.name] < _SAME]
@@ -53,12 +53,16 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     return [_proposal(case, view, [one for one in moved if one.name not in within], fits)]
 
 
-def _unseen(view: ColumnView) -> str | None:
-    """The most frequent value that health does not know, where such ones make up most of what has moved."""
+def _new(view: ColumnView) -> dict[str, float]:
+    """Share of each value that health does not know, the most frequent first."""
+    return {name: share for name, share in view.categories().items() if name not in view.reference.shares}
+
+
+def _are_most(view: ColumnView, new: Mapping[str, float]) -> bool:
+    """Whether new values make up most of what has moved."""
     was, now = view.reference.shares, view.categories()
-    new = {name: share for name, share in now.items() if name not in was}
     moved = sum(abs(now.get(name, 0.0) - was.get(name, 0.0)) for name in {*was, *now}) / 2
-    return next(iter(new)) if new and sum(new.values()) > _MOSTLY_NEW * moved else None
+    return bool(new) and sum(new.values()) > _MOSTLY_NEW * moved
 
 
 def _weights(before: Dimension, now: Dimension) -> Floats | None:

@@ -67,8 +67,11 @@ class _Stale:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    found = [one for view in examined(case) if (one := _stuck(view) or _cached(view) or _long_run(view)) is not None]
-    if not case.alarmed_features():
+    if case.alarmed_features():
+        found = [
+            one for view in examined(case) if (one := _stuck(view) or _cached(view) or _long_run(view)) is not None
+        ]
+    else:
         # Of an input whose relations alone have changed, one value must be in a good part of the rows.
         found = [one for view in unrelated(case) if (one := _stuck(view)) is not None and one.share > _LEAST_SHARE]
     if not found:

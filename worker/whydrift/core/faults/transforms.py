@@ -66,6 +66,7 @@ _TREND = 3.0
 _REFINED, _REFINED_STEPS, _REFINEMENTS = 0.25, 13, 3
 """Part of a fitted scale, or of the spread, within which the likeliest one is looked for; places tried, ever closer."""
 _REFINED_GAIN = 12.0
+"""Log-likelihood that it must gain."""
 _MAIN = 0.4
 """Share of the current rows, of which the first are from before the onset, from which a map may hold for all that follow."""
 _RIVAL = 2.0
@@ -207,6 +208,12 @@ class Density:
         return found + _FLOOR_MASS / (3 * self._range) / _spread_out(self, values)
 
 
+@lru_cache(maxsize=256)
+def density_of(reference: ColumnReference) -> Density:
+    """Kept by the reference's identity: several rules ask, and a column stands in many pairs."""
+    return Density(reference)
+
+
 def _spread_out(density: Density, values: Floats) -> Floats:
     """Falls off with the distance, as 1 / (1 + distance in ranges), so that no far map gains from a flat floor."""
     distance = np.maximum(density._low - values, values - density._high) / density._range
@@ -232,7 +239,7 @@ def best_map(view: ColumnView) -> Mapped | None:
 
 def _search(view: ColumnView, values: Floats) -> Mapped | None:
     reference = view.reference
-    density = Density(reference)
+    density = density_of(reference)
     health = density(values)
     judged = []
     named = [
@@ -357,10 +364,17 @@ def snapped(values: Floats, view: ColumnView) -> Floats:
     A factor is known to some digits only, and so are values that were rounded after it: beside its own value, a frequent one
     would fall into another bin.
     """
+    near = nearest(values, _known_to_health(view))
+    found: Floats = np.where(np.abs(values - near) <= _NEXT_TO * view.reference.spread, near, values)
+    return found
+
+
+@lru_cache(maxsize=128)
+def _known_to_health(view: ColumnView) -> Floats:
+    """In order; kept, as hundreds of maps of a column are compared with them."""
     reference, digits = view.reference, digits_of(view)
     more = () if digits is None else digits.values
-    near = nearest(values, np.unique(np.concatenate([reference.quantiles, list(reference.atoms), more])))
-    found: Floats = np.where(np.abs(values - near) <= _NEXT_TO * reference.spread, near, values)
+    found: Floats = np.unique(np.concatenate([reference.quantiles, list(reference.atoms), more]))
     return found
 
 
@@ -389,6 +403,7 @@ def onset(ratio: Floats, share: float) -> tuple[int, float]:
     return first, 1.0 if float(np.log(later).sum()) > partial - _RIVAL else since
 
 
+@lru_cache(maxsize=128)
 def scattered_gain(view: ColumnView) -> float:
     """Log-likelihood over "healthy" of: some rows are anywhere outside the reference's range, evenly over magnitudes."""
     values, reference = view.current, view.reference
@@ -401,7 +416,7 @@ def scattered_gain(view: ColumnView) -> float:
     sides = 1 if (outside > 0).all() or (outside < 0).all() else 2
     width = sides * np.log(sizes.max() / sizes.min())
     scattered = np.where(inside, 1 / (np.maximum(np.abs(values), sizes.min()) * width), 0.0)
-    return gain_of(scattered / Density(reference)(values))[0] - float(np.log(len(values)))
+    return gain_of(scattered / density_of(reference)(values))[0] - float(np.log(len(values)))
 
 
 def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
