@@ -1,5 +1,7 @@
 """How many rows tell as much as one: equal to theory where there is one, 1 without dependence, and what bets make of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,22 @@ def test_times_are_kept_and_a_state_from_before_there_were_any_restores() -> Non
     assert MeanGuard.restore(guard).time == 7.0
     del guard["time"]
     assert MeanGuard.restore(guard).time == 1.0
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "rows", "name", "is_calm"),
+    [(0.0, 4_000, "x", True), (0.5, 4_000, "x", False), (0.0, 900, "x", False), (0.0, 4_000, "residual", False)],
+)
+def test_a_small_shift_of_what_does_not_hang_together_is_news(
+    coefficient: float, rows: int, name: str, is_calm: bool
+) -> None:
+    """A fifth of a standard deviation, in the usual margin: of many independent rows, and of what nothing was fitted to."""
+    reference = replace(learnt(autoregressive(coefficient, rows, 3)), name=name)
+    bets = distribution_bets(reference, Tolerance(rows, 100, 0.2))
+    drawn = np.random.default_rng(4).normal(size=200_000)
+    counts = [
+        np.bincount(reference.bins(Column("x", Kind.NUMERIC), drawn + s), minlength=len(bets.log_f)) for s in (0, 0.2)
+    ]
+    healthy, moved = (float((count @ bets.log_f).max() / len(drawn)) for count in counts)
+    assert healthy <= 0
+    assert (moved > 0.003) == is_calm

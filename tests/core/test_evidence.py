@@ -45,7 +45,8 @@ def test_evidence_after_a_chunk_is_the_mean_of_the_recursion_over_the_bets() -> 
 
 
 def test_signals_with_different_numbers_of_bets_do_not_disturb_each_other() -> None:
-    wide = Bets(np.concatenate([bets(0.5).log_f] * 2, axis=1), np.full(12, 1 / 12))
+    log_f = np.concatenate([bets(0.5).log_f] * 2, axis=1)
+    wide = Bets(log_f, np.full(log_f.shape[1], 1 / log_f.shape[1]))
     together, alone = EvidenceProcess([bets(0.05), wide]), EvidenceProcess([bets(0.05)])
     for yes in (1, 9, 9):
         together.update(counts(yes, 10), 0, 0)
@@ -84,6 +85,19 @@ def test_restarted_evidence_tells_a_change_that_lasts_from_one_that_ended() -> N
     assert process.recent_log10(0) > 6
 
 
+def test_the_strongest_bet_comes_down_once_a_change_is_over_and_not_while_it_lasts() -> None:
+    process = EvidenceProcess([bets(0.05)])
+    feed(process, counts(4), 0, 100)
+    process.follow(0, 2_000)
+    for k in range(100, 400):
+        feed(process, counts(0 if k % 2 else 8), k, k + 1)
+        assert process.fallen(0)[0] < 10
+    feed(process, counts(1), 400, 440)
+    fall, since = process.fallen(0)
+    assert fall > 16
+    assert since in range(7_960, 8_001)
+
+
 def test_a_reset_forgets_one_signal_and_leaves_the_others() -> None:
     process = EvidenceProcess([bets(0.05), bets(0.05)])
     feed(process, counts(8, 8), 0, 10)
@@ -110,7 +124,7 @@ def test_a_snapshot_through_bytes_goes_on_as_if_nothing_had_happened() -> None:
 
     kept = fresh()
     feed(kept, counts(3, 6), 0, 7)
-    kept.forget_recent(1)
+    kept.follow(1, 140)
     other = fresh()
     other.restore(unpack("evidence", pack("evidence", kept.snapshot())))
     for process in (kept, other):
@@ -118,6 +132,7 @@ def test_a_snapshot_through_bytes_goes_on_as_if_nothing_had_happened() -> None:
     assert other.log10().tolist() == kept.log10().tolist()
     assert [other.onset(i) for i in (0, 1)] == [kept.onset(i) for i in (0, 1)]
     assert other.recent_log10(1) == kept.recent_log10(1)
+    assert other.fallen(1) == kept.fallen(1)
 
 
 def test_evidence_is_carried_over_to_another_place_with_its_onset() -> None:

@@ -97,7 +97,11 @@ def test_a_fault_in_few_rows_is_neither_resolved_nor_opened_again_while_it_lasts
 
 def test_a_fault_in_all_rows_lasts_as_long_as_it_does() -> None:
     assert statuses(life("income arrives in thousands", LONG, 0)) == [Status.OPENED]
-    assert statuses(life("income is null in every row", LONG, 0)) == [Status.OPENED]
+    found = life("income is null in every row", LONG, 0)
+    assert statuses(found) == [Status.OPENED, Status.UPDATED]
+    assert [one.diagnosis.severity for one in found] == [Severity.WARNING, Severity.CRITICAL], (
+        "answers follow, a little"
+    )
 
 
 def test_a_fault_that_comes_and_goes_within_minutes_is_one_incident() -> None:

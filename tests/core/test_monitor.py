@@ -306,6 +306,20 @@ def test_an_alarm_lasts_while_the_change_does_and_recovers_after_quiet_blocks() 
     assert monitor.levels()["x.distribution"] < 3, "evidence begins anew"
 
 
+def test_what_took_long_to_show_is_over_in_about_the_rows_it_took() -> None:
+    monitor = learnt()
+    shown = 2_000
+    while "x.distribution" not in monitor.alarms:
+        feed(monitor, shown, shown + 20, shift=0.5)
+        shown += 20
+    alarm = monitor.alarms["x.distribution"]
+    assert alarm.took_rows > 150, "a small change"
+    feed(monitor, shown, shown + 3_000, shift=0.5)
+    assert "x.distribution" in monitor.alarms
+    feed(monitor, shown + 3_000, shown + 3_400 + alarm.took_rows)
+    assert not monitor.alarms
+
+
 def test_a_single_good_block_between_bad_ones_is_no_recovery() -> None:
     monitor = learnt()
     feed(monitor, 2_000, 2_100, shift=4.0)

@@ -39,11 +39,17 @@ class Alarm:
         took = rows_seen - evidence.onset_row(number)
         # The evidence of a lasting change comes in bursts: what took so long may next time take three times as long.
         block = int(np.clip(3 * took, *_BLOCK_ROWS))
-        evidence.forget_recent(number)
+        evidence.follow(number, rows_seen)
         return cls(signal, onset_ms, onset_offset, took, block, rows_seen)
 
     def is_over(self, number: int, evidence: EvidenceProcess, rows_seen: int, log10_threshold: float) -> bool:
-        """At the end of each block: whether no evidence has come for long enough. It is then forgotten."""
+        """Whether no evidence has come for long enough, which is then forgotten: the strongest bet fell as far as it had to rise
+        for the alarm, or two blocks in a row brought nothing.
+        """
+        fall, since = evidence.fallen(number)
+        if fall >= log10_threshold * np.log(10) and rows_seen - since >= _QUIET_BLOCKS * _BLOCK_ROWS[0]:
+            evidence.reset(number)
+            return True
         if rows_seen - self.block_start < self.block_rows:
             return False
         is_quiet = evidence.recent_log10(number) < log10_threshold / 2

@@ -50,6 +50,8 @@ class EvidenceProcess:
             setattr(self, f"_{name}", np.zeros(place, _STATE[name]))
         self._recent: dict[int, Floats] = {}
         """The second, restarted evidence of the signals that have one: (bets,)."""
+        self._fall: dict[int, Floats] = {}
+        """Of the same signals, how far each bet's log evidence lies below its greatest, and from which row on: (2, bets)."""
 
     _m: Floats
     _cusum: Floats
@@ -83,6 +85,9 @@ class EvidenceProcess:
         self._onset_row[starts] = first_row
         np.maximum(cusum, 0.0, out=cusum)
         cusum += log_e
+        for signal, (fall, since) in self._fall.items():
+            np.maximum(fall - log_e[self._bets_of(signal)], 0.0, out=fall)
+            since[fall == 0.0] = first_row
         factor = np.exp(log_e, out=log_e)
         self._m += 1.0 if told is None else np.repeat(told, self._ends - self._starts)
         self._m *= factor
@@ -122,6 +127,22 @@ class EvidenceProcess:
         total = float((self._recent.get(signal, self._m[bets]) * self._weights[bets]).sum())
         return float(np.log10(total)) if total > 0 else -np.inf
 
+    def fallen(self, signal: int) -> tuple[float, int]:
+        """How far (natural logarithm) the strongest bet has come down from its highest since `follow`, and from which row on.
+
+        Strongest is the bet that gained most since its onset. While a change lasts it gains on average, and seldom comes down
+        by much: by a threshold's worth as seldom as it crosses one in health.
+        """
+        fall, since = self._fall[signal]
+        best = int(np.argmax(self._cusum[self._bets_of(signal)]))
+        return float(fall[best]), int(since[best])
+
+    def follow(self, signal: int, row: int) -> None:
+        """From this row on, watch whether the change of one signal still lasts."""
+        self.forget_recent(signal)
+        bets = len(self._recent[signal])
+        self._fall[signal] = np.array([np.zeros(bets), np.full(bets, row)])
+
     def forget_recent(self, signal: int) -> None:
         """Start the second, restarted evidence of one signal anew: it tells whether a change still lasts."""
         self._recent[signal] = np.zeros(self._ends[signal] - self._starts[signal])
@@ -131,6 +152,7 @@ class EvidenceProcess:
         bets = self._bets_of(signal)
         self._m[bets] = self._cusum[bets] = 0.0
         self._recent.pop(signal, None)
+        self._fall.pop(signal, None)
 
     def onset(self, signal: int) -> tuple[int, int]:
         """Time (epoch milliseconds) and offset of the row from which the strongest bet of a signal has been gaining."""
@@ -147,7 +169,8 @@ class EvidenceProcess:
 
     def snapshot(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, f"_{name}") for name in _STATE}
-        return state | {"recent": [[signal, recent] for signal, recent in self._recent.items()]}
+        followed = {"recent": self._recent, "fall": self._fall}
+        return state | {name: [[signal, one] for signal, one in kept.items()] for name, kept in followed.items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a snapshot made with the same bets; of one with others nothing can be taken, and evidence begins anew."""
@@ -156,6 +179,9 @@ class EvidenceProcess:
         for name in _STATE:
             setattr(self, f"_{name}", state[name])
         self._recent = dict(state["recent"])
+        self._fall = dict(state.get("fall", ()))
+        for signal in self._recent.keys() - self._fall.keys():  # states from before it was kept: from here on
+            self._fall[signal] = np.zeros((2, len(self._recent[signal])))
 
     def carry(self, signal: int, old: "EvidenceProcess", place: int) -> None:
         """Take over one signal's evidence from a process where the same bets stood at `place`."""
@@ -166,8 +192,9 @@ class EvidenceProcess:
                 its.start : its.start + width
             ]
         if place in old._recent:
-            self.forget_recent(signal)
+            self.follow(signal, 0)
             self._recent[signal][:width] = old._recent[place][:width]
+            self._fall[signal][:, :width] = old._fall[place][:, :width]
 
 
 _STATE = {"m": np.float64, "cusum": np.float64, "onset_ms": np.int64, "onset_offset": np.int64, "onset_row": np.int64}

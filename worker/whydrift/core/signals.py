@@ -48,6 +48,10 @@ _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
 _GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("unseen", "categories", "local")}
 """Signals whose values in a reference are none, or too few to tell how they hang together: as others do of the same column."""
+_CALM_ROWS = 1_000
+"""Values of a reference that would show that they hang together."""
+_FITTED = ("residual", "standardised_residual", "dependence.", "combinations")
+"""How names of columns begin that are left of a fit."""
 _RISING = (Aspect.UNSEEN, Aspect.OUT_OF_RANGE, Aspect.RUNS)
 _RANGE_ONES = 1.0
 """The share of values beyond both ends of n is distributed as Beta(2, n − 1), of which Clopper-Pearson's limit of 1 in n is the
@@ -109,7 +113,7 @@ def _tempered(bets: Bets, time: float) -> Bets:
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: str = "numeric") -> Bets:
     """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet. family: of a quantity."""
     used = reference.used_bins
-    tolerance = replace(tolerance, n=reference.n, times=reference.times)
+    tolerance = _resting_on(reference, tolerance)
     if reference.kind.is_coded:
         made = _FAMILIES["categorical"].make(reference.masses[used], tolerance.of("categories"))
         bets = _tempered(made, tolerance.time("categories"))
@@ -118,6 +122,15 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return Bets(log_f, bets.weights)
+
+
+def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
+    """Of the column's distribution. Where no long stretch of health differs from the others by more than chance, one that is yet
+    to come will differ less, too. What is fitted (FITTED) differs from its reference by the error of the fit besides.
+    """
+    found = replace(tolerance, n=reference.n, times=reference.times)
+    wanders = reference.times or reference.given or reference.n < _CALM_ROWS
+    return found if wanders or reference.name.startswith(_FITTED) else found.calm()
 
 
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
@@ -135,7 +148,7 @@ def least_change(reference: ColumnReference, tolerance: Tolerance) -> float:
     Of a quantity: a shift of the centre in standard deviations, as a normal would have to move. Of categories: the rise of the
     most frequent one's share.
     """
-    tolerance = replace(tolerance, n=reference.n, times=reference.times)
+    tolerance = _resting_on(reference, tolerance)
     masses = reference.masses[reference.used_bins]
     if not reference.kind.is_coded:
         least = [least_shift(masses, tolerance)]

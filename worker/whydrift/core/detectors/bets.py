@@ -17,6 +17,8 @@ from whydrift.core.columns import Floats
 
 CONFIDENCE = 0.05
 """Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error."""
+_CALM_PART = 0.25
+"""Of the margin, where health does not wander."""
 _STRENGTHS = (0.1, 0.3, 0.6)
 """How much of its capital a bet on a shape stakes on an event."""
 _SURE = 1e-9
@@ -32,12 +34,18 @@ class Tolerance:
 
     n: values the reference rests on. signals: signals of the model, which share CONFIDENCE. margin: see `Settings.margin`.
     times: where values hang together, how many in a row tell as much as one, by group of bets (`autocorrelation`); else 1.
+    is_calm: health is within its sampling error or the margin, but not both at once.
     """
 
     n: int
     signals: int
     margin: float
     times: Mapping[str, float] = field(default_factory=dict)
+    is_calm: bool = False
+
+    def calm(self) -> "Tolerance":
+        """Of health that does not wander: the reference's error or a part of the margin."""
+        return replace(self, margin=_CALM_PART * self.margin, is_calm=True)
 
     def of(self, group: str) -> "Tolerance":
         """For this group of bets: the reference counts for as many values as are independent."""
@@ -59,15 +67,20 @@ class Tolerance:
         variance = (phi**2) @ masses
         wide = variance + z * z / (2 * n)
         skew = np.abs((phi**3) @ masses) / wide
-        result: Floats = z * np.sqrt(wide / n) + skew * (2 * z * z + 1) / (6 * n) + self.margin * np.sqrt(variance)
-        return np.minimum(result, 1.0)
+        error: Floats = z * np.sqrt(wide / n) + skew * (2 * z * z + 1) / (6 * n)
+        margin = self.margin * np.sqrt(variance)
+        return np.minimum(np.maximum(error, margin) if self.is_calm else error + margin, 1.0)
 
     def upper(self, ones: Floats, sides: float) -> Floats:
         """Greatest rate that is still health where the reference has `ones` of n: Clopper-Pearson, then the margin."""
+        if self.is_calm:
+            return self.either_upper(ones, sides)
         return _odds_times(self._greatest(ones, self._error(sides)), 1 + self.margin)
 
     def lower(self, ones: Floats, sides: float) -> Floats:
         """Least rate that is still health."""
+        if self.is_calm:
+            return self.either_lower(ones, sides)
         return _odds_times(self._least(ones, self._error(sides)), 1 / (1 + self.margin))
 
     def either_upper(self, ones: Floats, sides: float) -> Floats:
