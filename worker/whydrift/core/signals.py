@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from whydrift.core.autocorrelation import NUMERIC_GROUPS
 from whydrift.core.columns import Floats
 from whydrift.core.conditional import Conditional
 from whydrift.core.detectors import families
@@ -48,6 +49,8 @@ _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
 _GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("unseen", "categories", "local")}
 """Signals whose values in a reference are none, or too few to tell how they hang together: as others do of the same column."""
+_DISTRIBUTION_GROUPS = (*NUMERIC_GROUPS, "categories")
+"""Groups of bets on a column's distribution."""
 _CALM_ROWS = 1_000
 """Values of a reference that would show that they hang together."""
 _FITTED = ("residual", "standardised_residual", "dependence.", "combinations")
@@ -129,8 +132,9 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
     to come will differ less, too. What is fitted (FITTED) differs from its reference by the error of the fit besides.
     """
     found = replace(tolerance, n=reference.n, times=reference.times)
-    wanders = reference.times or reference.given or reference.n < _CALM_ROWS
-    return found if wanders or reference.name.startswith(_FITTED) else found.calm()
+    wanders = reference.given or any(group in reference.times for group in _DISTRIBUTION_GROUPS)
+    is_told = reference.n >= _CALM_ROWS and not reference.name.startswith(_FITTED)
+    return found.calm() if is_told and not wanders else found
 
 
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
