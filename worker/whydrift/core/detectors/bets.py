@@ -16,8 +16,8 @@ from scipy.special import betaincinv, ndtri
 from whydrift.core.columns import Floats
 
 CONFIDENCE = 0.2
-"""Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error. By how much it then is
-too small is little beside the error itself, and evidence of that takes longer than a weekly budget lasts."""
+"""Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error: by little beside that
+error, and evidence of so little takes longer to gather than a weekly budget lasts."""
 _CALM_PART = 0.25
 """Of the margin, where health does not wander."""
 _STRENGTHS = (0.1, 0.3, 0.6)
