@@ -54,6 +54,7 @@ SETTLED_LATER = {
     "a third of the labels takes eight times as long",
     "balances of any size, both signs, in a tenth of the rows",
     "calls take three times as long, and the answers are others",
+    "one market defaults",
 }
 """Their first word may be another one: the latest by then is right."""
 FIRST_OF_SEVERAL = {

@@ -36,14 +36,20 @@ SETTLE_CHUNKS = 2
 """… or so many chunks since the alarm, where rows come slowly …"""
 SETTLE_JUMP_ROWS = 40
 """… but so many rows at least of what jumps from row to row, or goes with the others otherwise: by fewer few rules can tell."""
+SETTLE_LABEL_CHUNKS = 4
+"""… and so many chunks since the alarm where only outcomes speak: a few of them that moved have many stories."""
+_CLEAR, _PATIENT_CHUNKS = 0.7, 4
+"""A first word that is less probable, or `unknown`, waits for more rows, until so many chunks since the alarm."""
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
 FOLLOWERS = frozenset((*ANSWERS, "loss", "actual"))
 """Columns whose alarms can follow from another fault."""
+_OUTCOMES = ("loss", "actual")
 _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
+_UNKNOWN = Fault("unknown")
 _SEVERITIES = list(Severity)
 _MAX_OTHERS = 50
 MAX_OVER = 5
@@ -219,20 +225,27 @@ class Incidents:
             return
         if self.waiting_since_chunk is None:
             self.waiting_since_chunk = now.chunks
-        if not self._is_settled(alarms, now.chunks - self.waiting_since_chunk, scene.rows_since(list(alarms))):
+        waited = now.chunks - self.waiting_since_chunk
+        if not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
+            return
+        findings = scene.judge(list(alarms))
+        if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
             return
         self.waiting_since_chunk = None
         # Alarms of several model versions are judged one version at a time.
-        while alarms:
+        while True:
             before = len(alarms)
-            self._apply(scene.judge(list(alarms)), alarms, now)
+            self._apply(findings, alarms, now)
             alarms = self._unassigned(alarms)
-            if len(alarms) == before:
+            if not alarms or len(alarms) == before:
                 return
+            findings = scene.judge(list(alarms))
 
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
+        if all(name.partition(".")[0] in _OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
+            return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
 
@@ -464,6 +477,11 @@ class Incidents:
 
 SCOPE = "\0"
 """Between a model version and the name of a signal that belongs to it."""
+
+
+def _is_clear(finding: Finding) -> bool:
+    lead = finding.causes[0]
+    return lead.fault != _UNKNOWN and lead.probability >= _CLEAR
 
 
 def scoped(version: str, signal: str) -> str:
