@@ -56,13 +56,13 @@ class Relations:
     lost: Floats
     changed: Floats
 
-    def elsewhere_p(self, place: int) -> float:
-        """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
+    def elsewhere_p(self, *places: int) -> float:
+        """Chance that the relations without these inputs are as far from health as they are: of those that are worth watching.
 
-        Each may be too weak to show by itself; together they tell whether one input is all there is to it.
+        Each may be too weak to show by itself; together they tell whether these inputs are all there is to it.
         """
         is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= TOLD, 1)
-        is_told[place, :] = is_told[:, place] = False
+        is_told[places, :] = is_told[:, places] = False
         count = int(is_told.sum())
         return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
 
