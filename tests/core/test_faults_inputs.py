@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,17 @@ def test_rows_from_before_the_onset_tell_a_ramp_from_a_step() -> None:
         known = replace(case, earlier={"age": moved[:200]})
         found.append((is_growing(case, now), is_growing(known, now)))
     assert found == [(False, True), (False, False)]
+
+
+def test_what_explains_no_alarm_of_an_input_does_not_speak_against_its_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_with(change(lambda v, i: v * 1.2, "age"))
+    other = Proposal(
+        covariate_drift.FAULT, 0.9, frozenset({"age.repeated"}), "age is stuck", "It is.", "Look.", ("age",)
+    )
+    for explains, is_named in ((other.explains, True), (frozenset({"age.distribution", "age.out_of_range"}), False)):
+        rule = SimpleNamespace(examine=lambda _, explains=explains: [replace(other, explains=explains)])
+        monkeypatch.setattr(covariate_drift, "SHARPER", (rule,))
+        assert any(isinstance(one, Proposal) for one in covariate_drift.examine(case)) == is_named
 
 
 def test_digits_that_health_never_has_are_told_from_its_own() -> None:

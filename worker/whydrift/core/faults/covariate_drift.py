@@ -141,13 +141,14 @@ def _by_the_answers(case: Case) -> list[Proposal | RuledOut]:
 
 
 def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:
-    """By feature, the best proposal of the rules for a broken input: (its headline, its fit)."""
+    """By feature, the best proposal of the rules for a broken input that explains an alarm of it: (its headline, its fit)."""
+    alarms = {view.name: {signal.signal for signal in view.alarms()} for view in case.alarmed_features()}
     best: dict[str, tuple[str, float]] = {}
     for module in SHARPER:
         for proposal in module.examine(case):
             if isinstance(proposal, Proposal):
                 for name in proposal.features:
-                    if proposal.fit > best.get(name, ("", 0.0))[1]:
+                    if alarms.get(name, set()) & proposal.explains and proposal.fit > best.get(name, ("", 0.0))[1]:
                         best[name] = (proposal.headline, proposal.fit)
     return best
 
