@@ -34,7 +34,7 @@ from whydrift.core.faults.inputs import (
 )
 from whydrift.core.faults.noise import extremes_gain, holds_against, map_gain, noise_gain
 from whydrift.core.faults.outputs import same_p
-from whydrift.core.faults.relations import fisher, relations, unrelated
+from whydrift.core.faults.relations import ELSEWHERE_P, fisher, relations, unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, swap
 from whydrift.core.faults.transforms import density_of, gain_of, onset, share_of
@@ -256,7 +256,7 @@ def _by_rows(case: Case) -> tuple[Proposal, ...]:
             start, since = onset(ratio, share_of(ratio))
             swapped: Mask = since * ratio > 1 - since
             fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], swapped, start)
-            fit *= graded(_elsewhere_p(case, views[i], views[j]))
+            fit *= _elsewhere_p(case, views[i], views[j]) >= ELSEWHERE_P
             best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
     return (_proposal(case, best[1]),) if best is not None and best[1].fit >= _LEAST_FIT else ()
 
