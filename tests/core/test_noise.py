@@ -1,9 +1,11 @@
 """Noise, maps and extremes weighed by how likely they make what is seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from whydrift.core.faults import feature_swap, noisy_feature, outliers
+from whydrift.core.faults import covariate_drift, feature_swap, noisy_feature, outliers, unit_change
 from whydrift.core.faults.inputs import digits_of, finer_share, reference_share
 from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
 from whydrift.core.faults.rule import Proposal
@@ -112,3 +114,22 @@ def test_a_dependence_tells_noise_where_rows_are_many_enough_to_show_that_it_fad
     assert fit_of(500, 2.0) == noisy_feature._FADED
     assert fit_of(500, 0.0) == noisy_feature._HELD
     assert fit_of(12, 0.0) == noisy_feature._FREE
+
+
+@pytest.mark.parametrize("shape", ["step", "ramp", "gone"])
+def test_an_input_off_from_the_others_is_another_unit_after_a_step_only(shape: str) -> None:
+    """Where rows from before the onset are gone, both are said."""
+    draw = np.random.default_rng(15)
+    value, off = draw.normal(10, 2, 4_300), draw.normal(0, 0.5, 4_300)
+    moved = {"step": np.arange(300) >= 200, "ramp": np.arange(300) / 150, "gone": np.ones(300)}[shape] * 1.2
+    value[4_000:] += moved
+    off[4_000:] += moved / 2
+    columns = [view_of(n, v[:4_000], v[4_200:]) for n, v in (("value", value), ("dependence.value", off))]
+    earlier = {} if shape == "gone" else {"value": value[4_000:4_200], "dependence.value": off[4_000:4_200]}
+    case = replace(case_of_columns(columns[:1], [alarmed(columns[1])]), earlier=earlier)
+    unit, drift = (
+        max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+        for rule in (unit_change, covariate_drift)
+    )
+    assert (unit > drift) == (shape == "step")
+    assert (unit > 0.5) == (shape != "ramp")

@@ -54,6 +54,8 @@ _NO_DIGITS = 0.5
 """Part of a plausibility that is left where the digits do not show the factor; part of the values that would have to show it."""
 _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
+_NO_STEP = 0.6
+"""The same where no step is seen."""
 _GROWS = 0.1
 """Plausibility of a small map where the column goes away from health ever more."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
@@ -87,7 +89,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _by_the_others(case: Case) -> list[Proposal]:
     """An input that is off by a constant, or a factor, from what the others make expect, before its distribution shows it."""
     found = off_by_the_others(case)
-    if found is None or not is_sudden(case, found.left) or keeps_digits(found.view):
+    if found is None or is_growing(case, found.left) or keeps_digits(found.view):
         return []
     view, left, off = found.view, found.left, found.off
     one = _shift(found)
@@ -101,7 +103,7 @@ def _by_the_others(case: Case) -> list[Proposal]:
     return [
         Proposal(
             fault=FAULT,
-            fit=_APART,
+            fit=_APART if is_sudden(case, left) else _NO_STEP,
             explains=frozenset(dragged(case)),
             headline=f"{view.name} arrives {how}, given the other inputs"[:150],
             explanation=(
