@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from whydrift.core.faults import covariate_drift, feature_swap, noisy_feature, outliers, unit_change
+from whydrift.core.faults import (
+    covariate_drift,
+    default_fill,
+    feature_swap,
+    noisy_feature,
+    outliers,
+    precision_loss,
+    unit_change,
+)
 from whydrift.core.faults.inputs import digits_of, finer_share, reference_share
 from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
 from whydrift.core.faults.rule import Proposal
@@ -133,3 +141,18 @@ def test_an_input_off_from_the_others_is_another_unit_after_a_step_only(shape: s
     )
     assert (unit > drift) == (shape == "step")
     assert (unit > 0.5) == (shape != "ramp")
+
+
+@pytest.mark.parametrize("is_rounded", [True, False])
+def test_a_skewed_column_that_is_rounded_is_not_filled_with_0(is_rounded: bool) -> None:
+    draw = np.random.default_rng(16)
+    votes = np.round(draw.lognormal(3.5, 2, 4_000)) + 5
+    now = draw.choice(votes, 200)
+    now = np.round(now / 2_000) * 2_000 if is_rounded else np.where(draw.random(200) < 0.9, 0.0, now)
+    case = case_of_columns([alarmed(view_of("votes", votes, now))])
+    fill, loss = (
+        max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+        for rule in (default_fill, precision_loss)
+    )
+    assert (loss > fill) == is_rounded
+    assert (fill > 0.7) != is_rounded

@@ -61,6 +61,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     return found
 
 
+def rounded_fit(view: ColumnView) -> float:
+    """How well rounding fits a quantity, for look-alikes to give way to; 0.0 where it does not."""
+    found = None if view.reference.kind.is_coded or not view.reference.n else _rounded(view)
+    return 0.0 if found is None else found.fit
+
+
 def _clipped(view: ColumnView) -> _Loss | None:
     for atom in new_atoms(view)[:2]:
         if not is_bound(view, atom):
