@@ -1,6 +1,7 @@
 """Noise, maps and extremes weighed by how likely they make what is seen."""
 
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -156,3 +157,15 @@ def test_a_skewed_column_that_is_rounded_is_not_filled_with_0(is_rounded: bool) 
     )
     assert (loss > fill) == is_rounded
     assert (fill > 0.7) != is_rounded
+
+
+@pytest.mark.parametrize("rule", [noisy_feature, precision_loss], ids=["noise", "rounding"])
+def test_values_never_seen_before_are_looked_at_though_the_distribution_is_quiet(rule: ModuleType) -> None:
+    """Of hours any other value is unseen, long before their distribution shows anything."""
+    draw = np.random.default_rng(17)
+    hours = draw.integers(0, 24, 4_000).astype(float)
+    now = draw.choice(hours, 60)
+    now = now + draw.normal(0, 2, 60) if rule is noisy_feature else np.round(now / 3.5) * 3.5
+    view = view_of("hour", hours, now)
+    assert any(isinstance(one, Proposal) for one in rule.examine(case_of_columns([alarmed(view, "unseen")])))
+    assert not rule.examine(case_of_columns([view]))

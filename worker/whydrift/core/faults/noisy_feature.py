@@ -53,7 +53,7 @@ _SHOWN = 20.0
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "out_of_range", "repeated") or unrelated(case):
+    for view in examined(case, "distribution", "out_of_range", "repeated", "unseen") or unrelated(case):
         if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
             continue
         repetition = _repetition(view)

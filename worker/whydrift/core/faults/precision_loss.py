@@ -51,7 +51,7 @@ class _Loss:
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "repeated", "out_of_range") or unrelated(case):
+    for view in examined(case, "distribution", "repeated", "out_of_range", "unseen") or unrelated(case):
         if view.reference.kind.is_coded or not view.reference.n or len(view.current) < _MIN_ROWS:
             continue
         losses = [one for one in (_clipped(view), _rounded(view)) if one is not None]
