@@ -1,9 +1,12 @@
-"""Columns as rules see them, made of two arrays: what health had, and what is seen now."""
+"""Columns as rules see them, made of two arrays: what health had, and what is seen now; and a case that has nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.case import ColumnView
+from whydrift.core.case import Case, ColumnView, ErrorPicture, RatePicture, SchemaPicture, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.detectors.bets import Tolerance
 from whydrift.core.reference import learn_column
@@ -26,4 +29,34 @@ def view_of(name: str, health: NDArray[np.float64], now: NDArray[np.float64], na
         current_presence=np.zeros(len(now), np.int8),
         bets=distribution_bets(reference, Tolerance(reference.rows, 10, 0.2)),
         signals={},
+    )
+
+
+def alarmed(view: ColumnView, aspect: str = "distribution") -> ColumnView:
+    """The same with an alarm."""
+    signal = SignalEvidence(f"{view.name}.{aspect}", view.name, aspect, 9.0, 7.0, 0, is_alarmed=True)
+    return replace(view, signals={aspect: signal})
+
+
+def case_of_columns(features: Sequence[ColumnView], dependence: Sequence[ColumnView] = ()) -> Case:
+    """A case of which only these columns are known."""
+    silent = RatePicture(None, None, None)
+    return Case(
+        model_id="model",
+        model_version="1",
+        onset_ms=0,
+        detected_ms=1_000,
+        current_rows=len(features[0].current_values),
+        reference_kind="baseline",
+        features={view.name: view for view in features},
+        outputs={},
+        labels={},
+        world={},
+        schema=SchemaPicture(),
+        arrivals=silent,
+        label_arrivals=silent,
+        errors=ErrorPicture({}, {}),
+        model_changes=(),
+        performance=None,
+        dependence={view.name: view for view in dependence},
     )

@@ -40,6 +40,30 @@ def test_in_health_no_input_is_needed_to_explain_anything() -> None:
     assert all(seen(rows(200, 3)).elsewhere_p(place) >= ELSEWHERE_P for place in range(4))
 
 
+def test_a_small_sample_without_the_few_rows_that_are_off_the_line_has_no_other_relation() -> None:
+    """Of flights three in a hundred land past midnight: sixty without one make departure and landing go together as never."""
+    draw = np.random.default_rng(8)
+    is_late, other = draw.random(500) < 0.03, draw.uniform(0, 1, (2, 500))
+    departs = np.where(is_late, draw.uniform(22, 24, 500), draw.uniform(5, 18, 500))
+    health = [departs, (departs + 2 + 4 * other[0]) % 24, other[1]]
+    now = [values[~is_late][:60] for values in health]
+    lost = [now[0], np.roll(now[1], 7), now[2]]
+    found = [related(NAMES[:3], health, one).elsewhere_p(2) for one in (now, lost)]
+    assert found[0] >= ELSEWHERE_P > found[1]
+
+
+def test_relations_that_hang_together_count_as_fewer() -> None:
+    """Twenty inputs that all hang on one thing: a chance that moves one of their relations moves many."""
+    names, draw = tuple("abcdefghijklmnopqrst"), np.random.default_rng(9)
+
+    def columns(n: int) -> list[Floats]:
+        return list((draw.normal(size=(n, 1)) + 0.7 * draw.normal(size=(n, 20))).T)
+
+    chances = np.array([related(names, columns(500), columns(80)).elsewhere_p(0) for _ in range(60)])
+    assert (chances < 0.05).mean() < 0.15
+    assert (chances < 0.5).mean() == pytest.approx(0.5, abs=0.25)
+
+
 def test_where_several_inputs_lost_each_other_none_of_them_explains_it() -> None:
     found = seen(other_rows(rows(200, 4), (0,), (1,), (2,)))
     assert all(found.elsewhere_p(place) < ELSEWHERE_P for place in range(4))

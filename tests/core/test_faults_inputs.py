@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -143,9 +144,35 @@ def test_a_ramp_grows_and_a_step_does_not_even_where_it_begins_late() -> None:
     def like(values: object) -> ColumnView:
         return replace(view, current_values=values, current_presence=np.zeros(200, np.int8))  # type: ignore[arg-type]
 
-    assert is_growing(like(noise + rows / 50 * view.reference.spread))
-    assert not is_growing(like(noise + (rows > 60) * 3 * view.reference.spread))
-    assert not is_growing(like(noise))
+    case = case_with(change(lambda v, i: v * 1.2, "age"))
+    assert is_growing(case, like(noise + rows / 50 * view.reference.spread))
+    assert not is_growing(case, like(noise + (rows > 60) * 3 * view.reference.spread))
+    assert not is_growing(case, like(noise))
+
+
+def test_rows_from_before_the_onset_tell_a_ramp_from_a_step() -> None:
+    """From the middle of a slow ramp, where its evidence began to gain, what follows hardly grows any more."""
+    case = case_with(change(lambda v, i: v * 1.2, "age"))
+    view = case.features["age"]
+    noise = view.reference.median + np.sin(np.arange(400.0) * 12.9898) * view.reference.spread
+    ramp, step = np.arange(400.0) / 400 * view.reference.spread, (np.arange(400) >= 200) * view.reference.spread
+    found = []
+    for moved in (noise + ramp, noise + step):
+        now = replace(view, current_values=moved[200:], current_presence=np.zeros(200, np.int8))
+        known = replace(case, earlier={"age": moved[:200]})
+        found.append((is_growing(case, now), is_growing(known, now)))
+    assert found == [(False, True), (False, False)]
+
+
+def test_what_explains_no_alarm_of_an_input_does_not_speak_against_its_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_with(change(lambda v, i: v * 1.2, "age"))
+    other = Proposal(
+        covariate_drift.FAULT, 0.9, frozenset({"age.repeated"}), "age is stuck", "It is.", "Look.", ("age",)
+    )
+    for explains, is_named in ((other.explains, True), (frozenset({"age.distribution", "age.out_of_range"}), False)):
+        rule = SimpleNamespace(examine=lambda _, explains=explains: [replace(other, explains=explains)])
+        monkeypatch.setattr(covariate_drift, "SHARPER", (rule,))
+        assert any(isinstance(one, Proposal) for one in covariate_drift.examine(case)) == is_named
 
 
 def test_digits_that_health_never_has_are_told_from_its_own() -> None:

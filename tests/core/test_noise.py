@@ -1,13 +1,26 @@
 """Noise, maps and extremes weighed by how likely they make what is seen."""
 
+from dataclasses import replace
+from types import ModuleType
+
 import numpy as np
 import pytest
 
+from whydrift.core.faults import (
+    covariate_drift,
+    default_fill,
+    feature_swap,
+    noisy_feature,
+    outliers,
+    precision_loss,
+    unit_change,
+)
 from whydrift.core.faults.inputs import digits_of, finer_share, reference_share
-from whydrift.core.faults.noise import best_noise, holds_against, leans, map_gain
+from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
+from whydrift.core.faults.rule import Proposal
 from whydrift.core.faults.transforms import Density, best_map
 
-from .columns_of_rows import view_of
+from .columns_of_rows import alarmed, case_of_columns, view_of
 
 EDGED = np.random.default_rng(5).uniform(0, 7, 4_000)
 """Ends sharply: quantiles say little of a shift there, single values beyond much."""
@@ -61,3 +74,98 @@ def test_the_mass_of_a_frequent_value_lies_at_it_and_not_below() -> None:
 def test_a_rare_value_is_not_taken_to_be_as_frequent_as_the_least_of_the_frequent_ones() -> None:
     view = view_of("wind", np.append(STEPS, [-3.0]), np.zeros(60))
     assert reference_share(view, -3.0) <= 0.002
+
+
+def test_no_noise_reaches_single_values_far_beyond_all_of_health() -> None:
+    draw = np.random.default_rng(11)
+    health, now = draw.normal(0, 1, 4_000), draw.normal(0, 1, 400)
+    now[::60] = draw.uniform(20, 40, len(now[::60])) * draw.choice([-1, 1], len(now[::60]))
+    view = view_of("asymmetry", health, now)
+    assert noise_gain(view) == 0
+    assert extremes_gain(view) > 20
+
+
+@pytest.mark.parametrize("far", [True, False])
+def test_values_that_just_leave_the_range_are_no_extremes(far: bool) -> None:
+    draw = np.random.default_rng(12)
+    now = draw.choice(EDGED, 200)
+    now[::20] = 7.0 + draw.uniform(0, 0.4, 10) + (30.0 if far else 0.0)
+    case = case_of_columns([alarmed(view_of("tenure", EDGED, now))])
+    fits = [one.fit for one in outliers.examine(case) if isinstance(one, Proposal)]
+    assert (max(fits, default=0.0) > 0.7) == far
+
+
+@pytest.mark.parametrize("is_exchange", [True, False])
+def test_what_a_change_of_unit_throws_beyond_the_range_is_no_other_columns(is_exchange: bool) -> None:
+    draw = np.random.default_rng(13)
+    angle, length = draw.exponential(25, 4_000).clip(max=90), draw.lognormal(3.8, 0.6, 4_000)
+    now, other = draw.choice(angle, 160), draw.choice(length, 160)
+    if is_exchange:
+        there = draw.random(160) < 0.2
+        now, other = np.where(there, other, now), np.where(there, now, other)
+    else:
+        now = 1.25 * now
+    pair = alarmed(view_of("angle", angle, now)), view_of("length", length, other)
+    found = feature_swap._judge(pair)
+    assert (found is not None and found.fit > 0.7) == is_exchange
+
+
+def test_a_dependence_tells_noise_where_rows_are_many_enough_to_show_that_it_faded_or_held() -> None:
+    draw = np.random.default_rng(14)
+
+    def fit_of(rows: int, noise: float) -> float:
+        level = draw.normal(0, 1, 4_000 + rows)
+        value = level + draw.normal(0, 1, len(level))
+        value[4_000:] += draw.normal(0, noise, rows)
+        views = [view_of(n, v[:4_000], v[4_000:]) for n, v in (("value", value), ("level", level))]
+        return noisy_feature._dependence(case_of_columns(views), views[0], 2.0)
+
+    assert fit_of(500, 2.0) == noisy_feature._FADED
+    assert fit_of(500, 0.0) == noisy_feature._HELD
+    assert fit_of(12, 0.0) == noisy_feature._FREE
+
+
+@pytest.mark.parametrize("shape", ["step", "ramp", "gone"])
+def test_an_input_off_from_the_others_is_another_unit_after_a_step_only(shape: str) -> None:
+    """Where rows from before the onset are gone, both are said."""
+    draw = np.random.default_rng(15)
+    value, off = draw.normal(10, 2, 4_300), draw.normal(0, 0.5, 4_300)
+    moved = {"step": np.arange(300) >= 200, "ramp": np.arange(300) / 150, "gone": np.ones(300)}[shape] * 1.2
+    value[4_000:] += moved
+    off[4_000:] += moved / 2
+    columns = [view_of(n, v[:4_000], v[4_200:]) for n, v in (("value", value), ("dependence.value", off))]
+    earlier = {} if shape == "gone" else {"value": value[4_000:4_200], "dependence.value": off[4_000:4_200]}
+    case = replace(case_of_columns(columns[:1], [alarmed(columns[1])]), earlier=earlier)
+    unit, drift = (
+        max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+        for rule in (unit_change, covariate_drift)
+    )
+    assert (unit > drift) == (shape == "step")
+    assert (unit > 0.5) == (shape != "ramp")
+
+
+@pytest.mark.parametrize("is_rounded", [True, False])
+def test_a_skewed_column_that_is_rounded_is_not_filled_with_0(is_rounded: bool) -> None:
+    draw = np.random.default_rng(16)
+    votes = np.round(draw.lognormal(3.5, 2, 4_000)) + 5
+    now = draw.choice(votes, 200)
+    now = np.round(now / 2_000) * 2_000 if is_rounded else np.where(draw.random(200) < 0.9, 0.0, now)
+    case = case_of_columns([alarmed(view_of("votes", votes, now))])
+    fill, loss = (
+        max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+        for rule in (default_fill, precision_loss)
+    )
+    assert (loss > fill) == is_rounded
+    assert (fill > 0.7) != is_rounded
+
+
+@pytest.mark.parametrize("rule", [noisy_feature, precision_loss], ids=["noise", "rounding"])
+def test_values_never_seen_before_are_looked_at_though_the_distribution_is_quiet(rule: ModuleType) -> None:
+    """Of hours any other value is unseen, long before their distribution shows anything."""
+    draw = np.random.default_rng(17)
+    hours = draw.integers(0, 24, 4_000).astype(float)
+    now = draw.choice(hours, 60)
+    now = now + draw.normal(0, 2, 60) if rule is noisy_feature else np.round(now / 3.5) * 3.5
+    view = view_of("hour", hours, now)
+    assert any(isinstance(one, Proposal) for one in rule.examine(case_of_columns([alarmed(view, "unseen")])))
+    assert not rule.examine(case_of_columns([view]))

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from whydrift.core.combinations import learn_combinations
-from whydrift.core.faults import feature_swap, relations
+from whydrift.core.faults import feature_swap, novel_region, relations
 from whydrift.core.faults.relations import NewPairs, relations_in
 from whydrift.core.reference import ColumnReference
 
-from .columns_of_rows import view_of
+from .columns_of_rows import alarmed, case_of_columns, view_of
 
 Array = NDArray[np.float64]
 HEALTH, NOW = 2_000, 120
@@ -94,3 +94,29 @@ def test_rows_tell_an_exchange_from_values_of_other_rows(is_exchange: bool) -> N
     partners = view_of("level", level[:HEALTH], level[HEALTH:]), view_of("other", other[:HEALTH], other[HEALTH:])
     gain, _ = feature_swap._row_gain(pair, partners)
     assert (gain > 12) == is_exchange
+
+
+@pytest.mark.parametrize("is_exchange", [True, False])
+def test_an_exchange_does_not_change_what_inputs_beside_it_have_to_do_with_each_other(is_exchange: bool) -> None:
+    draw = np.random.default_rng(6)
+    level = draw.normal(0, 1, HEALTH + NOW)
+    columns = {name: level + draw.normal(0, 0.6, HEALTH + NOW) for name in ("first", "second", "third", "fourth")}
+    now = {name: values[HEALTH:] for name, values in columns.items()}
+    if is_exchange:
+        now |= {"first": now["second"], "second": now["first"]}
+    else:
+        now["third"] = draw.permutation(now["third"])
+    views = [view_of(name, columns[name][:HEALTH], now[name]) for name in columns]
+    p = feature_swap._elsewhere_p(case_of_columns(views), views[0], views[1])
+    assert (p > relations.ELSEWHERE_P) == is_exchange
+
+
+@pytest.mark.parametrize("is_everywhere", [True, False])
+def test_an_input_that_is_off_in_all_events_makes_no_new_kind_of_some(is_everywhere: bool) -> None:
+    draw = np.random.default_rng(7)
+    inside = np.arange(NOW) < NOW // 6
+    left = draw.normal(0, 1, NOW) + 3.0 * (inside | is_everywhere)
+    of_x = alarmed(view_of("dependence.x", draw.normal(0, 1, HEALTH), left))
+    views = [view_of(name, draw.normal(0, 1, HEALTH), draw.normal(0, 1, NOW)) for name in ("x", "y")]
+    region = novel_region.Region(("x", "y"), "x with y", 1 / 6, 0, 500, 9.0, 0.0, frozenset(), 5.0, inside)
+    assert bool(novel_region._why_not(case_of_columns(views, [of_x]), region)) == is_everywhere

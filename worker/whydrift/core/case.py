@@ -302,6 +302,9 @@ class Case:
     """Alarms of guards that need no reference (ADWIN on loss and residual), and of signed errors."""
     leaning: str = ""
     """While what comes true lies to one side of the answers (`loss.bias` among the guards): where, and to which."""
+    earlier: Mapping[str, Floats] = field(default_factory=dict)
+    """Usable values of retained rows from before the onset, of each column of `features` and `dependence`: whether a change came
+    by a step shows in what was just before it."""
     replicas: tuple[SignalEvidence, ...] = ()
     """Alarms of replicas whose answers, given the inputs, are not those of the others: `replica.<name>.residual`."""
 

@@ -20,7 +20,7 @@ from whydrift.core.case import (
     RatePicture,
     SignalEvidence,
 )
-from whydrift.core.columns import Rows
+from whydrift.core.columns import Floats, Presence, Rows
 from whydrift.core.detectors.rate import RateGuard
 from whydrift.core.estimate import Estimated
 from whydrift.core.estimator import holds_under
@@ -88,12 +88,21 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         stand_in=None if version is None else version.stand_in(),
         guards=() if version is None else version.guard_evidence(),
         leaning="" if version is None else _leaning(version),
+        earlier=_earlier(inputs, onset) | _earlier(model.dependence.monitor, onset),
         replicas=() if version is None else version.replicas.evidence(),
     )
 
 
 def _views(monitor: Monitor, current: Rows) -> dict[str, ColumnView]:
     return monitor.views(current, monitor.evidence(current))
+
+
+def _earlier(monitor: Monitor, onset: Onset) -> dict[str, Floats]:
+    rows = monitor.recent()
+    is_before = rows.times_ms < onset.ms if onset.offset is None else rows.offsets < onset.offset
+    rows = rows.take(is_before)
+    is_there = rows.presence == Presence.PRESENT
+    return {column.name: rows.values[is_there[:, i], i] for i, column in enumerate(monitor.columns)}
 
 
 def _since(rows: Rows, onset: Onset) -> Rows:

@@ -29,6 +29,7 @@ from whydrift.core.faults.inputs import (
     explained,
     has_moved_partner,
     is_growing,
+    is_sudden,
     keeps_digits,
     listed,
     match_p,
@@ -59,8 +60,8 @@ SHARPER = (
     unit_change,
 )
 """Rules that say what happened to an input where it moved for a reason."""
-_RAMP = 0.88
-"""Fit where an input moves slowly away from the others."""
+_RAMP, _NO_STEP = 0.88, 0.75
+"""Fit where an input moves slowly away from the others; where rows from before it show neither that nor a step."""
 _SAME_DIGITS = 0.7
 """Fit where it is off by a step, and its digits say that it was not converted."""
 _ALONE, _TOGETHER = 0.6, 0.75
@@ -92,12 +93,14 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
     """An input that goes away from what the others make expect, slowly, before its own distribution shows it."""
     found = off_by_the_others(case)
-    if found is None or not is_off(found.left) or not (is_growing(found.left) or keeps_digits(found.view)):
+    if found is None or not is_off(found.left) or (is_sudden(case, found.left) and not keeps_digits(found.view)):
         return []
     name = found.view.name
     way = "higher" if found.off > 0 else "lower"
-    if is_growing(found.left):
+    if is_growing(case, found.left):
         fit, why = _RAMP, "It goes away from that ever more: no step, as a change of unit is."
+    elif not is_sudden(case, found.left):
+        fit, why = _NO_STEP, "No step is seen in it, as a change of unit is."
     else:
         fit, why = _SAME_DIGITS, "It has the digits it always had, which another unit would have changed."
     return [
@@ -138,13 +141,14 @@ def _by_the_answers(case: Case) -> list[Proposal | RuledOut]:
 
 
 def _other_explanations(case: Case) -> dict[str, tuple[str, float]]:
-    """By feature, the best proposal of the rules for a broken input: (its headline, its fit)."""
+    """By feature, the best proposal of the rules for a broken input that explains an alarm of it: (its headline, its fit)."""
+    alarms = {view.name: {signal.signal for signal in view.alarms()} for view in case.alarmed_features()}
     best: dict[str, tuple[str, float]] = {}
     for module in SHARPER:
         for proposal in module.examine(case):
             if isinstance(proposal, Proposal):
                 for name in proposal.features:
-                    if proposal.fit > best.get(name, ("", 0.0))[1]:
+                    if alarms.get(name, set()) & proposal.explains and proposal.fit > best.get(name, ("", 0.0))[1]:
                         best[name] = (proposal.headline, proposal.fit)
     return best
 

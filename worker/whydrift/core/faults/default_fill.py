@@ -30,6 +30,7 @@ from whydrift.core.faults.inputs import (
     undone,
     without,
 )
+from whydrift.core.faults.precision_loss import rounded_fit
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, drop, fill, scatter
 from whydrift_schemas import Fault, RuledOut, Undo
@@ -44,6 +45,8 @@ _NEXT = 0.1
 """Part of the range within which a value is just beyond it."""
 _FREQUENT = 0.2
 """Share in health from which a column is as likely to be stuck at its middle as to be filled with it."""
+_ROUNDED = 0.6
+"""Part of the fit that is lost where the other values are as rounding leaves them, too: most of a skewed column becomes 0."""
 WHOLE = 0.97
 """Share from which a column counts as having one value only: stuck, rather than filled, where the value is an everyday one."""
 _EXTREMES = frozenset(
@@ -134,7 +137,7 @@ def _find(view: ColumnView) -> _Fill | None:
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
         is_coded = view.reference.kind.is_coded
         p = shares_p(view, rest) if is_coded else min(match_p(rest, view.reference), range_p(rest, view.reference))
-        fit = surety * graded(p) * undone(before, after)
+        fit = surety * graded(p) * undone(before, after) * (1 - _ROUNDED * rounded_fit(view))
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         return _Fill(view, atom, what, rows, before, after, fit)
     return None

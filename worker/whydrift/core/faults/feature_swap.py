@@ -32,8 +32,9 @@ from whydrift.core.faults.inputs import (
     shares_p,
     undone,
 )
+from whydrift.core.faults.noise import extremes_gain, holds_against, map_gain, noise_gain
 from whydrift.core.faults.outputs import same_p
-from whydrift.core.faults.relations import fisher, unrelated
+from whydrift.core.faults.relations import ELSEWHERE_P, fisher, relations, unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, swap
 from whydrift.core.faults.transforms import density_of, gain_of, onset, share_of
@@ -181,8 +182,15 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
             if is_coded
             else min(match_p(late, source.reference), range_p(late, source.reference)),
         )
-    sure = 0.98 if since > _PARTIAL else 0.95
+    sure = (0.98 if since > _PARTIAL else 0.95) * holds_against(gain, _by_itself(cycle))
     return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
+
+
+def _by_itself(cycle: tuple[ColumnView, ...]) -> float:
+    """Log-likelihood of the best explanation of what moved in one of these columns without the others: a large value may well be
+    another column's, but so is all that a change of unit, or noise, throws beyond the range."""
+    moved = [view for view in cycle if view.is_alarmed() and not view.reference.kind.is_coded]
+    return max((max(map_gain(view), extremes_gain(view), noise_gain(view)) for view in moved), default=0.0)
 
 
 def _variety_p(view: ColumnView, source: ColumnView, values: Floats, swapped: Mask) -> float:
@@ -248,8 +256,15 @@ def _by_rows(case: Case) -> tuple[Proposal, ...]:
             start, since = onset(ratio, share_of(ratio))
             swapped: Mask = since * ratio > 1 - since
             fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], swapped, start)
+            fit *= _elsewhere_p(case, views[i], views[j]) >= ELSEWHERE_P
             best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
     return (_proposal(case, best[1]),) if best is not None and best[1].fit >= _LEAST_FIT else ()
+
+
+def _elsewhere_p(case: Case, first: ColumnView, second: ColumnView) -> float:
+    """Chance that what the inputs beside an exchange have to do with each other is as in health: it is none of theirs."""
+    seen = relations(case)
+    return 1.0 if seen is None else seen.elsewhere_p(*(seen.names.index(one.name) for one in (first, second)))
 
 
 def _has_rows(view: ColumnView) -> bool:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, gammaincc, kolmogorov
+from scipy.special import betainc, gammaincc, kolmogorov, ndtri
 
 from whydrift.core.case import ANSWERS, Case, ColumnView, SignalEvidence, correlations
 from whydrift.core.columns import Floats, Presence
@@ -43,8 +43,11 @@ _FINER_ODDS = 50.0
 """See `Digits.odds`: no digits prove anything beyond that."""
 _FEW_FINER = 0.03
 """Share of values with further digits up to which a quantity has kept its digits."""
-_LATEST_START, _GROWING = 0.75, 3.0
-"""Part of the rows in which a change may begin; log-likelihood by which a ramp must beat a step."""
+_LATEST_START, _CLEAR_SHAPE = 0.75, 3.0
+"""Part of the rows in which a change may begin; log-likelihood by which a ramp, or a step, must beat the other."""
+_MIN_SHAPE_ROWS = 20
+_AGO = (4.0, 2.0, 1.0, 0.5)
+"""How long before all rows a ramp may have begun, in as many rows as they are."""
 _MAX_ATOMS_KEPT = 16
 """`ColumnReference.atoms` has at most this many."""
 
@@ -381,19 +384,41 @@ def rank_correlation(a: Floats, b: Floats) -> float:
     return rho if np.isfinite(rho) else 0.0
 
 
-def is_growing(view: ColumnView) -> bool:
-    """Whether the current values go away from health's median ever more, rather than by one step."""
-    values = view.current
-    if len(values) < 20:
-        return False
-    values = np.clip(values, *np.quantile(values, [0.01, 0.99])) - view.reference.median
-    rows, total = np.arange(float(len(values))), float(values @ values)
-    ramp = step = 0.0
-    for start in range(0, int(_LATEST_START * len(values)), max(len(values) // 50, 1)):
-        since = np.maximum(rows - start, 0.0)
-        ramp = max(ramp, float(since @ values) ** 2 / float(since @ since))
-        step = max(step, float(values[start:].sum()) ** 2 / (len(values) - start))
-    return 0.5 * len(values) * float(np.log(max(total - step, 1e-12) / max(total - ramp, 1e-12))) > _GROWING
+def is_growing(case: Case, view: ColumnView) -> bool:
+    """Whether a column goes away from health's median ever more, rather than by one step."""
+    return _growth(case, view) > _CLEAR_SHAPE
+
+
+def is_sudden(case: Case, view: ColumnView) -> bool:
+    """Whether it went by one step, rather than ever more. Where rows from before it are gone, neither can be told."""
+    return _growth(case, view) < -_CLEAR_SHAPE
+
+
+@lru_cache(maxsize=2 * MAX_EXAMINED)
+def _growth(case: Case, view: ColumnView) -> float:
+    """Log-likelihood by which a ramp beats a step: of normal scores, which health's values have whatever their distribution.
+
+    Rows from before the onset tell, too; a ramp may have begun before the first of them.
+    """
+    earlier = case.earlier.get(view.name, view.current[:0])
+    scores = _normal_scores(np.concatenate([earlier, view.current]), view.reference)
+    count, latest = len(scores), len(earlier) + int(_LATEST_START * len(view.current))
+    if count < _MIN_SHAPE_ROWS:
+        return 0.0
+    steps = np.cumsum(scores[::-1])[::-1][:latest] ** 2 / np.arange(count, count - latest, -1)
+    starts = np.concatenate([[-count * times for times in _AGO], np.arange(0, latest, max(count // 50, 1))])
+    since = np.maximum(np.arange(count) - starts[:, None], 0.0)
+    ramps = (since @ scores) ** 2 / (since**2).sum(axis=1)
+    total = float(scores @ scores)
+    left = [max(total - float(told.max()), 1e-12) for told in (steps, ramps)]
+    return 0.5 * count * float(np.log(left[0] / left[1])) / slowness(view.reference)
+
+
+def _normal_scores(values: Floats, reference: ColumnReference) -> Floats:
+    """What a standard normal has at the same quantiles as health has these values."""
+    both = sum(np.searchsorted(reference.quantiles, values, side) for side in ("left", "right"))
+    found: Floats = ndtri((both / 2 + 0.5) / (QUANTILES + 1))
+    return found
 
 
 # -- words -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from whydrift.core.faults.inputs import (
 from whydrift.core.faults.misaligned_feature import noise_by_the_others
 from whydrift.core.faults.noise import best_noise, holds_against, leans, map_gain
 from whydrift.core.faults.outputs import same_p
-from whydrift.core.faults.relations import unrelated
+from whydrift.core.faults.relations import fisher, unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter
 from whydrift_schemas import Fault, RuledOut
@@ -34,13 +34,15 @@ _CENTRE = 0.25
 """Standard deviations of health, beyond the sampling error, that the centre may have moved."""
 _LEAST_GAIN, _BEYOND_CHANCE = 0.0, 3.0
 """Log-likelihood over health, and standard errors of its variance where an input is quiet, that noise must reach."""
-_DEPENDENT, _KEPT = 0.35, 0.8
-"""Rank correlation with another input that can tell; part of what noise should leave of it, above which the world scatters."""
+_DEPENDENT, _TELLS = 0.35, 1.5
+"""Rank correlation with another input that can tell; log-likelihood by which it must have faded, or held, to tell."""
 _REACH, _MIN_FAR = 5.0, 2
 """Standard deviations of the noise that values may lie beyond all of health; so many of them may not."""
 _FINER = 0.65
 _FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
 """Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
+_RANKS = 1.06
+"""Standard error of Fisher's transform of a rank correlation, times the root of the rows."""
 _LEAST_KEPT, _LOST = 0.5, 0.3
 """Part of what such noise leaves of a dependence that must be there; fit where it is not."""
 _LEANING = 2.0
@@ -51,7 +53,7 @@ _SHOWN = 20.0
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "out_of_range", "repeated") or unrelated(case):
+    for view in examined(case, "distribution", "out_of_range", "repeated", "unseen") or unrelated(case):
         if view.reference.kind.is_coded or len(view.current) < _MIN_ROWS or len(view.healthy) < _MIN_ROWS:
             continue
         repetition = _repetition(view)
@@ -169,14 +171,19 @@ def _dependence(case: Case, view: ColumnView, sd: float) -> float:
         usual = rank_correlation(view.reference_values, other.reference_values)
         if abs(usual) >= _DEPENDENT and len(other.current_values) == len(view.current_values):
             now = rank_correlation(view.current_values, other.current_values)
-            told.append((abs(usual), now / usual))
+            told.append((abs(usual), now * np.sign(usual)))
     if not told:
         return _FREE
-    _, kept = max(told)
-    if kept < _LEAST_KEPT * expected_loss - 2 / np.sqrt(len(view.current_values)):
+    usual, now = max(told)
+    rows = len(view.current_values)
+    if now < _LEAST_KEPT * expected_loss * usual - 2 / np.sqrt(rows):
         return _LOST
-    # Half-way between what noise leaves and all of it.
-    return _FADED if kept < max((1 + expected_loss) / 2, _KEPT * expected_loss) else _HELD
+    # What noise leaves of it, against all of it: of few rows it may be either.
+    seen, faded, held = fisher(np.array([now, expected_loss * usual, usual])).tolist()
+    faded_lead = 0.5 * rows / _RANKS**2 * ((seen - held) ** 2 - (seen - faded) ** 2)
+    if abs(faded_lead) < _TELLS:
+        return _FREE
+    return _FADED if faded_lead > 0 else _HELD
 
 
 def _proposal(case: Case, view: ColumnView, sd: float, fit: float) -> Proposal:

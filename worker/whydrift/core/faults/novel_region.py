@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults import feature_swap
 from whydrift.core.faults.inputs import Mask, chance_of, dragged, listed, new_atoms, number, percent, undone
 from whydrift.core.faults.noise import holds_against
@@ -97,7 +98,7 @@ class Region:
     """names: its inputs, first the two that show it. share: of the latest events; healthy of healthy_rows were there in health.
 
     before, after: evidence of the scores, with its events and without them. explained: alarms that are gone without them.
-    lead: log-likelihood by which a corner beats rows that were mixed up.
+    lead: log-likelihood by which a corner beats rows that were mixed up. inside: which of the latest events, (rows,).
     """
 
     names: tuple[str, ...]
@@ -109,6 +110,7 @@ class Region:
     after: float
     explained: frozenset[str]
     lead: float
+    inside: Mask
 
     @property
     def fit(self) -> float:
@@ -147,7 +149,17 @@ def _why_not(case: Case, found: Region) -> str:
         own = {s.signal for s in view.signals.values() if s.is_alarmed}
         if own - found.explained:
             return f"{name} is not as in health without these events either"
+    elsewhere = [name for name, left in case.dependence.items() if left.is_alarmed() and not _follows(left, found)]
+    if elsewhere:
+        return f"{elsewhere[0].removeprefix(DEPENDENCE)} is not what the others make expect without these events either"
     return ""
+
+
+def _follows(left: ColumnView, found: Region) -> bool:
+    """Whether what is left of an input is as in health without the region's events."""
+    latest = left.current_values[-len(found.inside) :]
+    before, after = left.log10_evidence(latest), left.log10_evidence(latest[~found.inside])
+    return undone(before, after) >= _UNDONE
 
 
 def _are_exchanged(case: Case, found: Region) -> bool:
@@ -246,6 +258,7 @@ def _region(
         after=scores.log10_evidence(latest[~inside]),
         explained=_explained(case, inside),
         lead=lead,
+        inside=inside,
     )
 
 

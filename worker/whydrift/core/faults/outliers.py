@@ -67,8 +67,8 @@ def _judge(case: Case, view: ColumnView) -> list[Proposal | RuledOut]:
     p = match_p(values[first:][inside[first:]], reference)
     fit = 0.92 * graded(p) * undone(before, after) * float(np.clip((_MOST - share) / 0.2, 0, 1))
     fit *= holds_against(extremes_gain(view), noise_gain(view))
-    if _distance(view, values[beyond]) < _FAR:
-        fit *= 0.6  # A wider spread of the whole also reaches a little over the ends.
+    # A wider spread of the whole, or a shift, also reaches a little over the ends.
+    fit *= min(_distance(view, values[beyond]) / _FAR, 1.0)
     if fit < _LEAST_FIT:
         because = f"without its extremes {view.name} still differs from its reference"
         return [RuledOut(fault=FAULT, because=because)]

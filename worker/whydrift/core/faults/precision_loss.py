@@ -51,7 +51,7 @@ class _Loss:
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     found: list[Proposal | RuledOut] = []
-    for view in examined(case, "distribution", "repeated", "out_of_range") or unrelated(case):
+    for view in examined(case, "distribution", "repeated", "out_of_range", "unseen") or unrelated(case):
         if view.reference.kind.is_coded or not view.reference.n or len(view.current) < _MIN_ROWS:
             continue
         losses = [one for one in (_clipped(view), _rounded(view)) if one is not None]
@@ -59,6 +59,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         if loss is not None and loss.fit >= _LEAST_FIT:
             found.append(_proposal(case, view, loss))
     return found
+
+
+def rounded_fit(view: ColumnView) -> float:
+    """How well rounding fits a quantity, for look-alikes to give way to; 0.0 where it does not."""
+    found = None if view.reference.kind.is_coded or not view.reference.n else _rounded(view)
+    return 0.0 if found is None else found.fit
 
 
 def _clipped(view: ColumnView) -> _Loss | None:

@@ -30,8 +30,10 @@ LOST_Z = 4.0
 """Standard errors by which a relation must have become weaker to count as lost."""
 TOLD = 0.25
 """Correlation in health from which a relation can be missed."""
-ELSEWHERE_P = 1e-3
+ELSEWHERE_P = 5e-3
 """Chance below which more than one input's relations have changed."""
+_RANKS = 1.06
+"""Standard error of Fisher's transform of a rank correlation of two normals, times the root of the rows."""
 _STRONG, _GONE = 0.3, 0.15
 """Correlation in health that a group's members must have lost with all others; what is left of one that is lost."""
 _PRIOR_ROWS = 20.0
@@ -47,7 +49,8 @@ class Relations:
     """Correlations of inputs that have a sample of health, and now.
 
     was, now: (inputs, inputs); what is an association has no sign. lost: by how many standard errors each has become weaker,
-    whatever its sign; changed: by how many it differs, with its sign; both 0 on the diagonal.
+    whatever its sign; changed: by how many it differs, with its sign; both 0 on the diagonal. together: squared correlations of
+    the errors of pairs (as `triu_indices` has them), (pairs, pairs).
     """
 
     names: tuple[str, ...]
@@ -55,16 +58,22 @@ class Relations:
     now: Floats
     lost: Floats
     changed: Floats
+    together: Floats
 
-    def elsewhere_p(self, place: int) -> float:
-        """Chance that the relations without this input are as far from health as they are: of those that are worth watching.
+    def elsewhere_p(self, *places: int) -> float:
+        """Chance that the relations without these inputs are as far from health as they are: of those that are worth watching.
 
-        Each may be too weak to show by itself; together they tell whether one input is all there is to it.
+        Each may be too weak to show by itself; together they tell whether these inputs are all there is to it. Errors of pairs
+        hang together (of three inputs two relations tell the third): so many pairs count as fewer (Satterthwaite, 1946).
         """
         is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= TOLD, 1)
-        is_told[place, :] = is_told[:, place] = False
-        count = int(is_told.sum())
-        return float(gammaincc(count / 2, (self.changed[is_told] ** 2).sum() / 2)) if count else 1.0
+        is_told[places, :] = is_told[:, places] = False
+        pairs = is_told[np.triu_indices(len(is_told), 1)]
+        count = int(pairs.sum())
+        if not count:
+            return 1.0
+        each = max(float(self.together[np.ix_(pairs, pairs)].sum()) / count, 1.0)
+        return float(gammaincc(count / each / 2, (self.changed[is_told] ** 2).sum() / each / 2))
 
 
 def relations(case: Case) -> Relations | None:
@@ -111,7 +120,8 @@ def _with_associations(
 ) -> Relations:
     """The same, where a pair goes together otherwise than by rank, with its association in the place of the correlation."""
     was, now, lost, changed = (one.copy() for one in (seen.was, seen.now, seen.lost, seen.changed))
-    for i, j in zip(*np.triu_indices(len(seen.names), 1), strict=True):
+    together = seen.together.copy()
+    for place, (i, j) in enumerate(zip(*np.triu_indices(len(seen.names), 1), strict=True)):
         pair = [int(i), int(j)]
         found = _association(groups[0][:, pair], groups[1][:, pair], float(np.sqrt(times[pair].min())))
         before, after, z = (0.0, 0.0, 0.0) if found is None else found
@@ -120,7 +130,9 @@ def _with_associations(
             now[i, j] = now[j, i] = after
             lost[i, j] = lost[j, i] = z
             changed[i, j] = changed[j, i] = abs(z)
-    return Relations(seen.names, was, now, lost, changed)
+            together[place, :] = together[:, place] = 0.0
+            together[place, place] = 1.0
+    return Relations(seen.names, was, now, lost, changed, together)
 
 
 def _association(
@@ -168,15 +180,50 @@ def related(
     times: how many values in a row tell as much as one, (columns,).
     """
     was, now = correlations(healthy), correlations(latest)
-    # Fisher's transform: a high correlation is known far better than a low one. 1.06: ranks.
-    error = 1.06 * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
+    # Fisher's transform: a high correlation is known far better than a low one.
+    size, together = _errors(healthy, was)
+    error = _RANKS * np.sqrt((1 / len(healthy[0]) + 1 / len(latest[0])) * _slowness(was, times))
     # A correlation that has only turned round is not lost: that is a change of sign.
     lost = (np.abs(fisher(was)) - np.abs(fisher(now))) / error
-    changed = np.abs(fisher(was) - fisher(now)) / error
+    # A small sample without the few rows of health that are far off the line looks closer than health; none looks as mixed up.
+    changed = np.abs(fisher(was) - fisher(now)) / np.where(lost < 0, size * error, error)
     # Of a quantity that stands still just now nobody knows what it goes with.
     is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
     lost[is_unknown] = changed[is_unknown] = 0.0
-    return Relations(names, was, now, lost, changed)
+    return Relations(names, was, now, lost, changed, together)
+
+
+def _errors(healthy: list[Floats], was: Floats) -> tuple[Floats, Floats]:
+    """How many times as large the error of each rank correlation is as that of normals, at least 1 (inputs, inputs); and of each
+    two pairs the squared correlation of their errors (pairs, pairs).
+
+    From what single rows of health do to it (influence functions; Devlin, Gnanadesikan, Kettenring, 1975).
+    """
+    ranks = np.stack([_standard_ranks(values) for values in healthy])
+    first, second = np.triu_indices(len(ranks), 1)
+    rho = np.clip(np.nan_to_num(was[first, second]), -0.99, 0.99)[:, None]
+    u, v = ranks[first], ranks[second]
+    influence = np.nan_to_num((u * v - rho * (u**2 + v**2) / 2) / (1 - rho**2))
+    size = np.sqrt((influence**2).mean(axis=1))
+    wider = np.ones_like(was)
+    wider[first, second] = wider[second, first] = np.maximum(size, 1.0)
+    scaled = influence / np.maximum(size, 1e-12)[:, None]
+    squared = (scaled @ scaled.T / ranks.shape[1]) ** 2
+    # By chance alone, errors of so many rows are a little alike.
+    together: Floats = np.maximum(squared - (1 - squared) / ranks.shape[1], 0.0)
+    np.fill_diagonal(together, 1.0)
+    return wider, together
+
+
+def _standard_ranks(values: Floats) -> Floats:
+    """Ranks with mean 0 and variance 1, NaN where there is no value."""
+    known = np.sort(values[~np.isnan(values)])
+    ranks = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right").astype(float)
+    ranks[np.isnan(values)] = np.nan
+    if not len(known) or known[0] == known[-1]:
+        return np.full(len(values), np.nan)
+    found: Floats = (ranks - np.nanmean(ranks)) / np.nanstd(ranks)
+    return found
 
 
 def _slowness(was: Floats, times: Floats | None) -> Floats:

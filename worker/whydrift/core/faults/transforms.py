@@ -196,16 +196,18 @@ class Density:
         place = np.searchsorted(self._edges, values, side="right") - 1
         place = np.where(values == self._edges[-1], len(self._density) - 1, place)
         inside = (place >= 0) & (place < len(self._density))
-        near = (values > self._low - self._range) & (values < self._high + self._range)
-        floor = np.where(near, _FLOOR_MASS / (3 * self._range), _FAR / self._range / _spread_out(self, values))
-        return np.where(inside, self._density[np.clip(place, 0, len(self._density) - 1)], 0.0) + floor
+        return np.where(inside, self._density[np.clip(place, 0, len(self._density) - 1)], 0.0) + self._floor(values)
 
     def with_noise(self, values: Floats, sd: float) -> Floats:
         """The same with normal noise on top of every value."""
         values = np.clip(values, -_HUGE, _HUGE)
         below = ndtr((values[:, None] - self._edges[None, :]) / sd)
         found: Floats = (below[:, :-1] - below[:, 1:]) @ self._density
-        return found + _FLOOR_MASS / (3 * self._range) / _spread_out(self, values)
+        return found + self._floor(values)
+
+    def _floor(self, values: Floats) -> Floats:
+        near = (values > self._low - self._range) & (values < self._high + self._range)
+        return np.where(near, _FLOOR_MASS / (3 * self._range), _FAR / self._range / _spread_out(self, values))
 
 
 @lru_cache(maxsize=256)

@@ -26,6 +26,7 @@ from whydrift.core.faults.inputs import (
     explained,
     has_moved_partner,
     is_growing,
+    is_sudden,
     keeps_digits,
     listed,
     match_p,
@@ -53,6 +54,10 @@ _NO_DIGITS = 0.5
 """Part of a plausibility that is left where the digits do not show the factor; part of the values that would have to show it."""
 _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
+_NO_STEP = 0.6
+"""The same where no step is seen."""
+_GROWS = 0.1
+"""Plausibility of a small map where the column goes away from health ever more."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
 """Rows, and standard errors, by which an input must be off what the others make expect."""
 _AS_CLOSE, _MAD = 2.0, 0.6745
@@ -84,7 +89,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 def _by_the_others(case: Case) -> list[Proposal]:
     """An input that is off by a constant, or a factor, from what the others make expect, before its distribution shows it."""
     found = off_by_the_others(case)
-    if found is None or is_growing(found.left) or keeps_digits(found.view):
+    if found is None or is_growing(case, found.left) or keeps_digits(found.view):
         return []
     view, left, off = found.view, found.left, found.off
     one = _shift(found)
@@ -98,7 +103,7 @@ def _by_the_others(case: Case) -> list[Proposal]:
     return [
         Proposal(
             fault=FAULT,
-            fit=_APART,
+            fit=_APART if is_sudden(case, left) else _NO_STEP,
             explains=frozenset(dragged(case)),
             headline=f"{view.name} arrives {how}, given the other inputs"[:150],
             explanation=(
@@ -194,10 +199,13 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
             return 0.97
         # Where several ratios fit a part of the rows none is exact: so many another change leaves them.
         return (0.68 if found.rivals else 0.93) * holds_against(found.gain, noise_gain(view))
+    if found.is_exact:
+        return _APART
+    left = case.dependence.get(DEPENDENCE + view.name)
+    if any(one is not None and is_growing(case, one) for one in (view, left)):
+        return _GROWS
     if found.map.is_known:
         # Drift of the world gets as far as a ratio of 1.6 or 2.2 too: all rows must follow it, and only in this column.
-        if found.is_exact:
-            return _APART
         alone = 0.6 if has_moved_partner(case, view) else 1.0
         return alone * (0.68 if found.share > _PARTIAL else 0.45)
     offset = abs(found.map.offset) / max(view.reference.spread, 1e-12)
@@ -213,13 +221,10 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         plausible = 0.35
     if found.share < _PARTIAL:
         plausible *= 0.5 if factor < np.log(_LARGE_FACTOR) else 0.7
-    left = case.dependence.get(DEPENDENCE + view.name)
-    stays = left is not None and left.is_alarmed() and not is_growing(left) and not has_moved_partner(case, view)
-    if stays and not keeps_digits(view):
+    is_apart = left is not None and left.is_alarmed() and is_sudden(case, left) and not has_moved_partner(case, view)
+    if is_apart and not keeps_digits(view):
         # The inputs that go with it stayed where they were: the world would have moved them, too, or this one slowly.
         plausible = max(plausible, _APART)
-    if found.is_exact:
-        return max(plausible, _APART)
     if is_scale and _would_show(view, found):
         plausible *= _NO_DIGITS
     plausible *= holds_against(found.gain, noise_gain(view))
