@@ -11,6 +11,7 @@ changed (`concept_drift`). Labels that are a selection tell nothing of the mix (
 from math import exp, log
 
 from whydrift.core.case import Case
+from whydrift.core.faults.answer_stories import goes_otherwise
 from whydrift.core.faults.inputs import graded, listed, number, percent, undone
 from whydrift.core.faults.outputs import alarms_of, has_alarm, residual_has_moved
 from whydrift.core.faults.reweighting import Column, Mix, mix_of_outcomes
@@ -41,7 +42,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     inputs = [v for v in (*case.features.values(), *case.segments.values()) if v.is_alarmed("distribution")]
     if not inputs and not any(has_alarm(case, name, *_ASPECTS) for name in _TRIGGERS):
         return []
-    if residual_has_moved(case):
+    if residual_has_moved(case) or goes_otherwise(case):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
     found = mix_of_outcomes(case)
     # Of inputs whose labelled rows are not kept nobody knows what a new mix does to them.

@@ -9,6 +9,7 @@ same model (`preprocessing_mismatch`). A decision that moves while the score sta
 from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
+from whydrift.core.faults.answer_stories import given_to_others
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
@@ -162,7 +163,7 @@ def _of_version(silent: SilentChange, earlier: str, shown: frozenset[str]) -> Pr
 def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Proposal:
     return Proposal(
         fault=FAULT,
-        fit=_fit(case, found, sign),
+        fit=given_to_others(case, _fit(case, found, sign)),
         explains=answer_signals(case),
         headline=f"another model seems to answer: {_headline(case, found)}",
         explanation=(
