@@ -42,6 +42,8 @@ _STRETCHED, _OTHER = (0.6, 1.0), (0.35, 0.7)
 scale, and of the shift)."""
 _WIDER = np.array([1.25, 1.6, 2.0, 2.6, 3.5, 5.0])
 """How much wider another model's answers scatter: the expected ones are off by about as much as any other model's."""
+_STILL_HEALTH = (1.0, 1.15)
+"""How much wider they may scatter in health, too: at another hour, of cases that the sample has few of."""
 _SHARES = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0])
 _NARROW = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 """Spread of answers that are about the same for everybody, as a part of health's."""
@@ -105,7 +107,7 @@ def stories(case: Case, without: float | None = None) -> Stories | None:
     scores, wanted = scores[-_MOST_NOW:], wanted[-_MOST_NOW:]
     if have.sum() < _LEAST_BEFORE or len(scores) < _LEAST_NOW or scores.min() < 0 or scores.max() > 1:
         return None
-    return _told(_Health((answers - left)[have], answers[have]), wanted, scores)
+    return judged(Health((answers - left)[have], answers[have]), wanted, scores)
 
 
 def is_turned(case: Case) -> bool:
@@ -127,7 +129,7 @@ def given_to_others(case: Case, fit: float) -> float:
     return odds / (1 + odds)
 
 
-class _Health:
+class Health:
     """How log-odds of answers lie around those that are expected, by what is expected."""
 
     def __init__(self, wanted: Floats, answers: Floats) -> None:
@@ -160,12 +162,14 @@ def _size(left: Floats) -> float:
     return float(sizes[int(np.argmax([_log_p(left, np.zeros(1), np.full(1, size)).sum() for size in sizes.tolist()]))])
 
 
-def _told(health: _Health, wanted: Floats, scores: Floats) -> Stories:
+def judged(health: Health, wanted: Floats, scores: Floats) -> Stories:
+    """Scores beside those that the inputs make expect: (rows,) each."""
     odds = _log_odds(scores)
     middle, size = health.around(wanted)
     as_ever = _log_p(odds, middle, size)
     turned = _in_part(as_ever, _log_p(-odds, middle, size))
-    stretched = _stretches(odds, middle, size, as_ever, _STRETCHED)
+    still = [_stretches(odds, middle, size * one, as_ever, _STRETCHED) for one in _STILL_HEALTH]
+    stretched = logsumexp(still, axis=0) - np.log(len(still))
     wider = [logsumexp(_stretches(odds, middle, size * one, as_ever, _OTHER)) for one in _WIDER.tolist()]
     parts = [_in_part(as_ever, _log_p(odds, middle, size * one)) for one in _WIDER.tolist()]
     unrelated = [_in_part(as_ever, health.log_density(odds)), _same_for_all(odds, float(np.std(health.odds)), as_ever)]
@@ -178,7 +182,7 @@ def _told(health: _Health, wanted: Floats, scores: Floats) -> Stories:
         stretched=chances[0],
         turned=chances[1],
         other=chances[2] + chances[3],
-        nats=together - float(as_ever.sum()),
+        nats=together - _mean([float(_log_p(odds, middle, size * one).sum()) for one in _STILL_HEALTH]),
         scale=float(np.exp(weights.sum(axis=1) @ np.log(_SCALES))),
         shift=float(weights.sum(axis=0) @ _SHIFTS),
     )
