@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the exampl
 import world
 from case_builder import builder_of, case_of
 
-from whydrift.core.case import Case, SignalEvidence
+from whydrift.core.case import RESIDUALS, Case, SignalEvidence
 from whydrift.core.faults import (
     concept_drift,
     error_surge,
     fallback_answers,
     label_feed_stopped,
+    label_shift,
     latency_degradation,
     parameter_corruption,
     replica_disagreement,
@@ -174,6 +175,23 @@ def test_odds_that_are_all_the_same_times_as_high_are_another_calibration() -> N
 def test_one_answer_for_everybody_is_on_no_replica_more_than_on_others() -> None:
     found = ruled_out(case_with(constant(0.2113, 1.0)), replica_disagreement.RULE)
     assert found == ["all replicas give one answer, 0.2113"]
+
+
+def test_a_fallback_s_answer_is_no_other_mix_of_outcomes() -> None:
+    assert ruled_out(case_with(constant(0.2113, 0.1)), label_shift.RULE) == [
+        "0.2113 is answered to cases of all kinds, whatever comes true of them"
+    ]
+
+
+def test_answers_that_row_by_row_are_not_health_s_are_no_other_mix_of_outcomes_before_their_alarm() -> None:
+    case = case_with(predict(odds(6.0)))
+    outputs = dict(case.outputs)
+    for name in outputs.keys() & {*RESIDUALS}:
+        signals = {aspect: replace(one, is_alarmed=False) for aspect, one in outputs[name].signals.items()}
+        outputs[name] = replace(outputs[name], signals=signals)
+    assert ruled_out(replace(case, outputs=outputs, guards=()), label_shift.RULE) == [
+        "the same inputs get other answers, which no mix of outcomes explains"
+    ]
 
 
 def test_scores_that_scatter_and_are_cut_at_zero_are_no_fallback() -> None:

@@ -24,7 +24,7 @@ from scipy.special import gammaln, logsumexp, stdtr
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 
-_LEAST_BEFORE, _LEAST_NOW, _MOST_NOW = 60, 20, 150
+_LEAST_BEFORE, _LEAST_NOW, _MOST_NOW = 60, 20, 400
 """Rows of health and now that it takes to compare them; the latest ones are."""
 _CUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
 """Part of the rows since the estimated onset that may be from before it, and as in health."""
@@ -47,7 +47,7 @@ _STILL_HEALTH = (1.0, 1.15)
 _SHARES = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0])
 _NARROW = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 """Spread of answers that are about the same for everybody, as a part of health's."""
-_SURE = 0.9
+_SURE, _LEAST = 0.9, 1e-3
 OTHERWISE_NATS = 5.0
 """Logarithm of the odds from which answers are clearly not those of health: about 150 to 1."""
 _LAST_ODDS = float(np.log((1 - _EDGE) / _EDGE)) - 1e-9
@@ -123,9 +123,12 @@ def goes_otherwise(case: Case) -> bool:
 
 
 def given_to_others(case: Case, fit: float) -> float:
-    """A fit, read as odds, of answers that go their own ways: less where they are rather stretched or turned."""
+    """A fit, read as odds, of answers that go their own ways: less where they are rather turned, or clearly stretched."""
     told = stories(case)
-    odds = fit / (1 - fit) * (1.0 if told is None else told.other)
+    if told is None:
+        return fit
+    others = 1 - told.turned - (told.stretched if told.nats >= OTHERWISE_NATS else 0.0)
+    odds = fit / (1 - fit) * max(others, _LEAST)
     return odds / (1 + odds)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
-from whydrift.core.faults.answer_stories import is_probability, stories
+from whydrift.core.faults.answer_stories import OTHERWISE_NATS, is_probability, stories
 from whydrift.core.faults.inputs import graded, match_p, number, undone
 from whydrift.core.faults.model_events import silent_change
 from whydrift.core.faults.outcomes import shared
@@ -45,7 +45,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if disturbance(case) or announced_at(case, case.onset_ms) is not None or len(view.current) < _MIN_ROWS:
         return []
     told = stories(case)
-    if told is not None and (told.stretched < _LEAST or told.nats < 0):
+    if told is not None and (told.stretched < _LEAST or told.nats < OTHERWISE_NATS):
         return [RuledOut(fault=FAULT, because="cases do not keep their order, as they would under another calibration")]
     later = view.current[len(view.current) // 3 :]
     scale, shift = _fit_logits(later, view.healthy) if told is None else (told.scale, told.shift)
