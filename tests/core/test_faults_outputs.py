@@ -186,8 +186,9 @@ def test_a_fallback_s_answer_is_no_other_mix_of_outcomes() -> None:
 def test_answers_that_row_by_row_are_not_health_s_are_no_other_mix_of_outcomes_before_their_alarm() -> None:
     case = case_with(predict(odds(6.0)))
     outputs = dict(case.outputs)
-    for name in outputs.keys() & {*RESIDUALS}:
-        signals = {aspect: replace(one, is_alarmed=False) for aspect, one in outputs[name].signals.items()}
+    for name in ("prediction", *(outputs.keys() & {*RESIDUALS})):
+        is_it = name == "prediction"
+        signals = {aspect: replace(one, is_alarmed=is_it) for aspect, one in outputs[name].signals.items()}
         outputs[name] = replace(outputs[name], signals=signals)
     assert ruled_out(replace(case, outputs=outputs, guards=()), label_shift.RULE) == [
         "the same inputs get other answers, which no mix of outcomes explains"
