@@ -157,7 +157,7 @@ class Builder:
             errors=ErrorPicture(_error_shares(self._rows), _error_shares(predictions)),
             model_changes=model_changes,
             performance=self._performance(predictions, now_ms),
-            answered=Aligned(self._answered(self._rows, SAMPLE_ROWS), self._answered(predictions)),
+            answered=Aligned(self._healthy_answered(), self._answered(predictions)),
             labelled=Aligned(self._labelled(self._rows, SAMPLE_ROWS), self._labelled(_known(predictions, now_ms))),
             stand_in=self._stand_in(),
         )
@@ -168,6 +168,14 @@ class Builder:
         columns = tuple(self._columns[name] for name in self._names)
         references = tuple(self.references[name] for name in self._names)
         return Trees(columns, references, self._surrogate, self.references["residual"].quantiles)
+
+    def _healthy_answered(self) -> AlignedRows:
+        """A sample of health; without residuals of rows that the surrogate was fitted on."""
+        found = self._answered(self._rows, SAMPLE_ROWS)
+        outputs = dict(found.outputs)
+        for name in outputs.keys() & {*RESIDUALS}:
+            outputs[name] = np.where(np.arange(len(found)) < len(found) // 2, np.nan, outputs[name])
+        return replace(found, outputs=outputs)
 
     def _answered(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
         """Rows with inputs, answers and who answered, as the pipeline keeps them side by side."""

@@ -1,23 +1,22 @@
 """Scores are stretched or shifted on the logit scale, while cases keep their order: another calibration after the model.
 
-Told apart: logit(score) maps affinely onto that of health, undoing it returns the score, and the score given the inputs, to
-their nulls; the order of cases stays, so what it costs is calibration, not ranking. Another model (`wrong_model`) has an order of
-its own, which shows where the inputs explain the score well.
+Told apart: logit(score) maps affinely onto that of health, undoing it returns the score, and row by row what the inputs leave of
+it, to their nulls; the order of cases stays, so what it costs is calibration, not ranking. Another model (`wrong_model`) has an
+order of its own: undone, its answers scatter wider around those that are expected (`answer_stories`).
 """
 
 import numpy as np
 
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
+from whydrift.core.faults.answer_stories import OTHERWISE_NATS, is_probability, stories
 from whydrift.core.faults.inputs import graded, match_p, number, undone
 from whydrift.core.faults.model_events import silent_change
+from whydrift.core.faults.outcomes import shared
 from whydrift.core.faults.outputs import (
-    agreement,
     announced_at,
     answer_signals,
     disturbance,
-    expected,
-    is_probability,
     score_has_moved,
 )
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -28,9 +27,10 @@ FAULT = Fault("calibration_change")
 _MIN_ROWS = 40
 _EDGE = 1e-5
 _LEAST_FIT = 0.2
-_FIT = 0.9
-_RANK_LOSS = 0.15
-"""Rank correlation with what the inputs make expect that may be missing."""
+_LEAST = 0.02
+"""Chance, beside other stories, below which it is not proposed."""
+_UNTOLD = 0.7
+"""Fit where no rows stand beside what is expected of them."""
 _SCALES, _SHIFTS = (0.05, 8.0), 6.0
 _USUAL_SCALE, _USUAL_SHIFT, _LIKE_ANOTHER_MODEL = 0.25, 1.0, 0.5
 """Logarithm of a scale, and a shift, by which another model trained for the same end differs as well: then either it may be."""
@@ -44,18 +44,21 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="a model event shows other weights under the same version")]
     if disturbance(case) or announced_at(case, case.onset_ms) is not None or len(view.current) < _MIN_ROWS:
         return []
-    found = agreement(case)
-    if found is not None and found.now < found.usual - _RANK_LOSS:
+    told = stories(case)
+    if told is not None and (told.stretched < _LEAST or told.nats < OTHERWISE_NATS):
         return [RuledOut(fault=FAULT, because="cases do not keep their order, as they would under another calibration")]
     later = view.current[len(view.current) // 3 :]
-    scale, shift = _fit_logits(later, view.healthy)
+    scale, shift = _fit_logits(later, view.healthy) if told is None else (told.scale, told.shift)
     if not _SCALES[0] < scale < _SCALES[1] or abs(shift) > _SHIFTS:
         return []
     restored = _undo(later, scale, shift)
     before, after = view.log10_evidence(later), view.log10_evidence(restored)
-    fit = _FIT * graded(match_p(restored, view.reference)) * undone(before, after) * _given_inputs(case, scale, shift)
-    if abs(np.log(scale)) < _USUAL_SCALE and abs(shift) < _USUAL_SHIFT:
-        fit *= _LIKE_ANOTHER_MODEL
+    if told is not None:
+        fit = shared(told.stretched)
+    else:
+        is_small = abs(np.log(scale)) < _USUAL_SCALE and abs(shift) < _USUAL_SHIFT
+        fit = _UNTOLD * (_LIKE_ANOTHER_MODEL if is_small else 1.0)
+        fit *= graded(match_p(restored, view.reference)) * undone(before, after)
     return [_proposal(case, scale, shift, fit, before, after)] if fit >= _LEAST_FIT else []
 
 
@@ -79,19 +82,6 @@ def _logit(values: Floats) -> Floats:
 def _undo(values: Floats, scale: float, shift: float) -> Floats:
     restored: Floats = 1 / (1 + np.exp(-(_logit(values) - shift) / scale))
     return restored
-
-
-def _given_inputs(case: Case, scale: float, shift: float) -> float:
-    """Whether the undone scores are what the inputs make expect."""
-    wanted, residual = expected(case), case.outputs.get("residual")
-    if wanted is None or residual is None:
-        return 0.8
-    values = case.outputs["prediction"].current_values
-    usable = ~(np.isnan(values) | np.isnan(wanted))
-    later = slice(int(usable.sum()) // 3, None)
-    left = (_undo(values[usable], scale, shift) - wanted[usable])[later]
-    before = residual.log10_evidence((values - wanted)[usable][later])
-    return undone(before, residual.log10_evidence(left)) * (0.4 + 0.6 * graded(match_p(left, residual.reference)))
 
 
 def _proposal(case: Case, scale: float, shift: float, fit: float, before: float, after: float) -> Proposal:

@@ -11,8 +11,9 @@ changed (`concept_drift`). Labels that are a selection tell nothing of the mix (
 from math import exp, log
 
 from whydrift.core.case import Case
+from whydrift.core.faults.answer_stories import goes_otherwise
 from whydrift.core.faults.inputs import graded, listed, number, percent, undone
-from whydrift.core.faults.outputs import alarms_of, has_alarm, residual_has_moved
+from whydrift.core.faults.outputs import alarms_of, constant_answer, has_alarm, residual_has_moved
 from whydrift.core.faults.reweighting import Column, Mix, mix_of_outcomes
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, scatter, turn
@@ -33,6 +34,8 @@ An input that nearly is the outcome explains as much: who moved then, nobody can
 """
 _LEAST_FIT, _MOST_FIT = 0.1, 0.95
 _TRIGGERS = ("prediction", "decision", "actual")
+_FREE = 0.9
+"""Freedom (see `outputs.Constant`) of a constant answer from which no mix of cases brings it."""
 _ASPECTS = ("distribution", "repeated")
 """Of more cases of one kind, answers repeat more often."""
 
@@ -41,8 +44,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     inputs = [v for v in (*case.features.values(), *case.segments.values()) if v.is_alarmed("distribution")]
     if not inputs and not any(has_alarm(case, name, *_ASPECTS) for name in _TRIGGERS):
         return []
-    if residual_has_moved(case):
+    if residual_has_moved(case) or goes_otherwise(case):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
+    constant = constant_answer(case)
+    if constant is not None and (constant.freedom or 0.0) >= _FREE:
+        because = f"{number(constant.atom.value)} is answered to cases of all kinds, whatever comes true of them"
+        return [RuledOut(fault=FAULT, because=because)]
     found = mix_of_outcomes(case)
     # Of inputs whose labelled rows are not kept nobody knows what a new mix does to them.
     if found is None or (inputs and not _moved(found)):

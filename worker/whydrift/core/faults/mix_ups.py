@@ -20,7 +20,7 @@ import numpy as np
 
 from whydrift.core.case import AlignedRows, Case, correlations
 from whydrift.core.columns import Floats, Kind
-from whydrift.core.faults.outputs import is_probability
+from whydrift.core.faults.answer_stories import is_probability
 from whydrift.core.faults.scales import SCALES, Scale, altered, mean, put, value_at
 from whydrift.core.reference import ColumnReference
 from whydrift.core.stand_in import Parts, StandIn, closest

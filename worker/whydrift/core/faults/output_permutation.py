@@ -1,7 +1,8 @@
 """The classes of the answers are exchanged: the model is as sure and as sharp as ever, of the wrong class.
 
-Told apart: exchanged back, scores given the inputs look as in health; with labels, the confusion matrix is the healthy one with
-its columns permuted. Another model (`wrong_model`) ranks cases in a way of its own, which no exchange makes right.
+Told apart: exchanged back, scores given the inputs look as in health, row by row (`answer_stories`); with labels, the confusion
+matrix is the healthy one with its columns permuted. Another model (`wrong_model`) ranks cases in a way of its own, and one whose
+inputs are mixed up (`preprocessing_mismatch`) is sure of the wrong class now and then: no exchange makes either right.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
+from whydrift.core.faults.answer_stories import expected, is_probability, is_turned, stories
 from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
 from whydrift.core.faults.misaligned_feature import lost_by_answers
 from whydrift.core.faults.model_events import permuted_outputs, shown_by, silent_change
@@ -20,9 +22,7 @@ from whydrift.core.faults.outputs import (
     announced_at,
     answer_signals,
     disturbance,
-    expected,
     has_alarm,
-    is_probability,
     pairs,
     score_has_moved,
     shortened,
@@ -40,8 +40,8 @@ _MIN_LABELLED = 30
 _KEPT, _LOST = 0.1, 0.25
 """Accuracy that may be missing when exchanged back, that must be missing as it is."""
 _ALL = 0.97
-_BEYOND = 0.12
-"""Share of what is left beyond what 5 % are in health, from which an exchange has not explained it."""
+_UNTOLD = 0.8
+"""Part of the fit where too few rows of health are known, to compare an exchange with other stories row by row."""
 _LEAST_FIT = 0.2
 
 
@@ -100,7 +100,8 @@ def _scores_turned(case: Case) -> _Exchange | None:
     if float(np.log(1 - share + share * ratio).sum()) < _GAIN:
         return None
     first, since = onset(ratio, share)
-    if since <= _ALL and lost_by_answers(case) is not None:
+    told = stories(case)
+    if since <= _ALL and not is_turned(case) and lost_by_answers(case) is not None:
         return None  # answers to another value of one input are on the other side of the cut as often
     turned = (np.arange(len(scores)) >= first) & (since * ratio > 1 - since)
     restored: Floats = np.where(turned, 1 - scores, scores)
@@ -111,12 +112,9 @@ def _scores_turned(case: Case) -> _Exchange | None:
     # Of a part of the rows, those in doubt go to the side that fits: what is left then looks better than health, and can only be
     # asked whether it is worse.
     p = match_p(left, residual.reference) if since > _ALL else 1.0
-    beyond = np.abs(left - residual.reference.median) > np.quantile(
-        np.abs(residual.healthy - residual.reference.median), 0.95
-    )
     rows = "every answer" if since > _ALL else f"{percent(since)} of the answers"
     return _Exchange(
-        _SURE * undone(before, after) * graded(p) * (1.0 if beyond.mean() < _BEYOND else 0.2),
+        _SURE * undone(before, after) * graded(p) * (_UNTOLD if told is None else told.turned),
         Undo(transform="score → 1 − score", evidence_before=before, evidence_after=after),
         f"the two classes are exchanged in {rows}: 1 − score is what these inputs used to get",
     )

@@ -12,6 +12,7 @@ from scipy.special import kolmogorov
 from whydrift.core.bias import SIGNAL as LEANS
 from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
+from whydrift.core.faults.answer_stories import OTHERWISE_NATS, expected, goes_otherwise, is_probability, stories
 from whydrift.core.faults.inputs import (
     Atom,
     Mask,
@@ -111,7 +112,13 @@ def is_as_asked(case: Case) -> bool:
     found = agreement(case)
     if constant_answer(case) is not None:
         return False
-    if found is None or found.usual < _TELLING or found.is_lost or len(views[0].current) < _MIN_ROWS:
+    if (
+        found is None
+        or found.usual < _TELLING
+        or found.is_lost
+        or len(views[0].current) < _MIN_ROWS
+        or goes_otherwise(case)
+    ):
         return False
     return all(view.log10_evidence(view.current) < _UNMOVED_LOG10 for view in views)
 
@@ -157,14 +164,6 @@ def pairs(rows: AlignedRows, first: str, second: str) -> Floats:
 def settled(values: Floats) -> Floats:
     """The later half of the current values: the first ones may be from before the onset, which is an estimate."""
     return values[len(values) // 2 :]
-
-
-def expected(case: Case) -> Floats | None:
-    """What the inputs make expect, row for row as `prediction`; None without a residual."""
-    prediction, residual = case.outputs.get("prediction"), case.outputs.get("residual")
-    if prediction is None or residual is None or len(prediction.current_values) != len(residual.current_values):
-        return None
-    return prediction.current_values - residual.current_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +244,9 @@ def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
         return 1.0 if others.sum() < (1 - _EVERYWHERE) * len(here) else None
     # Next to a fallback the model answers as ever; broken weights spare no case.
     residual = case.outputs["residual"]
+    told = stories(case, without=float(view.current_values[rows][0]))
     is_as_ever = residual.log10_evidence(residual.current_values[others]) < _CLEAR_LOG10
+    is_as_ever = is_as_ever and (told is None or told.nats < OTHERWISE_NATS)
     return graded(same_p(here, wanted[others])) * (1.0 if is_as_ever else _OTHERS_CHANGED)
 
 
@@ -265,11 +266,6 @@ def same_p(a: Floats, b: Floats) -> float:
     shares = [np.searchsorted(np.sort(v), grid, "right") / len(v) for v in (a, b)]
     distance = float(np.abs(shares[0] - shares[1]).max())
     return float(kolmogorov(distance * np.sqrt(len(a) * len(b) / (len(a) + len(b)))))
-
-
-def is_probability(view: ColumnView) -> bool:
-    """Whether a score has been within 0 and 1 all along."""
-    return bool(view.reference.low >= 0.0 and view.reference.high <= 1.0)
 
 
 def _iqr(values: Floats) -> float:

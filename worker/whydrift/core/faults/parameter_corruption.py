@@ -7,6 +7,7 @@ differ are rather another model's: both are proposed, and the digest decides.
 """
 
 from whydrift.core.case import Case
+from whydrift.core.faults.answer_stories import given_to_others
 from whydrift.core.faults.inputs import listed
 from whydrift.core.faults.model_events import (
     SilentChange,
@@ -122,7 +123,7 @@ def _from_answers(case: Case, sign: Sign | None, fit: float) -> Proposal:
     seen = "the answers changed while the inputs did not" if sign is None else sign.says
     return Proposal(
         fault=FAULT,
-        fit=fit,
+        fit=given_to_others(case, fit),
         explains=answer_signals(case),
         headline=f"the model's weights may be broken: {seen}",
         explanation=f"The inputs look as in health, but {seen}." + (" No trained model answers so." if sign else ""),

@@ -10,6 +10,7 @@ is wrong, and the reason is there.
 from math import exp, log
 
 from whydrift.core.case import Case
+from whydrift.core.faults.answer_stories import is_turned
 from whydrift.core.faults.inputs import are, listed, number
 from whydrift.core.faults.misaligned_feature import goes_with_others, lost_by_answers
 from whydrift.core.faults.mix_ups import Mix, MixUp, Unrelated, mix_up
@@ -61,6 +62,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         ]
     if announced_at(case, case.onset_ms) is not None or _is_constant(case):
         return []
+    if is_turned(case):
+        return [RuledOut(fault=FAULT, because="1 − score is what these inputs used to get: that takes no mix-up")]
     if (lost := lost_by_answers(case)) is not None:
         return [_of_other_rows(case, lost)]
     found = mix_up(case)

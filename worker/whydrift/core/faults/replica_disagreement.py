@@ -14,6 +14,7 @@ from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
 from whydrift.core.faults.model_events import odd_replicas, shown_by, silent_change
 from whydrift.core.faults.outputs import (
     answer_signals,
+    constant_answer,
     disturbance,
     residual_has_moved,
     same_p,
@@ -40,6 +41,11 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     return [told] if told is not None else _from_answers(case)
 
 
+def is_of_replica(case: Case) -> bool:
+    """Whether it may be one replica only that answers otherwise."""
+    return any(isinstance(one, Proposal) for one in examine(case))
+
+
 def _from_events(case: Case) -> Proposal | None:
     """Two replicas describe themselves, under one version, with other weights."""
     silent = silent_change(case)
@@ -64,6 +70,8 @@ def _from_events(case: Case) -> Proposal | None:
 def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if "replica" not in case.answered.current.dimensions or not (score_has_moved(case) or case.replicas):
         return []
+    if (constant := constant_answer(case)) is not None and constant.is_everywhere:
+        return [RuledOut(fault=FAULT, because=f"all replicas give one answer, {number(constant.atom.value)}")]
     views = [case.outputs[name] for name in (*reversed(RESIDUALS), "prediction") if name in case.outputs]
     if because := disturbance(case):
         # Replicas may be asked other cases: only what the inputs do not explain counts.

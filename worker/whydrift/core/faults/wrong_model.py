@@ -9,6 +9,7 @@ same model (`preprocessing_mismatch`). A decision that moves while the score sta
 from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
+from whydrift.core.faults.answer_stories import given_to_others, goes_otherwise
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
@@ -33,16 +34,17 @@ from whydrift.core.faults.outputs import (
     sign_of_broken_weights,
 )
 from whydrift.core.faults.preprocessing_mismatch import undone_by
+from whydrift.core.faults.replica_disagreement import is_of_replica
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, turn
 from whydrift_schemas import Fault, ModelDescription, RuledOut
 
 FAULT = Fault("wrong_model")
 _DIGEST = "compare the digest of the weights served with those registered for this version and for earlier ones"
-_SAME, _WORSE, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.97, 0.82, 0.8, 0.7, 0.5, 0.3, 0.4
-"""Fit of another version's weights; of a new version with more loss; of answers that rank cases otherwise; that are shifted or
-stretched (recalibration and changed preprocessing do that, too); of a change too small for all but the mean; of answers that look
-broken; of weights."""
+_SAME, _WORSE, _CLEAR, _RANKS, _SHIFTS, _LITTLE, _BROKEN, _CHANGED = 0.97, 0.82, 0.85, 0.8, 0.7, 0.5, 0.3, 0.4
+"""Fit of another version's weights; of a new version with more loss; of answers that row by row are clearly not those of health;
+that rank cases otherwise; that are shifted or stretched (recalibration and changed preprocessing do that, too); of a change too
+small for all but the mean; of answers that look broken; of weights."""
 _MIXED, _CLEARLY = 0.5, 0.95
 """Greatest fit where a mix-up of the inputs, undone, brings the old answers back; how well, to rule another model out."""
 _MAX_NAME = 30
@@ -162,7 +164,7 @@ def _of_version(silent: SilentChange, earlier: str, shown: frozenset[str]) -> Pr
 def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Proposal:
     return Proposal(
         fault=FAULT,
-        fit=_fit(case, found, sign),
+        fit=given_to_others(case, _fit(case, found, sign)),
         explains=answer_signals(case),
         headline=f"another model seems to answer: {_headline(case, found)}",
         explanation=(
@@ -177,6 +179,8 @@ def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Pro
 def _fit(case: Case, found: Agreement | None, sign: Sign | None) -> float:
     if sign is not None:
         return _BROKEN
+    if goes_otherwise(case) and not is_of_replica(case):
+        return _CLEAR
     if not has_alarm(case, "prediction", "distribution", "out_of_range") and not any(
         has_alarm(case, name) for name in RESIDUALS
     ):
@@ -212,13 +216,22 @@ def _other(score: float, features: Row) -> float:
     return float(min(max(0.02 * (age - 18) * (1 - features["utilisation"]), 0.0), 1.0))
 
 
+def _earlier(score: float, features: Row) -> float:
+    """Every year of age makes the odds a twentieth higher than today's model has it."""
+    age = features["age"] if isinstance(features["age"], int | float) else 43
+    odds = score / (1 - score) * 2 * 1.05 ** (age - 43)
+    return float(odds / (1 + odds))
+
+
 RULE = Rule(
     fault=FAULT,
     rung=Rung.SCORE,
     examine=examine,
     examples=(
         Example("another model answers, which looks at other inputs", predict(_other)),
-        Example("an earlier version answers, which sees higher odds", predict(lambda s, f: s / (s + 0.5 * (1 - s)))),
+        Example(
+            "an earlier version answers, which sees higher odds, and those of the old higher still", predict(_earlier)
+        ),
         Example("half of the answers come from another model", predict(_other, share=0.5)),
         Example(
             "the announced new version errs more",
