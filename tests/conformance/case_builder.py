@@ -129,6 +129,9 @@ class Builder:
 
     def _build(self, rows: Sequence[Row], current_rows: Sequence[Row], labels_by_ms: int | None) -> Case:
         predictions = [row for row in current_rows if row.get("kind") == "prediction"][-RETAINED_ROWS:]
+        room = RETAINED_ROWS - len(predictions)
+        earlier = [row for row in rows[: len(rows) - len(current_rows)] if row.get("kind") == "prediction"]
+        earlier = earlier[max(len(earlier) - room, 0) :]
         now_ms = max(int(row["timestamp"]) for row in rows) if labels_by_ms is None else labels_by_ms
         signals = self._evidence(rows, now_ms)
         views = {name: self._view(name, predictions, now_ms, signals.get(name, {})) for name in self.references}
@@ -160,7 +163,12 @@ class Builder:
             answered=Aligned(self._healthy_answered(), self._answered(predictions)),
             labelled=Aligned(self._labelled(self._rows, SAMPLE_ROWS), self._labelled(_known(predictions, now_ms))),
             stand_in=self._stand_in(),
+            earlier={name: self._present(name, earlier) for name in self._names},
         )
+
+    def _present(self, name: str, rows: Sequence[Row]) -> Floats:
+        values, presence = encode_column(self._columns[name], self._values(name, rows))
+        return values[presence == Presence.PRESENT]
 
     def _stand_in(self) -> Trees | None:
         if self._surrogate is None or "residual" not in self.references:
