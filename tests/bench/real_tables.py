@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import packaged_tables
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -60,7 +61,9 @@ class Service:
 
 
 def service(name: str, folder: Path, family: str = "boosted") -> Service:
-    """adult, diamonds, bike, metro, elec, insects, car_loan or car_loan_dq; boosted, linear, forest or neural."""
+    """adult, diamonds, bike, metro, elec, insects, car_loan, car_loan_dq or one of `packaged_tables`; boosted, linear, forest or
+    neural.
+    """
     return _car_loan(name, folder) if name.startswith("car_loan") else _modelled(name, folder, family)
 
 
@@ -127,7 +130,11 @@ def _insects(folder: Path) -> tuple[list[Row], list[float]]:
     return [{f"sensor_{name}": value for name, value in row.items()} for row in rows], truth
 
 
-_CLASSES = {"adult": (">50K", "<=50K"), "elec": ("up", "down"), "insects": ("it", "another")}
+def _packaged(name: str) -> Callable[[Path], tuple[list[Row], list[float]]]:
+    return lambda folder: packaged_tables.TABLES[name](_typed)
+
+
+_CLASSES = {"adult": (">50K", "<=50K"), "elec": ("up", "down"), "insects": ("it", "another"), **packaged_tables.CLASSES}
 _MODELLED: Mapping[str, Callable[[Path], tuple[list[Row], list[float]]]] = {
     "adult": _adult,
     "diamonds": _diamonds,
@@ -135,6 +142,7 @@ _MODELLED: Mapping[str, Callable[[Path], tuple[list[Row], list[float]]]] = {
     "metro": _metro,
     "elec": _elec,
     "insects": _insects,
+    **{name: _packaged(name) for name in packaged_tables.TABLES},
 }
 
 

