@@ -131,12 +131,17 @@ def _map(formula: Callable[[np.ndarray, np.ndarray, Draw, int], np.ndarray], sha
 def _ramp(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """The world moves slowly: its values have the digits they always had."""
     rows, healthy = (2_000, 1_000, 500)[severity], scene.values(scene.numeric)
-    sd, digits = healthy.std(), next(n for n in range(7) if n == 6 or np.allclose(healthy, healthy.round(n)))
+    sd, digits = healthy.std(), _digits(healthy)
     for place, one in enumerate(events):
         if one.row[scene.numeric] is not None:
             moved = min(1.0, place / rows) * (0.5, 1.0, 1.5)[severity] * sd * draw.uniform(0, 2)
             one.row[scene.numeric] = round(float(one.row[scene.numeric] + moved), digits)
     return (scene.numeric,)
+
+
+def _digits(values: np.ndarray) -> int:
+    """After the point, at most six."""
+    return next(n for n in range(7) if n == 6 or np.allclose(values, values.round(n)))
 
 
 def _clip(v: np.ndarray, healthy: np.ndarray, draw: Draw, severity: int) -> np.ndarray:
@@ -327,24 +332,30 @@ def _flipped(events: list[Served], draw: Draw, severity: int, scene: Scene) -> S
 def _concept(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """What came true depends otherwise on an input than it did: where the quantity is high."""
     cut = float(np.quantile(scene.values(scene.numeric), 0.6))
-    sd = float(np.std([one.truth for one in events]))
+    moved = _moved([one.truth for one in events], (0.15, 0.5, 1.5)[severity])
     for one in events:
         value = one.row[scene.numeric]
         if value is not None and value > cut:
             if scene.is_binary:
                 one.truth = 1 - one.truth if draw.random() < (0.1, 0.3, 0.8)[severity] else one.truth
             else:
-                one.truth += (0.15, 0.5, 1.5)[severity] * sd
+                one.truth = moved(one.truth)
     return ()
 
 
 def _local(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """Other outcomes: for classes a part of them turns round, for numbers all move."""
-    sd = float(np.std([one.truth for one in events]))
+    moved = _moved([one.truth for one in events], (0.05, 0.15, 0.5)[severity])
     chosen = some(events, draw, (0.05, 0.15, 0.4)[severity]) if scene.is_binary else events
     for one in chosen:
-        one.truth = 1 - one.truth if scene.is_binary else one.truth + (0.05, 0.15, 0.5)[severity] * sd
+        one.truth = 1 - one.truth if scene.is_binary else moved(one.truth)
     return ()
+
+
+def _moved(truth: Sequence[float], by: float) -> Callable[[float], float]:
+    """Outcomes a part of their standard deviation up, with the digits that outcomes have."""
+    sd, digits = float(np.std(truth)), _digits(np.array(truth))
+    return lambda value: round(float(value) + by * sd, digits)
 
 
 # -- the model

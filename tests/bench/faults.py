@@ -166,7 +166,9 @@ def stage(
         healthy_answers,
         profiles,
     )
-    twin = [one for _, some in heard(found, found.after) for one in some if one.status is Status.OPENED]
+    # Labels that come after the last prediction would rightly be heard as predictions that stopped.
+    lasting = (some for place, some in heard(found, found.after) if place < len(found.after))
+    twin = [one for some in lasting for one in some if one.status is Status.OPENED]
     return replace(found, false=[*false, *twin])
 
 
