@@ -77,7 +77,9 @@ def test_the_slice_that_a_trouble_is_confined_to_is_mostly_named_at_once_and_nev
     """What opens after few rows may name none yet."""
     there = [one for one in found() if one.slice]
     assert share(lambda one: one.named_slice == one.slice, there) >= LEAST_SLICES
-    assert [one for one in there if one.named_slice not in ((), one.slice)] == []
+    assert [one for one in there if not set(one.named_slice) <= set(one.slice)] == [], (
+        "another slice; a wider one may be all that few rows tell"
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)
