@@ -153,7 +153,13 @@ def test_times_are_kept_and_a_state_from_before_there_were_any_restores() -> Non
 
 @pytest.mark.parametrize(
     ("coefficient", "rows", "name", "is_calm"),
-    [(0.0, 4_000, "x", True), (0.5, 4_000, "x", False), (0.0, 900, "x", False), (0.0, 4_000, "residual", False)],
+    [
+        (0.0, 4_000, "x", True),
+        (0.5, 4_000, "x", False),
+        (0.0, 900, "x", False),
+        (0.0, 4_000, "residual", False),
+        (0.0, 4_000, "residual_value", True),
+    ],
 )
 def test_a_small_shift_of_what_does_not_hang_together_is_news(
     coefficient: float, rows: int, name: str, is_calm: bool

@@ -429,13 +429,13 @@ def test_the_guard_of_the_mean_alone_is_enough_for_concept_drift() -> None:
 
 
 def test_a_small_lasting_shift_of_the_answers_is_an_uncertain_wrong_model() -> None:
-    case = case_with(predict(odds(2.5)))
+    case = case_with(predict(odds(1.3)))
     guard = SignalEvidence("residual.mean", "residual", "mean", 7.0, 7.0, case.onset_ms, True)
     found = proposals(replace(quiet(case), guards=(guard,)))
     (wrong,) = [one for one in found if one.fault == "wrong_model"]
     assert wrong.explains == frozenset({"residual.mean"})
     assert found[0].fault == "calibration_change", "the odds are all the same times as high"
-    assert wrong.fit < found[0].fit
+    assert wrong.fit <= 0.5
 
 
 def test_outcomes_that_move_say_which() -> None:

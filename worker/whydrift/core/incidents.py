@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from whydrift.core.case import ANSWERS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
+from whydrift.core.faults import unknown
 from whydrift.core.fleet import Fleet, with_others
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.replicas import is_of_replica
@@ -43,13 +44,12 @@ _CLEAR, _PATIENT_CHUNKS = 0.7, 4
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
-FOLLOWERS = frozenset((*ANSWERS, "loss", "actual"))
-"""Columns whose alarms can follow from another fault."""
 _OUTCOMES = ("loss", "actual")
+FOLLOWERS = frozenset((*ANSWERS, *_OUTCOMES))
+"""Columns whose alarms can follow from another fault."""
 _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
-_UNKNOWN = Fault("unknown")
 _SEVERITIES = list(Severity)
 _MAX_OTHERS = 50
 MAX_OVER = 5
@@ -244,7 +244,7 @@ class Incidents:
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
-        if all(name.partition(".")[0] in _OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
+        if all(column_of_signal(name) in _OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
             return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
@@ -481,7 +481,7 @@ SCOPE = "\0"
 
 def _is_clear(finding: Finding) -> bool:
     lead = finding.causes[0]
-    return lead.fault != _UNKNOWN and lead.probability >= _CLEAR
+    return lead.fault != unknown.FAULT and lead.probability >= _CLEAR
 
 
 def scoped(version: str, signal: str) -> str:

@@ -661,9 +661,7 @@ class _Scene:
     def rows_since(self, names: Sequence[str]) -> int:
         rows = self.model.inputs.monitor.recent()
         first = min((self.alarms[name] for name in names), key=lambda onset: onset.ms)
-        # By offset where there is one: by a clock that is behind, hours of rows would be from after the onset.
-        since = rows.times_ms >= first.ms if first.offset is None else rows.offsets >= first.offset
-        return int(since.sum())
+        return int(first.is_reached(rows).sum())
 
     def lasts(self, names: Sequence[str]) -> bool:
         monitors = self.model.monitors()

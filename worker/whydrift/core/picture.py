@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whydrift.core.aligned import answered, labelled
 from whydrift.core.case import (
@@ -44,6 +45,10 @@ class Onset:
 
     ms: int
     offset: int | None
+
+    def is_reached(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows are from it on. By a clock that is behind, hours of rows would be: so by offset, where there is one."""
+        return rows.times_ms >= self.ms if self.offset is None else rows.offsets >= self.offset
 
 
 def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, stream_ms: int) -> Case:
@@ -99,16 +104,13 @@ def _views(monitor: Monitor, current: Rows) -> dict[str, ColumnView]:
 
 def _earlier(monitor: Monitor, onset: Onset) -> dict[str, Floats]:
     rows = monitor.recent()
-    is_before = rows.times_ms < onset.ms if onset.offset is None else rows.offsets < onset.offset
-    rows = rows.take(is_before)
+    rows = rows.take(~onset.is_reached(rows))
     is_there = rows.presence == Presence.PRESENT
     return {column.name: rows.values[is_there[:, i], i] for i, column in enumerate(monitor.columns)}
 
 
 def _since(rows: Rows, onset: Onset) -> Rows:
-    if onset.offset is None:
-        return _since_time(rows, onset)
-    return rows.take(rows.offsets >= onset.offset)
+    return rows.take(onset.is_reached(rows))
 
 
 def _since_time(rows: Rows, onset: Onset) -> Rows:

@@ -10,6 +10,7 @@ import numpy as np
 
 from whydrift.core.autocorrelation import NUMERIC_GROUPS
 from whydrift.core.columns import Floats
+from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.conditional import Conditional
 from whydrift.core.detectors import families
 from whydrift.core.detectors.bets import Bets, Tolerance
@@ -53,8 +54,8 @@ _DISTRIBUTION_GROUPS = (*NUMERIC_GROUPS, "categories")
 """Groups of bets on a column's distribution."""
 _CALM_ROWS = 1_000
 """Values of a reference that would show that they hang together."""
-_FITTED = ("residual", "standardised_residual", "dependence.", "combinations")
-"""How names of columns begin that are left of a fit."""
+_FITTED, _FITTED_PREFIX = (COMBINATIONS, "residual", "standardised_residual"), "dependence."
+"""Columns that are left of a fit, and how names of others begin."""
 _RISING = (Aspect.UNSEEN, Aspect.OUT_OF_RANGE, Aspect.RUNS)
 _RANGE_ONES = 1.0
 """The share of values beyond both ends of n is distributed as Beta(2, n − 1), of which Clopper-Pearson's limit of 1 in n is the
@@ -129,12 +130,12 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
 
 def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
     """Of the column's distribution. Where no long stretch of health differs from the others by more than chance, one that is yet
-    to come will differ less, too. What is fitted (FITTED) differs from its reference by the error of the fit besides.
+    to come will differ less, too. What is left of a fit (_FITTED) differs from its reference by the error of the fit besides.
     """
     found = replace(tolerance, n=reference.n, times=reference.times)
     wanders = reference.given or any(group in reference.times for group in _DISTRIBUTION_GROUPS)
-    is_told = reference.n >= _CALM_ROWS and not reference.name.startswith(_FITTED)
-    return found.calm() if is_told and not wanders else found
+    is_fitted = reference.name in _FITTED or reference.name.startswith(_FITTED_PREFIX)
+    return found.calm() if reference.n >= _CALM_ROWS and not wanders and not is_fitted else found
 
 
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:

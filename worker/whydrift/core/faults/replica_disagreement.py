@@ -41,7 +41,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     return [told] if told is not None else _from_answers(case)
 
 
-def is_of_replica(case: Case) -> bool:
+def may_be_one_replica(case: Case) -> bool:
     """Whether it may be one replica only that answers otherwise."""
     return any(isinstance(one, Proposal) for one in examine(case))
 

@@ -34,7 +34,7 @@ from whydrift.core.faults.outputs import (
     sign_of_broken_weights,
 )
 from whydrift.core.faults.preprocessing_mismatch import undone_by
-from whydrift.core.faults.replica_disagreement import is_of_replica
+from whydrift.core.faults.replica_disagreement import may_be_one_replica
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, describe, predict, turn
 from whydrift_schemas import Fault, ModelDescription, RuledOut
@@ -179,7 +179,7 @@ def _from_answers(case: Case, found: Agreement | None, sign: Sign | None) -> Pro
 def _fit(case: Case, found: Agreement | None, sign: Sign | None) -> float:
     if sign is not None:
         return _BROKEN
-    if goes_otherwise(case) and not is_of_replica(case):
+    if goes_otherwise(case) and not may_be_one_replica(case):
         return _CLEAR
     if not has_alarm(case, "prediction", "distribution", "out_of_range") and not any(
         has_alarm(case, name) for name in RESIDUALS
