@@ -307,7 +307,9 @@ def _with_rivals(chosen: Mapped, judged: list[tuple[float, Map, float, Floats]])
 
 
 def share_of(ratio: Floats) -> float:
-    """Share of mapped rows that makes the mixture likeliest, by expectation maximisation."""
+    """Share of mapped rows that makes the mixture likeliest, by expectation maximisation. 0 of no rows."""
+    if not len(ratio):
+        return 0.0
     share = 0.5
     for _ in range(40):
         share = float((share * ratio / (1 - share + share * ratio)).mean())
