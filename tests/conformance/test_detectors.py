@@ -6,12 +6,13 @@ slab is ≤ 1 on the whole of health. No grid, no sampling: all such points are 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.detectors import families
@@ -25,7 +26,9 @@ from whydrift.core.detectors.bets import (
     rate_health,
     shape_bets,
     shape_health,
+    tiered,
 )
+from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, UNSEEN, learn_column
 
 FAMILIES = families()
@@ -236,6 +239,37 @@ def test_health_holds_the_truth_as_often_as_it_says(family: str, truth: str, n: 
         missed += not contains(FAMILIES[family].health(masses, tolerance), true)
     allowed = draws * CONFIDENCE
     assert missed <= allowed + 3 * np.sqrt(allowed)
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "rise"])
+@pytest.mark.parametrize("rate", [0.0002, 0.003, 0.01, 0.03, 0.2])
+def test_two_tolerances_are_an_e_value_of_the_reference_and_the_rows_together(family: str, rate: float) -> None:
+    """Reckoned in full, over references and rows of the same rate, but for references that the whole tolerance gives up."""
+    n, rows, give_up = 400, 100, 2_000
+    expected = 0.0
+    for ones in range(n + 1):
+        chance = float(binom.pmf(ones, n, rate))
+        masses, tolerance = np.array([1 - ones / n, ones / n]), Tolerance(n, give_up, 0.0)
+        if chance < 1e-12 or not contains(FAMILIES[family].health(masses, tolerance), np.array([1 - rate, rate])):
+            continue
+        made = tiered(FAMILIES[family].make, masses, tolerance)
+        assert made.tiers == 2
+        for yes in range(rows + 1):
+            e = 10 ** mixture_log10(made, np.array([rows - yes, yes]))
+            expected += chance * float(binom.pmf(yes, rows, rate)) * e
+    assert 0.01 < expected <= 1 + ROUNDING
+
+
+def test_a_small_change_shows_sooner_against_two_tolerances_than_against_the_whole_one() -> None:
+    """Nothing in 4,000, then one in a hundred: rows until the expected evidence reaches seven decades."""
+    masses, tolerance, family = np.array([1.0, 0.0]), Tolerance(4_000, 250, 0.2), FAMILIES["rise"]
+
+    def needed(bets: Bets) -> int:
+        return next(n for n in range(100, 5_000, 20) if mixture_log10(bets, np.array([0.99, 0.01]) * n) > 7)
+
+    assert needed(tiered(family.make, masses, tolerance)) < 0.8 * needed(family.make(masses, tolerance))
+    few = replace(tolerance, signals=20)
+    assert tiered(family.make, masses, few).tiers == 1, "the nearer tolerance would be the whole one"
 
 
 def test_unseen_categories_have_the_last_bin() -> None:

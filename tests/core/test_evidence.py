@@ -44,6 +44,32 @@ def test_evidence_after_a_chunk_is_the_mean_of_the_recursion_over_the_bets() -> 
         assert process.log10()[0] == pytest.approx(np.log10(m @ one.weights))
 
 
+def test_evidence_of_tiers_is_the_least_of_their_means() -> None:
+    """The first tier gains more of a few, the second one, of which a head start is known, of none."""
+    tiers = [bets(0.05), bets(0.2)]
+    both = Bets(
+        np.concatenate([one.log_f for one in tiers], axis=1),
+        np.concatenate([tiers[0].weights / 2, tiers[1].weights * 50]),
+        tiers=2,
+    )
+    process = EvidenceProcess([bets(0.5), both, bets(0.3)])
+    apart = [EvidenceProcess([one]) for one in tiers]
+    decided = set()
+    for yes in [0] * 30 + [8] * 10:
+        process.update(counts(1, yes, 2), 0, 0)
+        for one in apart:
+            one.update(counts(yes), 0, 0)
+        means = [apart[0].values()[0] / 2, apart[1].values()[0] * 50]
+        decided.add(int(np.argmin(means)))
+        assert process.values()[1] == pytest.approx(min(means))
+        assert process.recent_log10(1) == pytest.approx(np.log10(min(means)))
+    assert decided == {0, 1}
+    chunk = counts(6)[0]
+    batch = min(mixture_log10(one, chunk) + np.log10(share) for one, share in zip(tiers, (0.5, 50.0), strict=True))
+    assert process.batch_log10(1, chunk) == pytest.approx(batch)
+    assert mixture_log10(both, chunk) == pytest.approx(batch)
+
+
 def test_signals_with_different_numbers_of_bets_do_not_disturb_each_other() -> None:
     log_f = np.concatenate([bets(0.5).log_f] * 2, axis=1)
     wide = Bets(log_f, np.full(log_f.shape[1], 1 / log_f.shape[1]))

@@ -1,6 +1,7 @@
 """The e-process: evidence for each of many signals that it no longer looks like its reference.
 
-Shiryaev-Roberts over chunks, `M ← (M + 1) · e`, for each bet; a signal's evidence is the weighted mean over its bets.
+Shiryaev-Roberts over chunks, `M ← (M + 1) · e`, for each bet; a signal's evidence is the weighted mean over its bets,
+or the least such mean of its tiers.
 In health E[M] after t chunks is ≤ t, so the chance of reaching H within t chunks is ≤ t / H, whatever the dependence
 between signals. Blind to changes within the bets' tolerance.
 
@@ -32,20 +33,26 @@ class EvidenceProcess:
         self._log_f: list[Floats] = []
         """Per group (signals, bins, bets); signals with fewer bets than the most are filled up with bets of weight 0."""
         weights: list[Floats] = []
-        starts, place = [], 0
+        starts, tiers, place = [], [], 0
         for group in groups:
             most = max((len(one.weights) for one in group), default=0)
             bins = group[0].log_f.shape[0] if group else 0
             log_f, weight = np.zeros((len(group), bins, most)), np.zeros((len(group), most))
             for row, one in enumerate(group):
                 log_f[row, :, : len(one.weights)], weight[row, : len(one.weights)] = one.log_f, one.weights
-                starts.append(place + row * most)
+                start, width = place + row * most, len(one.weights) // one.tiers
+                starts.append(start)
+                tiers.append([start + tier * width for tier in range(one.tiers)])
             place += len(group) * most
             self._log_f.append(log_f)
             weights.append(weight.ravel())
         self._starts = np.array(starts, np.intp)
         self._ends = np.append(self._starts[1:], place)
         self._weights = np.concatenate(weights) if weights else np.zeros(0)
+        self._tiers = tiers
+        """Of each signal, where the bets of its tiers start."""
+        self._tier_starts = np.array([start for of_one in tiers for start in of_one], np.intp)
+        self._first_tiers = np.cumsum([0, *(len(of_one) for of_one in tiers[:-1])], dtype=np.intp)
         for name in _STATE:
             setattr(self, f"_{name}", np.zeros(place, _STATE[name]))
         self._recent: dict[int, Floats] = {}
@@ -103,7 +110,8 @@ class EvidenceProcess:
         """Evidence of each signal now, as e-values; 0 before the first chunk."""
         if not len(self._starts):
             return np.zeros(0)
-        return np.add.reduceat(self._m * self._weights, self._starts)
+        means = np.add.reduceat(self._m * self._weights, self._tier_starts)
+        return means if len(means) == len(self._starts) else np.minimum.reduceat(means, self._first_tiers)
 
     def log10(self) -> Floats:
         """The same as decimal logarithms; −∞ before the first chunk."""
@@ -116,15 +124,18 @@ class EvidenceProcess:
         place = signal
         for log_f in self._log_f:
             if place < len(log_f):
-                weights = self._weights[self._bets_of(signal)]
-                return mixture_log10(Bets(log_f[place], weights), counts)
+                return min(
+                    mixture_log10(Bets(log_f[place][:, own], self._weights[self._bets_of(signal)][own]), counts)
+                    for own in self._tiers_of(signal)
+                )
             place -= len(log_f)
         raise IndexError(signal)
 
     def recent_log10(self, signal: int) -> float:
         """Evidence of one signal since `forget_recent`, or since the beginning."""
         bets = self._bets_of(signal)
-        total = float((self._recent.get(signal, self._m[bets]) * self._weights[bets]).sum())
+        weighted = self._recent.get(signal, self._m[bets]) * self._weights[bets]
+        total = min(float(weighted[own].sum()) for own in self._tiers_of(signal))
         return float(np.log10(total)) if total > 0 else -np.inf
 
     def fallen(self, signal: int) -> tuple[float, int]:
@@ -134,7 +145,8 @@ class EvidenceProcess:
         by much: by a threshold's worth as seldom as it crosses one in health.
         """
         fall, since = self._fall[signal]
-        best = int(np.argmax(self._cusum[self._bets_of(signal)]))
+        last = self._tiers_of(signal)[-1]
+        best = last.start + int(np.argmax(self._cusum[self._bets_of(signal)][last]))
         return float(fall[best]), int(since[best])
 
     def follow(self, signal: int, row: int) -> None:
@@ -165,7 +177,17 @@ class EvidenceProcess:
 
     def _best(self, signal: int) -> int:
         bets = self._bets_of(signal)
-        return int(self._starts[signal]) + int(np.argmax(self._m[bets] * self._weights[bets]))
+        weighted = self._m[bets] * self._weights[bets]
+        least = min(self._tiers_of(signal), key=lambda own: float(weighted[own].sum()))
+        return int(bets.start + least.start + np.argmax(weighted[least]))
+
+    def _tiers_of(self, signal: int) -> list[slice]:
+        """Within the signal's bets, those of each tier."""
+        starts = self._tiers[signal]
+        return [
+            slice(start - starts[0], end - starts[0])
+            for start, end in zip(starts, [*starts[1:], int(self._ends[signal])], strict=True)
+        ]
 
     def snapshot(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, f"_{name}") for name in _STATE}
@@ -202,6 +224,7 @@ _STATE = {"m": np.float64, "cusum": np.float64, "onset_ms": np.int64, "onset_off
 
 def mixture_log10(bets: Bets, counts: NDArray[Any]) -> float:
     """Evidence of one batch of rows by itself, as decimal logarithm: counts (bins,). Used by undo tests."""
-    log_e = counts @ bets.log_f + np.log(np.maximum(bets.weights, 1e-300))
-    top = float(log_e.max())
-    return float((top + np.log(np.exp(log_e - top).sum())) / np.log(10))
+    log_e = (counts @ bets.log_f + np.log(np.maximum(bets.weights, 1e-300))).reshape(bets.tiers, -1)
+    top = log_e.max(axis=1, keepdims=True)
+    means = top[:, 0] + np.log(np.exp(log_e - top).sum(axis=1))
+    return float(means.min() / np.log(10))

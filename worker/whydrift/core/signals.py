@@ -13,7 +13,7 @@ from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.conditional import Conditional
 from whydrift.core.detectors import families
-from whydrift.core.detectors.bets import Bets, Tolerance
+from whydrift.core.detectors.bets import Bets, Tolerance, tiered
 from whydrift.core.detectors.numeric import least_shift
 from whydrift.core.reference import BINS, ColumnReference
 
@@ -100,7 +100,8 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     share = ones / max(tolerance.n, 1)
     family = "rise" if aspect in _RISING else "bernoulli"
     group = _group(aspect, tolerance)
-    return _tempered(_FAMILIES[family].make(np.array([1 - share, share]), tolerance.of(group)), tolerance.time(group))
+    made = tiered(_FAMILIES[family].make, np.array([1 - share, share]), tolerance.of(group))
+    return _tempered(made, tolerance.time(group))
 
 
 def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
@@ -111,7 +112,7 @@ def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
 
 
 def _tempered(bets: Bets, time: float) -> Bets:
-    return bets if time <= 1 else Bets(bets.log_f / time, bets.weights)
+    return bets if time <= 1 else bets.with_log_f(bets.log_f / time)
 
 
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: str = "numeric") -> Bets:
@@ -119,13 +120,13 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
     used = reference.used_bins
     tolerance = _resting_on(reference, tolerance)
     if reference.kind.is_coded:
-        made = _FAMILIES["categorical"].make(reference.masses[used], tolerance.of("categories"))
+        made = tiered(_FAMILIES["categorical"].make, reference.masses[used], tolerance.of("categories"))
         bets = _tempered(made, tolerance.time("categories"))
     else:
-        bets = _FAMILIES[family].make(reference.masses[used], tolerance)
+        bets = tiered(_FAMILIES[family].make, reference.masses[used], tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
-    return Bets(log_f, bets.weights)
+    return bets.with_log_f(log_f)
 
 
 def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
@@ -141,10 +142,10 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
     """Bets on what is left of a column, over all BINS."""
     tolerance = replace(tolerance, n=conditional.n, times=conditional.times)
-    bets = _FAMILIES["numeric"].make(conditional.masses, tolerance)
+    bets = tiered(_FAMILIES["numeric"].make, conditional.masses, tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[: len(conditional.masses)] = bets.log_f
-    return Bets(log_f, bets.weights)
+    return bets.with_log_f(log_f)
 
 
 def least_change(reference: ColumnReference, tolerance: Tolerance) -> float:

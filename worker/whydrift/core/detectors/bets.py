@@ -18,6 +18,8 @@ from whydrift.core.columns import Floats
 CONFIDENCE = 0.2
 """Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error: by little beside that
 error, and evidence of so little takes longer to gather than a weekly budget lasts."""
+_NEAR_CHANCE = 0.01
+"""Chance that the reference of one signal is too far from health for the nearer of two tolerances (`tiered`)."""
 _CALM_PART = 0.25
 """Of the margin, where health does not wander."""
 _STRENGTHS = (0.1, 0.3, 0.6)
@@ -112,10 +114,36 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Bets:
-    """`log_f` (bins, bets) and `weights` (bets,), which sum to 1 and mix the bets of one signal into one e-value."""
+    """`log_f` (bins, bets) and `weights` (bets,), which mix the bets of one signal into one e-value.
+
+    tiers: the bets are so many blocks of equal length, and the least of the blocks' mixtures counts. Weights sum to 1, or in each
+    block to what `tiered` gives it.
+    """
 
     log_f: Floats
     weights: Floats
+    tiers: int = 1
+
+    def with_log_f(self, log_f: Floats) -> "Bets":
+        """The same mixture of other factors."""
+        return Bets(log_f, self.weights, self.tiers)
+
+
+def tiered(make: Callable[[Floats, Tolerance], Bets], masses: Floats, tolerance: Tolerance) -> Bets:
+    """Bets against two tolerances: the whole one, and the nearer one of a chance of _NEAR_CHANCE for this signal alone.
+
+    Health beyond the nearer one has such a reference with a chance of _NEAR_CHANCE at most, so what the rows say against the
+    whole tolerance may count 1 / _NEAR_CHANCE times there; elsewhere what they say against the nearer one holds. Whichever it is,
+    the least of both is an e-value of reference and rows together, if both cases share a chance of 1. It says more of a small
+    change: of what never came in 4,000 rows and comes in 1 % now, an alarm takes 1,500 rows instead of 2,000.
+    """
+    far = make(masses, tolerance)
+    signals = CONFIDENCE / _NEAR_CHANCE
+    if tolerance.signals <= signals:
+        return far
+    near = make(masses, replace(tolerance, signals=int(signals)))
+    log_f = np.concatenate([near.log_f, far.log_f], axis=1)
+    return Bets(log_f, np.concatenate([near.weights / 2, far.weights / (2 * _NEAR_CHANCE)]), tiers=2)
 
 
 @dataclass(frozen=True, slots=True)
