@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whydrift.core.columns import Floats
-from whydrift.core.faults.answer_stories import Health, Stories, judged
+from whydrift.core.faults.answer_stories import OTHERWISE_NATS, Health, Stories, judged
 
 ROWS = 60
 
@@ -113,3 +113,28 @@ def test_scores_that_are_cut_to_the_bound_by_their_digits_tell_only_their_side()
         return np.round(share_of(3.0 * log_odds_of(answers)), 3)
 
     assert told(2, sharpened).stretched > 0.8
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize(
+    ("change", "story"), [(stretched, "stretched"), (turned_in_part, "turned"), (another_model, "other")]
+)
+def test_scores_of_two_digits_are_0_from_half_a_hundredth_down(change: object, story: str, seed: int) -> None:
+    """Many are 0.00 or 1.00 in health: such ones are no answers that go otherwise."""
+
+    def log_odds_within(wanted: Floats, count: int, seed: int) -> Floats:
+        draw = np.random.default_rng(seed)
+        return share_of(2.0 * log_odds_of(wanted) + 0.6 * draw.standard_t(5, count))
+
+    def of_two_digits(seed: int, count: int) -> tuple[Floats, Floats]:
+        wanted, _ = rows(seed, count)
+        return share_of(2.0 * log_odds_of(wanted)), log_odds_within(wanted, count, seed)
+
+    wanted, answers = of_two_digits(0, 500)
+    health = Health(wanted, np.round(answers, 2))
+    assert health.edge == 0.005
+    wanted, answers = of_two_digits(seed, 150)
+    changed = np.round(change(wanted, answers, np.random.default_rng(seed + 100)), 2)  # type: ignore[operator]
+    found = judged(health, wanted, changed)
+    assert getattr(found, story) > 0.8, found
+    assert judged(health, wanted, np.round(answers, 2)).nats < OTHERWISE_NATS

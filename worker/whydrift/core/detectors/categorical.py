@@ -8,7 +8,7 @@ import numpy as np
 from whydrift.core.columns import Floats
 from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, rate_bets, rate_health
 
-_ODDS = (1.25, 2.0, 8.0, 0.8, 0.4)
+_ODDS = (1.25, 1.6, 4.0, 0.8, 0.5)
 """The first so near to 1 because of frequent categories: beyond health, odds of even shares have little room to rise."""
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, stdtr
 
 from whydrift.core.case import Case, ColumnView
@@ -29,13 +30,13 @@ _LEAST_BEFORE, _LEAST_NOW, _MOST_NOW = 60, 20, 400
 _CUTS = (0.0, 0.1, 0.2, 0.35, 0.5)
 """Part of the rows since the estimated onset that may be from before it, and as in health."""
 _EDGE, _EDGE_EXPECTED = 1e-6, 5e-3
-"""Closer to 0 or 1 scores tell only on which side they are (digits end, or something cuts them there), and what is expected of
-them no more: trees expect what is beyond, too."""
+"""Closer to 0 or 1 scores tell only on which side they are (digits end, or something cuts them there: `Health.edge`), and what is
+expected of them no more: trees expect what is beyond, too."""
 _GROUPS, _LEAST_SIZE, _TAILS = 5, 0.05, 4.0
 """Groups of rows by what is expected; least size of a residual in log-odds; degrees of freedom of the t-distribution that these
 are taken for."""
-_SIZES = np.exp(np.linspace(-1.5, 1.5, 31))
-"""Size of residuals of health, in parts of their median."""
+_SIZES = np.exp(np.linspace(np.log(_LEAST_SIZE), np.log(10.0), 46))
+"""Sizes that residuals of health may have."""
 _SCALES, _SHIFTS = np.exp(np.linspace(np.log(0.25), np.log(6.0), 27)), np.linspace(-3.0, 3.0, 31)
 _STRETCHED, _OTHER = (0.6, 1.0), (0.35, 0.7)
 """How much calibrations, and other models trained for the same end, differ by these (standard deviations of the logarithm of the
@@ -50,7 +51,6 @@ _NARROW = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 _SURE, _LEAST = 0.9, 1e-3
 OTHERWISE_NATS = 5.0
 """Logarithm of the odds from which answers are clearly not those of health: about 150 to 1."""
-_LAST_ODDS = float(np.log((1 - _EDGE) / _EDGE)) - 1e-9
 _LOG_T = gammaln((_TAILS + 1) / 2) - gammaln(_TAILS / 2) - 0.5 * np.log(_TAILS * np.pi)
 _PRIORS = np.log([0.3, 0.2, 0.3, 0.2])
 """Chances of a stretch, a turn, another model, and what is unrelated, before any row is seen."""
@@ -133,15 +133,28 @@ def given_to_others(case: Case, fit: float) -> float:
 
 
 class Health:
-    """How log-odds of answers lie around those that are expected, by what is expected."""
+    """How log-odds of answers lie around those that are expected, by what is expected.
+
+    edge: scores this near to 0 or 1 are only known to be at least so near. A score of two digits is 0 from .005 down.
+    """
 
     def __init__(self, wanted: Floats, answers: Floats) -> None:
-        x, self.odds = _log_odds(wanted, _EDGE_EXPECTED), _log_odds(answers)
+        near = np.minimum(answers, 1 - answers)
+        within = near[near > _EDGE]
+        self.edge = float(within.min()) / 2 if 0 < len(within) < len(near) else _EDGE
+        self.last = float(_log_odds(np.ones(1), self.edge)[0])
+        """Log-odds of a score that is as near to 1 as can be told."""
+        x, self.odds = _log_odds(wanted, _EDGE_EXPECTED), _log_odds(answers, self.edge)
         groups = [rows for rows in np.array_split(np.argsort(x, kind="stable"), _GROUPS) if len(rows)]
         left = self.odds - x
         self._centres = np.array([np.median(x[rows]) for rows in groups])
         self._middles = np.array([np.median(left[rows]) for rows in groups])
-        self._sizes = np.array([_size(left[rows] - np.median(left[rows])) for rows in groups])
+        self._sizes = np.array([self._size(rows, x[rows] + np.median(left[rows])) for rows in groups])
+
+    def _size(self, rows: NDArray[np.intp], middle: Floats) -> float:
+        """The likeliest one of the residuals of these rows around their middle."""
+        found = _log_p(self.odds[rows], middle, np.repeat(_SIZES[:, None], len(rows), axis=1), self.last)
+        return float(_SIZES[int(np.argmax(found.sum(axis=1)))])
 
     def around(self, wanted: Floats) -> tuple[Floats, Floats]:
         """Middle and size of the answers in log-odds, given what is expected: (rows,) each."""
@@ -150,32 +163,31 @@ class Health:
         return middle, np.exp(np.interp(x, self._centres, np.log(self._sizes)))
 
     def log_density(self, odds: Floats) -> Floats:
-        """Of answers to no matter what inputs (a kernel estimate)."""
+        """Of answers to no matter what inputs: a kernel estimate; of those as near to 0 or 1 as can be told, their share."""
         low, high = np.quantile(self.odds, [0.25, 0.75])
         width = max(0.9 * len(self.odds) ** -0.2 * min(float(np.std(self.odds)), (high - low) / 1.349), 0.1)
         each = -0.5 * ((odds[:, None] - self.odds) / width) ** 2
         found: Floats = logsumexp(each, axis=1) - np.log(len(self.odds) * width * np.sqrt(2 * np.pi))
+        for end in (-self.last, self.last):
+            share = (np.isclose(self.odds, end).sum() + 1) / (len(self.odds) + 2)
+            found[np.isclose(odds, end)] = np.log(share)
         return found
-
-
-def _size(left: Floats) -> float:
-    """The likeliest one of these residuals."""
-    median = 1.4826 * float(np.median(np.abs(left)))
-    sizes = np.maximum(_SIZES * median, _LEAST_SIZE)
-    return float(sizes[int(np.argmax([_log_p(left, np.zeros(1), np.full(1, size)).sum() for size in sizes.tolist()]))])
 
 
 def judged(health: Health, wanted: Floats, scores: Floats) -> Stories:
     """Scores beside those that the inputs make expect: (rows,) each."""
-    odds = _log_odds(scores)
+    odds, last = _log_odds(scores, health.edge), health.last
     middle, size = health.around(wanted)
-    as_ever = _log_p(odds, middle, size)
-    turned = _in_part(as_ever, _log_p(-odds, middle, size))
-    still = [_stretches(odds, middle, size * one, as_ever, _STRETCHED) for one in _STILL_HEALTH]
+    as_ever = _log_p(odds, middle, size, last)
+    turned = _in_part(as_ever, _log_p(-odds, middle, size, last))
+    still = [_stretches(odds, middle, size * one, as_ever, _STRETCHED, last) for one in _STILL_HEALTH]
     stretched = logsumexp(still, axis=0) - np.log(len(still))
-    wider = [logsumexp(_stretches(odds, middle, size * one, as_ever, _OTHER)) for one in _WIDER.tolist()]
-    parts = [_in_part(as_ever, _log_p(odds, middle, size * one)) for one in _WIDER.tolist()]
-    unrelated = [_in_part(as_ever, health.log_density(odds)), _same_for_all(odds, float(np.std(health.odds)), as_ever)]
+    wider = [logsumexp(_stretches(odds, middle, size * one, as_ever, _OTHER, last)) for one in _WIDER.tolist()]
+    parts = [_in_part(as_ever, _log_p(odds, middle, size * one, last)) for one in _WIDER.tolist()]
+    unrelated = [
+        _in_part(as_ever, health.log_density(odds)),
+        _same_for_all(odds, float(np.std(health.odds)), as_ever, last),
+    ]
     found = [logsumexp(stretched), turned, _mean([_mean(wider), _mean(parts)]), _mean(unrelated)]
     logs = _PRIORS + np.array(found)
     together = float(logsumexp(logs))
@@ -185,17 +197,19 @@ def judged(health: Health, wanted: Floats, scores: Floats) -> Stories:
         stretched=chances[0],
         turned=chances[1],
         other=chances[2] + chances[3],
-        nats=together - _mean([float(_log_p(odds, middle, size * one).sum()) for one in _STILL_HEALTH]),
+        nats=together - _mean([float(_log_p(odds, middle, size * one, last).sum()) for one in _STILL_HEALTH]),
         scale=float(np.exp(weights.sum(axis=1) @ np.log(_SCALES))),
         shift=float(weights.sum(axis=0) @ _SHIFTS),
     )
 
 
-def _stretches(odds: Floats, middle: Floats, size: Floats, as_ever: Floats, widths: tuple[float, float]) -> Floats:
+def _stretches(
+    odds: Floats, middle: Floats, size: Floats, as_ever: Floats, widths: tuple[float, float], last: float
+) -> Floats:
     """Log of the chance of these log-odds and of each stretch and shift, (scales, shifts); widths: of the chances of both."""
     # Seen from the log-odds: the middle and size of health's are stretched, not the log-odds back.
     centres, sizes = _SCALES[:, None, None] * middle + _SHIFTS[:, None], _SCALES[:, None, None] * size
-    found = _since(_log_p(odds, centres, sizes), as_ever)
+    found = _since(_log_p(odds, centres, sizes, last), as_ever)
     prior = -0.5 * ((np.log(_SCALES) / widths[0])[:, None] ** 2 + (_SHIFTS / widths[1]) ** 2)
     together: Floats = found + prior - logsumexp(prior)
     return together
@@ -208,10 +222,10 @@ def _in_part(as_ever: Floats, otherwise: Floats) -> float:
     return _mean(_since(each, as_ever).tolist())
 
 
-def _same_for_all(odds: Floats, spread: float, as_ever: Floats) -> float:
+def _same_for_all(odds: Floats, spread: float, as_ever: Floats, last: float) -> float:
     """Log of the chance of answers that are about the same for everybody, whatever that is (within six log-odds of even)."""
     sizes = np.maximum(_NARROW * spread, _LEAST_SIZE)[:, None]
-    found = _since(_log_p(odds, np.median(odds) * np.ones_like(sizes), sizes), as_ever)
+    found = _since(_log_p(odds, np.median(odds) * np.ones_like(sizes), sizes, last), as_ever)
     return _mean((found + np.log(sizes[:, 0] / 12)).tolist())
 
 
@@ -229,18 +243,18 @@ def _mean(logs: Iterable[float]) -> float:
     return float(logsumexp(found) - np.log(len(found)))
 
 
-def _log_p(odds: Floats, middle: Floats, size: Floats) -> Floats:
-    """Log of the density at log-odds, (rows,), or of the chance of all beyond for those at an edge: (…, rows) as `middle`."""
+def _log_p(odds: Floats, middle: Floats, size: Floats, last: float) -> Floats:
+    """Log of the density at log-odds, (rows,), or of the chance of all beyond for those at ± `last`: (…, rows) as `middle`."""
     left = (odds - middle) / size
     found: Floats = _LOG_T - np.log(size) - (_TAILS + 1) / 2 * np.log1p(left**2 / _TAILS)
-    at_edge = np.abs(odds) >= _LAST_ODDS
+    at_edge = np.abs(odds) >= last - 1e-9
     if at_edge.any():
         beyond = -np.sign(odds[at_edge]) * left[..., at_edge]
         found[..., at_edge] = np.log(np.maximum(stdtr(_TAILS, beyond), 1e-300))
     return found
 
 
-def _log_odds(scores: Floats, edge: float = _EDGE) -> Floats:
+def _log_odds(scores: Floats, edge: float) -> Floats:
     inside = np.clip(scores, edge, 1 - edge)
     found: Floats = np.log(inside / (1 - inside))
     return found
