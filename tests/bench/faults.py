@@ -30,7 +30,7 @@ from whydrift.core.profile import Profile, read_profile
 from whydrift.core.profiler import Profiler
 from whydrift.core.records import Emit, Record
 from whydrift.core.settings import Settings
-from whydrift_schemas import Diagnosis, Status
+from whydrift_schemas import Diagnosis, Fault, Status
 
 HALVES = {
     "tune": ("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
@@ -304,6 +304,8 @@ def follow(it: Stage, events: Sequence[Served], found: Trial, later_rows: int = 
         if first is not None and place > first[0] + later_rows:
             break
         for one in some:
+            if place >= len(events) and one.causes[0].fault is Fault.TRAFFIC_CHANGE:
+                continue  # labels still come after the last prediction: rightly heard as predictions that stopped
             opened += one.status is Status.OPENED
             if first is None and one.status is Status.OPENED:
                 first = place, one.incident_id
