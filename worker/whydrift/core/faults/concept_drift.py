@@ -74,6 +74,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [
             RuledOut(fault=FAULT, because="the labels that have come are a selection, and tell nothing of the model")
         ]
+    if (odd := local_concept_drift.odd_replica(case)) is not None:
+        return [
+            RuledOut(
+                fault=FAULT, because=f"the model errs more {odd.slice.where} only, which the world knows nothing of"
+            )
+        ]
     if errs_more(case) and (only := local_concept_drift.local(case)) is not None:
         return [RuledOut(fault=FAULT, because=f"the model errs more {only.slice.where} only, elsewhere as in health")]
     if feed_is_troubled(case):

@@ -11,6 +11,7 @@ tell, and how surely, is reckoned for both rules in `outcomes`; few rows leave i
 from whydrift.core.case import Case
 from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
+from whydrift.core.faults.local_concept_drift import odd_replica
 from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, loss_signals, shared
 from whydrift.core.faults.outputs import loss_words, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
@@ -28,7 +29,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return []
     if found.quality < _LEAST:
         return [RuledOut(fault=FAULT, because=f"errors follow {found.input}: wrong labels would follow nothing")]
-    return [_from_source(case, found) if found.source else _anywhere(case, found)]
+    if found.source:
+        return [_from_source(case, found)]
+    if (odd := odd_replica(case)) is not None:
+        return [
+            RuledOut(fault=FAULT, because=f"the labels fit the answers as ever but for those given {odd.slice.where}")
+        ]
+    return [_anywhere(case, found)]
 
 
 def _from_source(case: Case, found: Attribution) -> Proposal:

@@ -55,7 +55,7 @@ def _because(told: Attribution) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The segment, the mean loss (before, now) in it and elsewhere, and its labelled rows now."""
+    """The slice, the mean loss (before, now) in it and elsewhere, and its labelled rows now."""
 
     slice: Slice
     inside: tuple[float, float]
@@ -66,7 +66,18 @@ class Local:
 @lru_cache(maxsize=8)
 def local(case: Case) -> Local | None:
     """The segment that carries the whole rise of the loss; None where none does."""
-    rows = Aligned(_by_segment(case.labelled.reference), _by_segment(case.labelled.current))
+    return _carrier(case, SEGMENT)
+
+
+@lru_cache(maxsize=8)
+def odd_replica(case: Case) -> Local | None:
+    """The replica that carries the whole rise of the loss; None where none does. No world's rule changes for one replica."""
+    return _carrier(case, "replica") if errs_more(case) else None
+
+
+def _carrier(case: Case, dimensions: str) -> Local | None:
+    """dimensions: how names of those begin that are looked at."""
+    rows = Aligned(_by(dimensions, case.labelled.reference), _by(dimensions, case.labelled.current))
     if not len(rows.reference) or not len(rows.current) or not rows.current.dimensions:
         return None
     is_leaning = errors_lean(case)
@@ -93,8 +104,8 @@ def _leaning(rows: Aligned) -> tuple[Floats, Floats]:
     return sign * before, sign * now
 
 
-def _by_segment(rows: AlignedRows) -> AlignedRows:
-    return replace(rows, dimensions={name: one for name, one in rows.dimensions.items() if name.startswith(SEGMENT)})
+def _by(dimensions: str, rows: AlignedRows) -> AlignedRows:
+    return replace(rows, dimensions={name: one for name, one in rows.dimensions.items() if name.startswith(dimensions)})
 
 
 def _means(rows: AlignedRows, found: Slice) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 Told apart: what the model answers given the inputs differs *between* replicas, and the replicas that agree answer as in health; a
 model that changed everywhere is `wrong_model` or `parameter_corruption`. The split follows the replica, not the inputs: each
-replica is asked the same kind of cases, or the difference is judged after the inputs (by the residual).
+replica is asked the same kind of cases, or the difference is judged after the inputs (by the residual). Where answers scatter too
+widely to show it, the outcomes may: a model that errs more on one replica only is no drift of the world.
 """
 
 import numpy as np
@@ -11,11 +12,14 @@ from scipy.stats import fisher_exact
 from whydrift.core.case import RESIDUALS, Case, ColumnView, SignalEvidence
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import Mask, listed, match_p, number, percent
+from whydrift.core.faults.local_concept_drift import Local, odd_replica
 from whydrift.core.faults.model_events import odd_replicas, shown_by, silent_change
+from whydrift.core.faults.outcomes import loss_signals
 from whydrift.core.faults.outputs import (
     answer_signals,
     constant_answer,
     disturbance,
+    loss_words,
     residual_has_moved,
     same_p,
     score_has_moved,
@@ -38,7 +42,13 @@ _MAX_NAME = 40
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
     told = _from_events(case)
-    return [told] if told is not None else _from_answers(case)
+    if told is not None:
+        return [told]
+    found = _from_answers(case)
+    if any(isinstance(one, Proposal) for one in found) or disturbance(case):
+        return found
+    odd = odd_replica(case)
+    return found if odd is None else [_from_outcomes(case, odd)]
 
 
 def may_be_one_replica(case: Case) -> bool:
@@ -108,6 +118,24 @@ def _from_evidence(case: Case, odd: list[SignalEvidence]) -> Proposal:
         ),
         action=f"Take {shown} out of rotation, and compare the digest of its weights and its image with the others'.",
         replica=name,
+        decider="score one logged case on each replica",
+    )
+
+
+def _from_outcomes(case: Case, odd: Local) -> Proposal:
+    inside, outside = (f"{before:.3g} → {now:.3g}" for before, now in (odd.inside, odd.outside))
+    metric, where = loss_words(case).split(" ")[0], odd.slice.where
+    return Proposal(
+        fault=FAULT,
+        fit=_LIKELY,
+        explains=answer_signals(case) | loss_signals(case),
+        headline=f"the model errs more {where} only: {metric} {inside} there, {outside} on the others"[:150],
+        explanation=(
+            f"{metric} {where} ({percent(odd.slice.share)} of the labelled cases, {odd.rows} of them): {inside}; on the other "
+            f"replicas {outside}. The same kind of cases come to each, and what comes true does not depend on who was asked."
+        ),
+        action=f"Take {odd.slice.replica} out of rotation, and compare the digest of its weights and its image with the others'.",
+        replica=odd.slice.replica,
         decider="score one logged case on each replica",
     )
 
