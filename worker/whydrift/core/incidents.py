@@ -39,8 +39,6 @@ SETTLE_JUMP_ROWS = 40
 """… but so many rows at least of what jumps from row to row, or goes with the others otherwise: by fewer few rules can tell."""
 SETTLE_LABEL_CHUNKS = 4
 """… and so many chunks since the alarm where only outcomes speak: a few of them that moved have many stories."""
-_CERTAIN, _CERTAIN_ROWS = 0.9, 40
-"""A first word as probable as this does not wait for more than so many rows."""
 _CLEAR, _PATIENT_CHUNKS = 0.7, 4
 """A first word that is less probable, or `unknown`, waits for more rows, until so many chunks since the alarm."""
 AFTERMATH_MS = 60 * MINUTE_MS
@@ -227,13 +225,11 @@ class Incidents:
             return
         if self.waiting_since_chunk is None:
             self.waiting_since_chunk = now.chunks
-        waited, rows = now.chunks - self.waiting_since_chunk, scene.rows_since(list(alarms))
-        is_settled = self._is_settled(alarms, waited, rows)
-        if not is_settled and (rows < _CERTAIN_ROWS or _are_outcomes(alarms)):
+        waited = now.chunks - self.waiting_since_chunk
+        if not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
             return
         findings = scene.judge(list(alarms))
-        least = 0.0 if waited >= _PATIENT_CHUNKS else _CLEAR if is_settled else _CERTAIN
-        if not all(_is_clear(one, least) for one in findings):
+        if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
             return
         self.waiting_since_chunk = None
         # Alarms of several model versions are judged one version at a time.
@@ -248,7 +244,7 @@ class Incidents:
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
-        if _are_outcomes(alarms) and chunks < SETTLE_LABEL_CHUNKS:
+        if all(column_of_signal(name) in _OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
             return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
@@ -483,13 +479,9 @@ SCOPE = "\0"
 """Between a model version and the name of a signal that belongs to it."""
 
 
-def _is_clear(finding: Finding, least: float) -> bool:
+def _is_clear(finding: Finding) -> bool:
     lead = finding.causes[0]
-    return not least or (lead.fault != unknown.FAULT and lead.probability >= least)
-
-
-def _are_outcomes(alarms: Iterable[str]) -> bool:
-    return all(column_of_signal(plain(name)) in _OUTCOMES for name in alarms)
+    return lead.fault != unknown.FAULT and lead.probability >= _CLEAR
 
 
 def scoped(version: str, signal: str) -> str:
