@@ -19,6 +19,7 @@ from whydrift_schemas import Fault, RuledOut, Undo
 FAULT = Fault("threshold_change")
 _CLEAN_NOW = 0.97
 """Share of the later rows that one cut must decide as they were."""
+_MOST_DIGITS = 6
 _MIN_OTHERWISE, _MIN_ALIKE = 3, 40
 """Rows that are decided otherwise; rows that are all decided alike, for a cut that is beyond all of them."""
 _FIT = 0.95
@@ -82,7 +83,7 @@ def _proposal(case: Case, old: Cut, new: Cut, later: Floats) -> Proposal:
     share = float(old.decides_otherwise(*later.T).mean())
     before = view.log10_evidence(later[:, 1])
     after = view.log10_evidence(np.where(later[:, 0] >= old.score, old.above, old.below))
-    was, now = number(float(f"{old.score:.2g}")), number(float(f"{new.score:.2g}"))
+    was, now = _shown(old), _shown(new)
     return Proposal(
         fault=FAULT,
         fit=_FIT * new.clean,
@@ -99,6 +100,12 @@ def _proposal(case: Case, old: Cut, new: Cut, later: Floats) -> Proposal:
             evidence_after=after,
         ),
     )
+
+
+def _shown(cut: Cut) -> str:
+    """The roundest score that may be the threshold: people choose such ones."""
+    round_ones = (round(cut.score, digits) for digits in range(1, _MOST_DIGITS))
+    return number(next((one for one in round_ones if cut.low < one <= cut.high), float(f"{cut.score:.2g}")))
 
 
 def _recut(row: Row, cut: float) -> Row:
