@@ -56,8 +56,8 @@ _LASTING_ROWS = 600
 class Quantity:
     """What of replicas is compared. aspect: ends the names of its signals. columns: of the version's outputs.
 
-    part: of the usual margin, where health shows that they are alike. may_differ: a little, for good: what they differ by in
-    health is then no news either.
+    part: of the usual margin, where health shows that they are alike. may_differ: a little, for good: what their centres differ
+    by in health, or may for all it shows, is then no news either.
     """
 
     aspect: str
@@ -134,7 +134,7 @@ def learn_usual(
         one = np.sqrt(1 / len(mine) + 1 / len(theirs))
         each = np.abs(mine.mean(axis=0) - theirs.mean(axis=0)) / sds
         z, error = max(z, float((each / np.sqrt(times)).max()) / one), max(error, float(one))
-        apart = max(apart, float(each.max()))
+        apart = max(apart, float(each[:: len(SDS)].max()) + float(one))
     if z > -float(ndtri(_UNEVEN / (2 * quantity.shapes * len(names)))):
         return Usual(np.inf, times)
     # What health cannot tell from the same is no news either.

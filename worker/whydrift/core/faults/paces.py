@@ -7,7 +7,7 @@ moves all), of two who moved more. Failed calls are left out: they take what the
 Belongs here: who it is, and medians to tell of. Not here: what it is called (`latency_degradation`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,10 +57,10 @@ def odd_pace(case: Case) -> Pace | None:
     now = {name: values for name, values in now.items() if len(values) >= _LEAST_NOW}
     if len(now) < 2 or not alarms.keys() & now.keys():
         return None
-    moves = [_moves(now, before, view.reference.quantiles, is_tail=is_tail) for is_tail in (False, True)]
-    # Both are in standard errors: what has moved further is told of.
-    own = max(moves, key=lambda one: max(abs(one.apart[name]) for name in alarms.keys() & now.keys()))
-    return _pace(own, alarms, now, is_tail=own is moves[1])
+    centre, tail = (_moves(now, before, view.reference.quantiles, is_tail=is_tail) for is_tail in (False, True))
+    known = alarms.keys() & now.keys()
+    is_tail = _CLEAR_Z > centre.furthest(known) < tail.furthest(known)
+    return _pace(tail if is_tail else centre, alarms, now, is_tail=is_tail)
 
 
 def medians(case: Case, name: str) -> tuple[float, float] | None:
@@ -93,6 +93,9 @@ class _Moves:
 
     own: Mapping[str, float]
     apart: Mapping[str, float]
+
+    def furthest(self, names: Iterable[str]) -> float:
+        return max(abs(self.apart[name]) for name in names)
 
 
 def _moves(now: Mapping[str, Floats], before: Mapping[str, Floats], health: Floats, *, is_tail: bool) -> _Moves:
@@ -130,16 +133,17 @@ def _tail(now: Floats, before: Floats, health: Floats) -> tuple[float, float]:
 
 def _pace(moves: _Moves, alarms: Mapping[str, float], now: Mapping[str, Floats], *, is_tail: bool) -> Pace:
     known = sorted(alarms.keys() & now.keys())
-    furthest = max(abs(moves.apart[name]) for name in known)
-    near = [name for name in known if abs(moves.apart[name]) >= _NEAR * furthest]
-    worst = max(near, key=lambda name: (abs(moves.own[name]), alarms[name], name))
-    if furthest < _CLEAR_Z:
+    furthest = moves.furthest(known)
+    if furthest >= _CLEAR_Z:
+        near = [name for name in known if abs(moves.apart[name]) >= _NEAR * furthest]
+        worst = max(near, key=lambda name: (abs(moves.own[name]), alarms[name], name))
+        is_slower = moves.apart[worst] > 0 and (moves.own[worst] > 0 or len(now) > 2)
+    else:
         # The calls at hand do not tell: all that were compared do. Of two both have the same evidence.
-        worst = max(known, key=lambda name: (alarms[name], moves.own[name], name))
-    is_slower = moves.apart[worst] > 0 and (moves.own[worst] > 0 or len(now) > 2)
+        worst = max(known, key=lambda name: (round(alarms[name], 1), abs(moves.own[name]), name))
+        is_slower = _middle(now, {worst}) > _middle(now, now.keys() - {worst})
     slow = [name for name in known if min(moves.own[name], moves.apart[name]) >= _CLEAR_Z]
     names = {worst, *slow} if is_slower and len({worst, *slow}) < len(now) else {worst}
-    mine = np.concatenate([now[name] for name in sorted(names)])
     others = np.concatenate([values for name, values in now.items() if name not in names])
     limit = float(np.quantile(others, 0.99))
     return Pace(
@@ -148,7 +152,11 @@ def _pace(moves: _Moves, alarms: Mapping[str, float], now: Mapping[str, Floats],
         is_clear=min(moves.own[worst], moves.apart[worst]) >= _CLEAR_Z,
         is_tail=is_tail,
         are_all=all(moves.own[name] >= _CLEAR_Z for name in now),
-        median=(10 ** float(np.median(others)), 10 ** float(np.median(mine))),
+        median=(10 ** _middle(now, now.keys() - names), 10 ** _middle(now, names)),
         limit=10**limit,
-        slow=float((mine > limit).mean()),
+        slow=float(np.mean(np.concatenate([now[name] for name in sorted(names)]) > limit)),
     )
+
+
+def _middle(now: Mapping[str, Floats], names: Collection[str]) -> float:
+    return float(np.median(np.concatenate([now[name] for name in sorted(names)])))
