@@ -328,6 +328,13 @@ def test_an_incident_names_the_slow_replica_and_a_restart_changes_nothing() -> N
     assert [one.status for one in closed] == [Status.RESOLVED]
 
 
+def test_when_everything_is_learnt_anew_all_replicas_go_on_being_compared() -> None:
+    fed = _fed(900, {})
+    fed([command("relearn", 900), *events(900, 1_000, answers=_pods({}))])
+    fed(events(1_000, 1_700, answers=_pods({})))
+    assert _version(fed).paces.levels().keys() == {f"replica.{pod}.latency" for pod in PODS}
+
+
 def test_replicas_on_other_hardware_open_no_incident() -> None:
     times = {"pod-2": 1.5}
     fed = _fed(2_000, times)
