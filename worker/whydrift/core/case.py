@@ -307,6 +307,8 @@ class Case:
     by a step shows in what was just before it."""
     replicas: tuple[SignalEvidence, ...] = ()
     """Alarms of replicas whose answers, given the inputs, are not those of the others: `replica.<name>.residual`."""
+    paces: tuple[SignalEvidence, ...] = ()
+    """Alarms of replicas whose calls take another time than those of the others: `replica.<name>.latency`."""
 
     @cached_property
     def evidence(self) -> tuple[SignalEvidence, ...]:
@@ -317,7 +319,7 @@ class Case:
             for v in views.values()
             for s in v.signals.values()
         ]
-        found += [*self.world.values(), *self.guards, *self.replicas]
+        found += [*self.world.values(), *self.guards, *self.replicas, *self.paces]
         found += [rate.evidence for rate in (self.arrivals, self.label_arrivals) if rate.evidence is not None]
         return tuple(sorted(found, key=lambda s: (-s.log10_e, s.signal)))
 

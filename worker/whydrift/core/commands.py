@@ -117,8 +117,12 @@ def _learn_anew(model: ModelWatch, signals: set[str], onsets: Mapping[str, Onset
     for version in model.versions.values():
         guarded = [name.removesuffix(".mean") for name in signals if name in ("residual.mean", "loss.mean")]
         columns = version.outputs.columns_of(signals) | version.losses.columns_of(signals) | set(guarded)
+        # The odd ones first: what is learnt anew knows of nobody, and compares all others again.
+        for watch in version.compared:
+            watch.accept(signals & watch.alarms.keys())
         version.relearn(sorted(columns), since)
-        version.replicas.accept(signals)
+        for watch in version.compared:
+            watch.accept(signals)
     if "arrivals" in signals:
         model.arrivals.accept()
     if "label_arrivals" in signals:

@@ -371,6 +371,7 @@ def _reduced(case: Case, left: frozenset[str]) -> Case:
         world={name: quiet(signal) for name, signal in case.world.items()},
         guards=tuple(quiet(signal) for signal in case.guards),
         replicas=tuple(quiet(signal) for signal in case.replicas),
+        paces=tuple(quiet(signal) for signal in case.paces),
         arrivals=rate(case.arrivals),
         label_arrivals=rate(case.label_arrivals),
     )
@@ -545,7 +546,7 @@ def _rows_of(case: Case, signal: SignalEvidence | None) -> tuple[Aligned | None,
     """The rows in which a signal's column stands beside who is concerned, and its name there; None where none do."""
     if signal is None or signal.signal in case.world:
         return None, ""
-    name = signal.column
+    name = "latency" if signal in case.paces else signal.column
     if name in case.features or name in case.outputs:
         return case.answered, name
     return (case.labelled, name) if name in ("loss", "actual") else (None, "")

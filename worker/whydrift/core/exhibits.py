@@ -12,6 +12,8 @@ import numpy as np
 from whydrift.core.case import Case, ColumnView, RatePicture, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import new_atoms, number, percent
+from whydrift.core.faults.paces import medians
+from whydrift.core.replicas import PREFIX
 from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift_schemas import Evidence
 from whydrift_schemas.values import MAX_NAME, MAX_TIME_MS, MIN_TIME_MS
@@ -86,9 +88,21 @@ def _seen(case: Case, signal: SignalEvidence) -> _Exhibit:
         signal = replace(signal, current_share=_share_now(view, signal))
         words = _FLAGS.get(Aspect(signal.aspect), signal.aspect) if signal.aspect in set(Aspect) else ""
         return _share(signal, words or _WORLD.get(signal.signal, signal.signal))
+    if signal in case.paces:
+        return _pace(case, signal)
     if signal in case.replicas:
         return _Exhibit({}, {}, "answers like cases otherwise than the other replicas")
     return _mean(view) if view is not None else _Exhibit({}, {}, "changed")
+
+
+def _pace(case: Case, signal: SignalEvidence) -> _Exhibit:
+    """How long a replica's calls take beside those of the others."""
+    found = medians(case, signal.column.removeprefix(PREFIX))
+    if found is None:
+        return _Exhibit({}, {}, "calls take another time than those of the other replicas")
+    others, own = (float(f"{value:.3g}") for value in found)
+    words = f"median {number(own)} ms, of the other replicas {number(others)} ms"
+    return _Exhibit(_finite({"others_median": others}, "ms"), _finite({"median": own}, "ms"), words)
 
 
 def _view(case: Case, signal: SignalEvidence) -> ColumnView | None:

@@ -432,7 +432,7 @@ class ModelWatch:
         """
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()
-        replicas = [version.replicas for version in self.versions.values()]
+        replicas = [watch for version in self.versions.values() for watch in version.compared]
         signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
         signals += sum(one.signal_count for one in replicas)
         signals += sum(version.bias.signal_count for version in self.versions.values())
@@ -442,8 +442,9 @@ class ModelWatch:
         threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
         for monitor in monitors:
             monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+        for watch in replicas:
+            watch.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
         for version in self.versions.values():
-            version.replicas.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
             version.bias.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
 
     # -- alarms and incidents -------------------------------------------------------------------------------------------
@@ -503,7 +504,7 @@ class ModelWatch:
             found |= monitor.levels()
         for version in self.versions.values():
             own = version.outputs.levels() | version.losses.levels()
-            own |= version.replicas.levels() | version.bias.levels()
+            own |= version.replicas.levels() | version.paces.levels() | version.bias.levels()
             found |= {scoped(version.version, name): level for name, level in own.items()}
         found["arrivals"], found["label_arrivals"] = self.arrivals.log10_e, self.label_arrivals.log10_e
         return found
@@ -554,6 +555,7 @@ class ModelWatch:
             labelled=self.labelled.profile() if keep_sample else nothing,
             surrogate=surrogate,
             replicas=version.replicas.usual,
+            paces=version.paces.usual,
             bias=version.bias.groups,
             estimate=version.estimator.snapshot_references(),
         )
@@ -667,7 +669,7 @@ class _Scene:
         monitors = self.model.monitors()
         parts: list[Monitor | ReplicaWatch | BiasWatch] = [*monitors]
         for version in self.model.versions.values():
-            parts += [version.replicas, version.bias]
+            parts += [*version.compared, version.bias]
         bets = {plain(name) for name in names if any(plain(name) in part.alarms for part in parts)}
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
         return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))
@@ -692,14 +694,16 @@ class _Scene:
 
 def version_signals(version: VersionWatch) -> list[str]:
     """Names of everything a version can raise an alarm on."""
-    bets = [*version.outputs.levels(), *version.losses.levels(), *version.replicas.levels(), *version.bias.levels()]
+    parts: list[Monitor | ReplicaWatch | BiasWatch] = [version.outputs, version.losses, *version.compared, version.bias]
+    bets = [name for part in parts for name in part.levels()]
     return [*bets, *(f"{name}.mean" for name in version.guards)]
 
 
 def version_alarms(version: VersionWatch) -> dict[str, Onset]:
     """A version's alarms under their scoped names. Rows of losses are in order of labels, so they have no offset to go by."""
     found = {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.outputs.alarms.items()}
-    found |= {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in version.replicas.alarms.items()}
+    for watch in version.compared:
+        found |= {name: Onset(alarm.onset_ms, alarm.onset_offset) for name, alarm in watch.alarms.items()}
     labelled = version.losses.alarms | version.bias.alarms
     found |= {name: Onset(alarm.onset_ms, None) for name, alarm in labelled.items()}
     found |= {

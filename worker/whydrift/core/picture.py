@@ -95,6 +95,7 @@ def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, str
         leaning="" if version is None else _leaning(version),
         earlier=_earlier(inputs, onset) | _earlier(model.dependence.monitor, onset),
         replicas=() if version is None else version.replicas.evidence(),
+        paces=() if version is None else version.paces.evidence(),
     )
 
 

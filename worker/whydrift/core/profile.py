@@ -18,7 +18,7 @@ from whydrift.core.conditional import HOURS, Conditional
 from whydrift.core.estimator import Estimator
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.reference import BINS, NO_BIN, QUANTILES, ColumnReference
-from whydrift.core.replicas import Usual
+from whydrift.core.replicas import LATENCY, Usual
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect, flag_aspects
 from whydrift.core.state import StateError, pack, unpack
@@ -75,7 +75,9 @@ class Profile:
     bias: Groups | None
     """How errors lie in groups of labelled rows; None where that is not known."""
     replicas: Usual | None
-    """What is usual of replicas beside each other; None where it shows nothing."""
+    """What is usual of the answers of replicas beside each other; None where it shows nothing."""
+    paces: Usual | None
+    """The same of their latencies."""
     estimate: Mapping[str, Any] | None
     """What the estimator of performance without labels has learnt, as it wrote it (`Estimator.snapshot_references`)."""
 
@@ -102,6 +104,7 @@ class Profile:
             "surrogate": None if self.surrogate is None else self.surrogate.snapshot(),
             "bias": None if self.bias is None else self.bias.snapshot(),
             "replicas": None if self.replicas is None else self.replicas.snapshot(),
+            "paces": None if self.paces is None else self.paces.snapshot(),
             "estimate": self.estimate,
             **parts,
         }
@@ -118,8 +121,8 @@ class Profile:
             raise ValueError("a surrogate of other inputs")
         for name, part in parts.items():
             _check_fit(name, part)
-        # Files from before replicas were compared, and errors by groups, have neither.
-        replicas, bias = state.get("replicas"), state.get("bias")
+        # Files from before replicas were compared (by latency: later), and errors by groups, have none of it.
+        replicas, paces, bias = (state.get(name) for name in ("replicas", "paces", "bias"))
         estimate = state.get("estimate")  # files from before it was learnt have none
         Estimator(Settings(), _Part.of(parts["inputs"]), _Part.of(parts["outputs"])).install(estimate)  # raises
         return cls(
@@ -132,6 +135,7 @@ class Profile:
             surrogate=surrogate,
             bias=None if bias is None else Groups.restore(bias),
             replicas=None if replicas is None else Usual.restore(replicas),
+            paces=None if paces is None else Usual.restore(paces, LATENCY),
             estimate=estimate,
             **parts,
         )

@@ -1,12 +1,12 @@
-"""How each replica answers beside the others of the same time: the residuals of one, against those of the rest.
+"""How each replica does beside the others of the same time: the residuals or latencies of one, against those of the rest.
 
-One odd replica of three moves what the version answers in all by a third, which is within the tolerance. So the residuals (plain
-and standardised) of up to MOST_REPLICAS are compared with those of the rest, pair by pair as they come (`detectors.paired`): what
-all replicas have in common, drift or noise, cancels.
+One odd replica of three moves what the version does in all by a third, which is within the tolerance. So the values of up to
+MOST_REPLICAS are compared with those of the rest, pair by pair as they come (`detectors.paired`): what all replicas have in
+common, drift, load or noise, cancels.
 
-Replicas run one version, so what remains is who asks them. Health shows whether they are asked the same kind of cases: their
-residuals are then alike, and a small margin will do. Where health did not show it (one replica, no names), the usual margin is
-kept; where it shows that they are not alike (one for each region), they are not compared.
+Replicas run one version, so what remains of answers (residuals, plain and standardised) is who asks them, and of latency where
+they run. Health shows whether they are alike: a small margin will then do. Where health did not show it (one replica, no names),
+the usual margin is kept; where it shows that they are not alike (one for each region, other hardware), they are not compared.
 
 Replicas come and go: one that answers nothing neither gains nor loses, and gives up its place when another one needs it.
 
@@ -17,6 +17,7 @@ Belongs here: that evidence, and its alarms. Not here: what they mean.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from zlib import crc32
 
@@ -36,21 +37,14 @@ from whydrift.core.reference import BINS, ColumnReference
 
 PREFIX = "replica."
 """Begins the names of these signals; no column's name with an aspect ends as they do."""
-ASPECT = "residual"
 MOST_REPLICAS = 8
 BATCH_ROWS = 60
 """Rows that are compared at once."""
 _GONE_ROWS = 2_000
 """A replica that answered none of so many rows gives up its place."""
 _MOST_ACCEPTED = 16
-_SHAPES = len(RESIDUALS) * len(SDS)
-_BETS = _SHAPES * BETS_A_SHAPE
-_OWN = Bets(np.eye(_BETS), np.full(_BETS, 1 / _BETS))
-"""Whose "bins" are the bets themselves, and whose "counts" their logarithms."""
 _LEAST_ROWS = 30
 """Rows of a replica in health that it takes to compare it."""
-_PART = 0.25
-"""Of the usual margin, where health shows that replicas are asked the same kind of cases: one function, the same cases."""
 _UNEVEN = 1e-3
 """Chance, over all replicas and shapes, of a difference in health from which they are not asked the same."""
 _LASTING_LOG10 = 1.0
@@ -58,10 +52,44 @@ _LASTING_ROWS = 600
 """Evidence is kept for so many of the latest rows, to tell whether a change still lasts."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What of replicas is compared. aspect: ends the names of its signals. columns: of the version's outputs.
+
+    part: of the usual margin, where health shows that they are alike. may_differ: a little, for good: what their centres differ
+    by in health, or may for all it shows, is then no news either.
+    """
+
+    aspect: str
+    columns: tuple[str, ...]
+    part: float
+    may_differ: bool = False
+
+    @property
+    def shapes(self) -> int:
+        return len(self.columns) * len(SDS)
+
+    @property
+    def bets(self) -> int:
+        return self.shapes * BETS_A_SHAPE
+
+
+ANSWERING = Quantity("residual", RESIDUALS, part=0.25)
+"""One function, the same cases: nothing differs."""
+LATENCY = Quantity("latency", ("latency",), part=0.5, may_differ=True)
+"""One function, but each on a host of its own. Failed calls count as far as their latency is told, as in the column itself."""
+
+
+@cache
+def _own(bets: int) -> Bets:
+    """Whose "bins" are the bets themselves, and whose "counts" their logarithms."""
+    return Bets(np.eye(bets), np.full(bets, 1 / bets))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Usual:
     """What health shows of replicas. margin: difference that is no news, in standard deviations of a shape; infinite where they
-    are not asked the same kind of cases. times: rows that tell as much as one (`autocorrelation`), (shapes,).
+    are not alike. times: rows that tell as much as one (`autocorrelation`), (shapes,).
     """
 
     margin: float
@@ -75,38 +103,43 @@ class Usual:
         return {"margin": self.margin, "times": self.times}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> "Usual":
+    def restore(cls, state: Mapping[str, Any], quantity: Quantity = ANSWERING) -> "Usual":
         """Raises ValueError where it is not one of ours."""
         found = cls(float(state["margin"]), state["times"])
-        if found.times.shape != (_SHAPES,) or not (found.margin >= 0 and (found.times >= 1).all()):
+        if found.times.shape != (quantity.shapes,) or not (found.margin >= 0 and (found.times >= 1).all()):
             raise ValueError("what is usual of replicas is of another shape")
         return found
 
 
-def learn_usual(codes: NDArray[np.int64], residuals: Floats, margin: float) -> Usual | None:
-    """From rows of health in stream order: the replica of each (`code_of`), residuals (rows, 2). None where it shows nothing.
+def learn_usual(
+    codes: NDArray[np.int64], values: Floats, margin: float, quantity: Quantity = ANSWERING
+) -> Usual | None:
+    """From rows of health in stream order: the replica of each (`code_of`), values (rows, columns). None where it shows nothing.
 
     margin: the usual one.
     """
-    known = (codes >= 0) & ~np.isnan(residuals).any(axis=1)
+    known = (codes >= 0) & ~np.isnan(values).any(axis=1)
     codes = codes[known]
     names, counts = np.unique(codes, return_counts=True)
     names = names[counts >= _LEAST_ROWS]
     if len(names) < 2:
         return None
-    ranks = residuals[known].argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
-    phi = legendre((ranks + 0.5) / len(codes)).reshape(len(codes), _SHAPES)
-    times, z, error = np.ones(_SHAPES), 0.0, 0.0
+    ranks = values[known].argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
+    phi = legendre((ranks + 0.5) / len(codes)).reshape(len(codes), quantity.shapes)
+    sds = np.tile(SDS, len(quantity.columns))
+    times, z, error, apart = np.ones(quantity.shapes), 0.0, 0.0, 0.0
     for name in names.tolist():
         mine, theirs = phi[codes == name], phi[codes != name]
         times = np.maximum(times, [integrated_time(series[None, :]) for series in mine.T])
         one = np.sqrt(1 / len(mine) + 1 / len(theirs))
-        apart = np.abs(mine.mean(axis=0) - theirs.mean(axis=0)) / np.tile(SDS, len(RESIDUALS)) / np.sqrt(times)
-        z, error = max(z, float(apart.max()) / one), max(error, float(one))
-    if z > -float(ndtri(_UNEVEN / (2 * _SHAPES * len(names)))):
+        each = np.abs(mine.mean(axis=0) - theirs.mean(axis=0)) / sds
+        z, error = max(z, float((each / np.sqrt(times)).max()) / one), max(error, float(one))
+        apart = max(apart, float(each[:: len(SDS)].max()) + float(one))
+    if z > -float(ndtri(_UNEVEN / (2 * quantity.shapes * len(names)))):
         return Usual(np.inf, times)
     # What health cannot tell from the same is no news either.
-    return Usual(min(max(_PART * margin, error), margin), times)
+    least = min(max(quantity.part * margin, error), margin)
+    return Usual(max(least, apart) if quantity.may_differ else least, times)
 
 
 def code_of(replica: str | None) -> int:
@@ -115,10 +148,12 @@ def code_of(replica: str | None) -> int:
 
 
 class ReplicaWatch:
-    """The replicas of one version. margin: the usual one, in standard deviations."""
+    """The replicas of one version, by one quantity. margin: the usual one, in standard deviations."""
 
-    def __init__(self, margin: float) -> None:
+    def __init__(self, margin: float, quantity: Quantity = ANSWERING) -> None:
         self._margin = margin
+        self.quantity = quantity
+        self._own = _own(quantity.bets)
         self.usual: Usual | None = None
         self.log10_threshold = 6.0
         self.alarms: dict[str, Alarm] = {}
@@ -127,8 +162,8 @@ class ReplicaWatch:
         """Replica in each place; its number is that of the signal."""
         self._seen_row = [0] * MOST_REPLICAS
         self._accepted: list[str] = []
-        """Of which somebody said that they may answer otherwise; they are not compared, nor compared with."""
-        self._evidence = EvidenceProcess([_OWN] * MOST_REPLICAS)
+        """Of which somebody said that they may differ; they are not compared, nor compared with."""
+        self._evidence = EvidenceProcess([self._own] * MOST_REPLICAS)
         self._slots: list[NDArray[np.int64]] = []
         self._phi: list[Floats] = []
         """Rows that wait for the rest of their batch: place of the replica (−1 = none of ours), shapes."""
@@ -140,6 +175,11 @@ class ReplicaWatch:
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
+    def learn(self, codes: NDArray[np.int64], values: Floats) -> None:
+        """Take from rows of health what is usual (`learn_usual`). While one of them is odd nothing is learnt."""
+        if not self.alarms:
+            self.usual = learn_usual(codes, values, self._margin, self.quantity)
+
     def update(
         self,
         replicas: Sequence[str | None],
@@ -147,13 +187,13 @@ class ReplicaWatch:
         references: tuple[ColumnReference | None, ...],
         at: tuple[int, int],
     ) -> None:
-        """Take a chunk. bins: of the residuals by these references, (rows, residuals). at: time and offset of its first row."""
+        """Take a chunk. bins: of the columns by these references, (rows, columns). at: time and offset of its first row."""
         if self.usual is not None and not self.usual.is_even:
             return
         if len(set(replicas)) == 1 and not self._slots and self._is_alone(replicas[0]):
             self.rows_seen += len(replicas)
             return
-        phi = self._shapes_of(references)[np.arange(len(RESIDUALS)), bins].reshape(len(bins), _SHAPES)
+        phi = self._shapes_of(references)[np.arange(bins.shape[1]), bins].reshape(len(bins), self.quantity.shapes)
         if not self._slots:
             self._first = (*at, self.rows_seen)
         self.rows_seen += len(replicas)
@@ -191,7 +231,7 @@ class ReplicaWatch:
             for place, other in enumerate(self._names)
             if other is not None
             and self.rows_seen - self._seen_row[place] > _GONE_ROWS
-            and _signal(other) not in self.alarms
+            and self._signal(other) not in self.alarms
         ]
         place = next(iter(free or sorted(gone, key=lambda one: self._seen_row[one])), -1)
         if place >= 0:
@@ -202,7 +242,7 @@ class ReplicaWatch:
         return place
 
     def _shapes_of(self, references: tuple[ColumnReference | None, ...]) -> Floats:
-        """Shapes of each bin of each residual: (residuals, BINS + 1, 3), NaN where there is no such bin."""
+        """Shapes of each bin of each column: (columns, BINS + 1, 3), NaN where there is no such bin."""
         if self._tables is None or any(a is not b for a, b in zip(self._tables[0], references, strict=True)):
             table = np.full((len(references), BINS + 1, len(SDS)), np.nan)
             for place, reference in enumerate(references):
@@ -220,8 +260,9 @@ class ReplicaWatch:
         self._slots, self._phi = [], []
         times = self._times(references)
         margin = self._margin if self.usual is None else self.usual.margin
-        tolerance, widths = np.tile(margin * SDS, len(RESIDUALS)), np.tile(WIDTHS, len(RESIDUALS))
-        log_e, told = np.zeros((MOST_REPLICAS, _BETS)), np.zeros(MOST_REPLICAS, bool)
+        columns = len(references)
+        tolerance, widths = np.tile(margin * SDS, columns), np.tile(WIDTHS, columns)
+        log_e, told = np.zeros((MOST_REPLICAS, self.quantity.bets)), np.zeros(MOST_REPLICAS, bool)
         for place in np.unique(slots[slots >= 0]).tolist():
             mine = slots == place
             if not mine.all():
@@ -232,8 +273,8 @@ class ReplicaWatch:
         self._review()
 
     def _times(self, references: tuple[ColumnReference | None, ...]) -> Floats:
-        """Rows that tell as much as one, of each bet: as health's replicas and all residuals together show."""
-        found = np.ones(_SHAPES) if self.usual is None else self.usual.times
+        """Rows that tell as much as one, of each bet: as health's replicas and all rows together show."""
+        found = np.ones(self.quantity.shapes) if self.usual is None else self.usual.times
         known = [{} if reference is None else reference.times for reference in references]
         own = [times.get(group, 1.0) for times in known for group in ("centre", "spread", "form")]
         return np.repeat(np.maximum(found, own), BETS_A_SHAPE)
@@ -245,7 +286,8 @@ class ReplicaWatch:
         for place, name in enumerate(self._names):
             if name is None:
                 continue
-            signal, alarm = _signal(name), self.alarms.get(_signal(name))
+            signal = self._signal(name)
+            alarm = self.alarms.get(signal)
             if alarm is None:
                 if values[place] >= 10.0**self.log10_threshold:
                     self.alarms[signal] = Alarm.raised(signal, place, self._evidence, self.rows_seen)
@@ -256,9 +298,9 @@ class ReplicaWatch:
         """Whether the latest rows still speak for this alarm."""
         if signal not in self.alarms or not self._recent:
             return False
-        place = self._names.index(_replica(signal))
+        place = self._names.index(self._replica(signal))
         log_e = np.sum([batch[place] for batch in self._recent], axis=0)
-        return mixture_log10(_OWN, log_e) > _LASTING_LOG10
+        return mixture_log10(self._own, log_e) > _LASTING_LOG10
 
     @property
     def signal_count(self) -> int:
@@ -272,32 +314,33 @@ class ReplicaWatch:
             return {}
         known = [(name, place) for place, name in enumerate(self._names) if name is not None]
         levels = self._evidence.log10()
-        return {_signal(name): float(levels[place]) for name, place in sorted(known)}
+        return {self._signal(name): float(levels[place]) for name, place in sorted(known)}
 
     def evidence(self) -> tuple[SignalEvidence, ...]:
         """Those that have an alarm."""
-        levels = self.levels()
+        levels, aspect = self.levels(), self.quantity.aspect
         return tuple(
             SignalEvidence(
-                name, PREFIX + _replica(name), ASPECT, levels[name], self.log10_threshold, alarm.onset_ms, True
+                name, PREFIX + self._replica(name), aspect, levels[name], self.log10_threshold, alarm.onset_ms, True
             )
             for name, alarm in sorted(self.alarms.items())
         )
 
     def accept(self, signals: Collection[str]) -> None:
-        """These may answer otherwise: they are not compared any more."""
-        for signal in sorted({*signals} & {_signal(name) for name in self._names if name is not None}):
-            place = self._names.index(_replica(signal))
-            self._accepted = [*self._accepted, _replica(signal)][-_MOST_ACCEPTED:]
+        """These may differ: they are not compared any more."""
+        for signal in sorted({*signals} & {self._signal(name) for name in self._names if name is not None}):
+            place = self._names.index(self._replica(signal))
+            self._accepted = [*self._accepted, self._replica(signal)][-_MOST_ACCEPTED:]
             self._names[place] = None
             self._evidence.reset(place)
             self.alarms.pop(signal, None)
         self._slots, self._phi = [], []
 
     def anew(self) -> "ReplicaWatch":
-        """One that has compared nothing yet, for residuals that are learnt anew."""
-        fresh = ReplicaWatch(self._margin)
+        """One that has compared nothing yet, for columns that are learnt anew. Who may differ still may."""
+        fresh = ReplicaWatch(self._margin, self.quantity)
         fresh.log10_threshold = self.log10_threshold
+        fresh._accepted = list(self._accepted)
         return fresh
 
     # -- state ------------------------------------------------------------------------------------------------------
@@ -313,18 +356,18 @@ class ReplicaWatch:
             "accepted": self._accepted,
             "evidence": self._evidence.snapshot(),
             "slots": np.concatenate([np.empty(0, np.int64), *self._slots]),
-            "phi": np.concatenate([np.empty((0, _SHAPES)), *self._phi]),
+            "phi": np.concatenate([np.empty((0, self.quantity.shapes)), *self._phi]),
             "first": list(self._first),
-            "recent": np.array(self._recent).reshape(-1, MOST_REPLICAS, _BETS),
+            "recent": np.array(self._recent).reshape(-1, MOST_REPLICAS, self.quantity.bets),
         }
 
     @classmethod
-    def restore(cls, margin: float, state: Mapping[str, Any] | None) -> "ReplicaWatch":
-        """Of states from before replicas were compared there is none."""
-        watch = cls(margin)
+    def restore(cls, margin: float, state: Mapping[str, Any] | None, quantity: Quantity = ANSWERING) -> "ReplicaWatch":
+        """Of states from before replicas were compared by this quantity there is none."""
+        watch = cls(margin, quantity)
         if state is None:
             return watch
-        watch.usual = None if state["usual"] is None else Usual.restore(state["usual"])
+        watch.usual = None if state["usual"] is None else Usual.restore(state["usual"], quantity)
         watch.log10_threshold, watch.rows_seen = state["log10_threshold"], state["rows_seen"]
         watch.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}
         watch._names, watch._seen_row = list(state["names"]), list(state["seen_row"])
@@ -336,15 +379,13 @@ class ReplicaWatch:
         watch._recent = list(state["recent"])
         return watch
 
+    def _signal(self, replica: str) -> str:
+        return f"{PREFIX}{replica}.{self.quantity.aspect}"
 
-def _signal(replica: str) -> str:
-    return f"{PREFIX}{replica}.{ASPECT}"
-
-
-def _replica(signal: str) -> str:
-    return signal.removeprefix(PREFIX).removesuffix(f".{ASPECT}")
+    def _replica(self, signal: str) -> str:
+        return signal.removeprefix(PREFIX).removesuffix(f".{self.quantity.aspect}")
 
 
-def is_of_replica(signal: str) -> bool:
+def is_of_replica(signal: str, quantity: Quantity = ANSWERING) -> bool:
     """Whether this is the name of one of these signals."""
-    return signal.startswith(PREFIX) and signal.endswith(f".{ASPECT}")
+    return signal.startswith(PREFIX) and signal.endswith(f".{quantity.aspect}")

@@ -31,13 +31,15 @@ from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.performance import Performance, Task
 from whydrift.core.profile import Profile
 from whydrift.core.reference import QUANTILES, Binning, ColumnReference
-from whydrift.core.replicas import ReplicaWatch, code_of, learn_usual
+from whydrift.core.replicas import LATENCY, ReplicaWatch, code_of
 from whydrift.core.settings import Settings
 from whydrift.core.signals import Aspect
 from whydrift.core.stand_in import Trees
 from whydrift.core.surrogate import Surrogate, fit_crosswise
 
 _PREDICTION, _DECISION, _RESIDUAL, _LATENCY, _ERRORS, _CONTRADICTION, _STANDARDISED = range(7)
+_PLACES = {"residual": _RESIDUAL, "standardised_residual": _STANDARDISED, "latency": _LATENCY}
+"""Of what replicas are compared by, among the outputs."""
 _LEAST_LATENCY_MS = 1e-3
 _MAX_ERRORS = 100
 _GUARD_MARGIN = 0.1
@@ -94,6 +96,9 @@ class VersionWatch:
         if losses is not None:
             self.losses.install(losses)
         self.replicas = ReplicaWatch(settings.margin)
+        """How each replica answers beside the others …"""
+        self.paces = ReplicaWatch(settings.margin, LATENCY)
+        """… and how fast."""
         self.performance = Performance(task, settings.baseline_events, conventions)
         self.bias = BiasWatch(settings.margin)
         self.estimator = Estimator(settings, inputs, self.outputs, self._learn_bias)
@@ -132,7 +137,7 @@ class VersionWatch:
         version = cls(settings, profile.version, inputs, task, profile.losses, profile.conventions)
         version.outputs.install(profile.outputs)
         version._surrogate = profile.surrogate
-        version.replicas.usual = profile.replicas
+        version.replicas.usual, version.paces.usual = profile.replicas, profile.paces
         if profile.surrogate is not None:
             version._freeze_bins()
         version._renew_guards()
@@ -161,28 +166,36 @@ class VersionWatch:
         bins = self.outputs.update(outputs)
         if not self.outputs.is_collecting:
             self._features, self._who = [], []
-        self._compare(replicas, bins, known, references, outputs)
+        for watch in self.compared:
+            self._compare(watch, replicas, bins, known, references, outputs)
         self._renew_guards()
         self._guard("residual", outputs, outputs.values[:, _RESIDUAL])
 
+    @property
+    def compared(self) -> tuple[ReplicaWatch, ...]:
+        """Replicas beside each other, by everything that they are compared by."""
+        return self.replicas, self.paces
+
     def _compare(
         self,
+        watch: ReplicaWatch,
         replicas: Sequence[str | None],
         bins: NDArray[np.intp],
         known: NDArray[np.intp],
         references: Sequence[ColumnReference | None],
         rows: Rows,
     ) -> None:
-        """Let each replica's residuals speak beside those of the others."""
-        places = np.searchsorted(known, (_RESIDUAL, _STANDARDISED))
-        mine = tuple(references[c] if c < len(references) else None for c in (_RESIDUAL, _STANDARDISED))
+        """Let each replica's residuals, or latencies, speak beside those of the others."""
+        columns = [_PLACES[name] for name in watch.quantity.columns]
+        places = np.searchsorted(known, columns)
+        mine = tuple(references[c] if c < len(references) else None for c in columns)
         if mine[0] is None:
             return
         both = np.zeros((len(bins), len(mine)), np.intp)
         for place, reference in enumerate(mine):
             if reference is not None:
                 both[:, place] = bins[:, places[place]]
-        self.replicas.update(replicas, both, mine, (int(rows.times_ms[0]), int(rows.offsets[0])))
+        watch.update(replicas, both, mine, (int(rows.times_ms[0]), int(rows.offsets[0])))
 
     def _rows(self, events: Sequence[PredictionEvent], rows: Rows) -> Rows:
         found = [self._row(event) for event in events]
@@ -250,6 +263,7 @@ class VersionWatch:
 
     def _with_derived(self, rows: Rows) -> Rows:
         """Before outputs are learnt: what follows from them and from the inputs, as these very rows show it."""
+        self._learn_replicas(self.paces, rows.offsets, rows.values[:, [_LATENCY]])
         rows = self._with_residual(rows)
         rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
         _fill_contradictions(rows, learn_cut(rows.values[:, _PREDICTION], rows.values[:, _DECISION]))
@@ -270,16 +284,16 @@ class VersionWatch:
             return rows
         self._freeze_bins()
         self._surrogate, residuals = fit_crosswise(self._own_bins(inputs), rows.values[:, _PREDICTION])
-        self._learn_replicas(rows.offsets, residuals)
+        self._learn_replicas(self.replicas, rows.offsets, residuals)
         rows = Rows(rows.values.copy(), rows.presence.copy(), rows.times_ms, rows.offsets)
         _fill_residuals(rows, residuals)
         return rows
 
-    def _learn_replicas(self, offsets: NDArray[np.int64], residuals: Floats) -> None:
+    def _learn_replicas(self, watch: ReplicaWatch, offsets: NDArray[np.int64], values: Floats) -> None:
         if len(self._who) == len(self._features) > 0:
             held = np.concatenate([part.offsets for part in self._features])
             codes = np.concatenate(self._who)[np.searchsorted(held, offsets)]
-            self.replicas.usual = learn_usual(codes, residuals, self._settings.margin)
+            watch.learn(codes, values)
 
     def _features_of(self, offsets: Any) -> Floats | None:
         """Inputs of the rows with these offsets: (rows, columns); None where some are not there any more."""
@@ -417,6 +431,8 @@ class VersionWatch:
             names.add("contradiction")
         if names & {*RESIDUALS}:
             self.replicas = self.replicas.anew()
+        if "latency" in names:
+            self.paces = self.paces.anew()
         if not self.outputs.is_collecting:
             self._features, self._who = [self.inputs.recent()] if since_offset is not None else [], []
         self.outputs.relearn(names, since_offset)
@@ -449,6 +465,7 @@ class VersionWatch:
             "features": Rows.concat([widen(part, width) for part in self._features], width).snapshot(),
             "who": np.concatenate([np.empty(0, np.int64), *self._who]),
             "replicas": self.replicas.snapshot(),
+            "paces": self.paces.snapshot(),
             "bias": self.bias.snapshot(),
             "answered": [self._answered[_PREDICTION], self._answered[_DECISION]],
         }
@@ -495,6 +512,7 @@ class VersionWatch:
         who = state.get("who", ())  # states from before replicas were compared have none
         version._who = [who] if len(who) == len(features) > 0 else []
         version.replicas = ReplicaWatch.restore(settings.margin, state.get("replicas"))
+        version.paces = ReplicaWatch.restore(settings.margin, state.get("paces"), LATENCY)
         version._answered = dict(zip((_PREDICTION, _DECISION), state["answered"], strict=True))
         version._restore_guards(state)
         return version

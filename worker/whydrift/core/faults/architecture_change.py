@@ -35,7 +35,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if silent is not None:
         shown = shown_by(case, silent)
         return [_from_event(silent, shown | _latency(case))] if shown else []
-    if not _latency(case) or not score_has_moved(case) or disturbance(case) or has_alarm(case, "errors"):
+    if not has_alarm(case, "latency") or not score_has_moved(case) or disturbance(case) or has_alarm(case, "errors"):
         return []
     if constant_answer(case) is not None:
         return [RuledOut(fault=FAULT, because="the changed answers are one constant")]

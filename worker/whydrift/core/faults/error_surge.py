@@ -10,6 +10,7 @@ import numpy as np
 from whydrift.core.case import Case
 from whydrift.core.faults.inputs import ALL, examined, listed, percent
 from whydrift.core.faults.outputs import alarms_of, has_alarm, lost_answers, settled, shortened
+from whydrift.core.faults.paces import odd_pace
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, fail, fill
 from whydrift_schemas import Fault, RuledOut
@@ -65,7 +66,9 @@ def _usually(share: float) -> str:
 
 def _explains(case: Case) -> frozenset[str]:
     """Failed calls, the answers that they lack, and the time that they took where the others take no longer."""
-    slow = alarms_of(case, "latency") if only_failed_calls_differ(case) else frozenset()
+    odd = odd_pace(case)
+    is_theirs = only_failed_calls_differ(case) and not (odd is not None and odd.is_slower and odd.is_clear)
+    slow = alarms_of(case, "latency") if is_theirs else frozenset()
     return alarms_of(case, "errors") | lost_answers(case) | slow
 
 

@@ -1,7 +1,8 @@
-"""The model takes longer to answer: all calls, or only the slowest.
+"""The model takes longer to answer: all calls, only the slowest, or those of one replica.
 
-Told apart: faster calls are no degradation. Calls that are slow because they fail are `error_surge`. More load makes calls
-slower (`traffic_change`); a model that also answers otherwise may be another one.
+Told apart: faster calls are no degradation, nor is a replica that has become faster than the others. Calls that are slow because
+they fail are `error_surge`. More load makes calls slower (`traffic_change`); a model that also answers otherwise may be another
+one.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import numpy as np
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.error_surge import only_failed_calls_differ
-from whydrift.core.faults.inputs import chance_of, number, percent
-from whydrift.core.faults.outputs import alarms_of, score_has_moved, settled
+from whydrift.core.faults.inputs import are, chance_of, listed, number, percent
+from whydrift.core.faults.outputs import alarms_of, score_has_moved, settled, shortened
+from whydrift.core.faults.paces import Pace, odd_pace
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, fail, scatter
 from whydrift_schemas import Fault, RuledOut
@@ -20,6 +22,7 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("latency_degradation")
 _NOTABLE = 1.1
 """Ratio of medians from which all calls count as slower."""
+_MAX_NAME = 40
 _CHANCE = 1e-4
 """Chance, in health, of as many slow calls as there are, below which the tail has grown."""
 
@@ -36,6 +39,25 @@ class _Latency:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
+    odd = odd_pace(case)
+    if odd is None or (odd.are_all and odd.is_slower and _has_alarm(case)):
+        return _examine_all(case)
+    if not odd.is_clear and only_failed_calls_differ(case):
+        return [_only_failed()]
+    if odd.is_slower:
+        return [_of_replica(case, odd)]
+    if _has_alarm(case):
+        return _examine_all(case)
+    moved = f"{listed(odd.names)} {are(odd.names, 'has', 'have')} become faster"
+    return [RuledOut(fault=FAULT, because=f"{moved} than the other replicas, not slower: {_beside(odd)}")]
+
+
+def _has_alarm(case: Case) -> bool:
+    view = case.outputs.get("latency")
+    return view is not None and view.is_alarmed("distribution", "out_of_range")
+
+
+def _examine_all(case: Case) -> list[Proposal | RuledOut]:
     view = case.outputs.get("latency")
     if view is None or not view.is_alarmed("distribution", "out_of_range") or not len(view.current):
         return []
@@ -44,8 +66,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         because = f"calls have become faster, not slower: median {_ms(found.median[0])} → {_ms(found.median[1])}"
         return [RuledOut(fault=FAULT, because=because)]
     if only_failed_calls_differ(case):
-        return [RuledOut(fault=FAULT, because="only the failed calls are slow: the others take as long as in health")]
+        return [_only_failed()]
     return [_proposal(case, found)]
+
+
+def _only_failed() -> RuledOut:
+    return RuledOut(fault=FAULT, because="only the failed calls are slow: the others take as long as in health")
 
 
 def _measured(view: ColumnView) -> _Latency:
@@ -85,6 +111,41 @@ def _proposal(case: Case, found: _Latency) -> Proposal:
     )
 
 
+def _of_replica(case: Case, odd: Pace) -> Proposal:
+    who = listed([shortened(name, _MAX_NAME) for name in odd.names])
+    answers_otherwise = score_has_moved(case)
+    return Proposal(
+        fault=FAULT,
+        fit=0.95 if odd.is_clear and not answers_otherwise else 0.8,
+        explains=alarms_of(case, "latency"),
+        headline=_headline_of_replica(odd, who)[:150],
+        explanation=(
+            f"At the same time, under the same load: {_beside(odd)}; {percent(odd.slow)} of the calls of {who} take longer than "
+            f"99 % of the others' do ({_ms(odd.limit)}). "
+            + ("The answers have changed as well." if answers_otherwise else "The answers are as ever.")
+        ),
+        action=f"Look at the host of {who}: CPU, memory, neighbours, network; take it out of rotation until it is as fast again.",
+        replica=odd.names[0] if len(odd.names) == 1 else None,
+        decider="the digest of what that replica serves: another model has another latency"
+        if answers_otherwise
+        else "",
+    )
+
+
+def _headline_of_replica(odd: Pace, who: str) -> str:
+    ratio = float(f"{odd.median[1] / odd.median[0]:.3g}")
+    if odd.is_tail or ratio <= 1:
+        return (
+            f"the slowest calls of {who} have become slower: {percent(odd.slow)} take longer than {_ms(odd.limit)}, "
+            "1 % on the other replicas"
+        )
+    return f"calls of {who} take {number(ratio)} times as long as those of the other replicas ({_beside(odd)})"
+
+
+def _beside(odd: Pace) -> str:
+    return f"median {_ms(odd.median[1])}, theirs {_ms(odd.median[0])}"
+
+
 def _is_more(case: Case) -> bool:
     return (case.arrivals.observed_per_hour or 0.0) > (case.arrivals.expected_per_hour or 0.0)
 
@@ -117,6 +178,10 @@ def _slower(times: float, share: float = 1.0) -> Break:
     return breaks
 
 
+def _on(replica: str, breaks: Break) -> Break:
+    return lambda row, i: breaks(row, i) if row["replica"] == replica else row
+
+
 RULE = Rule(
     fault=FAULT,
     rung=Rung.FEED,
@@ -126,7 +191,9 @@ RULE = Rule(
         Example("calls take half as long again", _slower(1.5)),
         Example("calls take ever longer", lambda row, i: row | {"latency_ms": row["latency_ms"] * (1 + i / 200)}),
         Example("3 % of the calls take twenty times as long", _slower(20, 0.03)),
+        Example("calls of pod-2 take half as long again", _on("pod-2", _slower(1.5))),
         Example("calls take a quarter of the time", _slower(0.25), named=False),
+        Example("calls of pod-3 take half of the time", _on("pod-3", _slower(0.5)), named=False),
         Example("failed calls take two seconds", fail("TimeoutError", 0.15, 2_000.0), named=False),
     ),
     runbook=Runbook(

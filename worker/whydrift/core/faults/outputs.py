@@ -139,8 +139,9 @@ def lost_answers(case: Case) -> frozenset[str]:
 
 
 def alarms_of(case: Case, *names: str) -> frozenset[str]:
-    """The alarmed signals of these outputs or labels."""
-    return frozenset(s.signal for name in names for s in _alarms(case, name))
+    """The alarmed signals of these outputs or labels; of latency, those of replicas beside each other as well."""
+    paces = {one.signal for one in case.paces if one.is_alarmed and "latency" in names}
+    return frozenset(paces | {s.signal for name in names for s in _alarms(case, name)})
 
 
 def _alarms(case: Case, name: str, *aspects: str) -> list[SignalEvidence]:

@@ -6,8 +6,10 @@ It answers only where something is left: alarms that another rule proposes to ex
 from whydrift.core.case import Case, SignalEvidence
 from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import are, listed, number
+from whydrift.core.faults.outputs import shortened
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, fail, scatter
+from whydrift.core.replicas import PREFIX
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("unknown")
@@ -64,6 +66,8 @@ def _named(case: Case, column: str) -> str:
     """A column in words; an input's name as it is, cut where it is very long."""
     if column in case.features:
         return column if len(column) <= 40 else column[:39] + "…"
+    if column.startswith(PREFIX):
+        return f"{shortened(column.removeprefix(PREFIX), 40)} beside the other replicas"
     return _NAMES.get(column, column)
 
 
