@@ -116,7 +116,7 @@ class ModelWatch:
         self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
         self.main_version = profile.version
         if profile.labels.columns:
-            self.labels = Monitor(self.settings, [], aspects=ASPECTS, families=FAMILIES)
+            self.labels = self._outcomes_monitor([])
             self.labels.install(profile.labels)
         self.delays.install(profile.delays)
         self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
@@ -341,15 +341,17 @@ class ModelWatch:
             self._unattached[event_id] = len(self._joined)
         self._joined.append(_JoinedRow(joined, loss, offset))
 
+    def _outcomes_monitor(self, columns: Sequence[Column]) -> Monitor:
+        """Outcomes follow from the inputs: where these wander, those do, though each by itself is a toss."""
+        return Monitor(self.settings, columns, aspects=ASPECTS, follows=self.inputs.monitor, families=FAMILIES)
+
     def _is_in_open_chunk(self, version: str) -> bool:
         return any(event.model_version == version for event in self._events)
 
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
         if self.labels is None:
-            self.labels = Monitor(
-                self.settings, [Column("actual", self._actual_kind())], aspects=ASPECTS, families=FAMILIES
-            )
+            self.labels = self._outcomes_monitor([Column("actual", self._actual_kind())])
         actuals = self._actual_rows(rows, self.labels)
         is_healthy = self.labels.is_collecting and not self.labels.alarms
         outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
@@ -620,7 +622,13 @@ class ModelWatch:
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
             model.labels = Monitor.restore(
-                settings, (), state["labels"], references["labels"], aspects=ASPECTS, families=FAMILIES
+                settings,
+                (),
+                state["labels"],
+                references["labels"],
+                aspects=ASPECTS,
+                follows=model.inputs.monitor,
+                families=FAMILIES,
             )
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)

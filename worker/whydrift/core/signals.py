@@ -100,8 +100,7 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     share = ones / max(tolerance.n, 1)
     family = "rise" if aspect in _RISING else "bernoulli"
     group = _group(aspect, tolerance)
-    made = tiered(_FAMILIES[family].make, np.array([1 - share, share]), tolerance.of(group))
-    return _tempered(made, tolerance.time(group))
+    return _rate_bets(family, np.array([1 - share, share]), tolerance, group)
 
 
 def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
@@ -111,8 +110,20 @@ def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
     return next((group for group in _GROUPS.get(aspect, (str(aspect),)) if group in tolerance.times), "")
 
 
-def _tempered(bets: Bets, time: float) -> Bets:
-    return bets if time <= 1 else bets.with_log_f(bets.log_f / time)
+def _rate_bets(family: str, masses: Floats, tolerance: Tolerance, group: str) -> Bets:
+    """Bets of a family that knows no groups. How improbable a reference is, is known where its values do not hang together."""
+    make, time = _FAMILIES[family].make, tolerance.time(group)
+    if time <= 1:
+        return tiered(make, masses, tolerance)
+    bets = make(masses, tolerance.of(group))
+    return bets.with_log_f(bets.log_f / time)
+
+
+def _quantity_bets(family: str, masses: Floats, tolerance: Tolerance) -> Bets:
+    """The same of one that does."""
+    make = _FAMILIES[family].make
+    wanders = any(tolerance.time(group) > 1 for group in NUMERIC_GROUPS)
+    return make(masses, tolerance) if wanders else tiered(make, masses, tolerance)
 
 
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: str = "numeric") -> Bets:
@@ -120,10 +131,9 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
     used = reference.used_bins
     tolerance = _resting_on(reference, tolerance)
     if reference.kind.is_coded:
-        made = tiered(_FAMILIES["categorical"].make, reference.masses[used], tolerance.of("categories"))
-        bets = _tempered(made, tolerance.time("categories"))
+        bets = _rate_bets("categorical", reference.masses[used], tolerance, "categories")
     else:
-        bets = tiered(_FAMILIES[family].make, reference.masses[used], tolerance)
+        bets = _quantity_bets(family, reference.masses[used], tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return bets.with_log_f(log_f)
@@ -142,7 +152,7 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
     """Bets on what is left of a column, over all BINS."""
     tolerance = replace(tolerance, n=conditional.n, times=conditional.times)
-    bets = tiered(_FAMILIES["numeric"].make, conditional.masses, tolerance)
+    bets = _quantity_bets("numeric", conditional.masses, tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[: len(conditional.masses)] = bets.log_f
     return bets.with_log_f(log_f)
