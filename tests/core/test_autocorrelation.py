@@ -19,7 +19,10 @@ from whydrift.core.columns import Column, Floats, Kind, Presence
 from whydrift.core.detectors.adwin import MeanGuard
 from whydrift.core.detectors.bets import Tolerance
 from whydrift.core.reference import ColumnReference, learn_column
+from whydrift.core.settings import Settings
 from whydrift.core.signals import distribution_bets
+
+from .small_world import Feed, events, label
 
 ROWS = 2_000
 
@@ -86,6 +89,26 @@ def test_what_follows_from_dependent_inputs_is_taken_to_depend_on_weaker_signs()
     ]
     assert np.median([integrated_time(one) for one in decisions]) == 1.0
     assert np.median([integrated_time(one, FOLLOWING_CHANCE) for one in decisions]) > 1.5
+
+
+def test_outcomes_hang_together_as_the_inputs_do_that_they_follow_from() -> None:
+    """Each is a toss: its chance wanders. Kept so through a restart, too: what is learnt anew then follows as well."""
+    rows = 2_200
+    wanders, draw = autoregressive(0.9, rows, 3), np.random.default_rng(4)
+    chances = 1 / (1 + np.exp(-0.6 * wanders))
+    outcomes = np.where(draw.random(rows) < chances, "bad", "good").tolist()
+    feed = Feed(settings=Settings())
+    for start in range(0, rows, 200):
+        for i in range(start, start + 200):
+            given = {"features": {"level": float(wanders[i])}, "prediction": {"score": float(chances[i])}}
+            feed([next(events(i, i + 1, has_labels=False)) | given, label(i, outcomes[i])])
+        feed = feed.copy()
+    (model,) = feed.pipeline._models.values()
+    assert model.labels is not None
+    (learnt,) = model.labels.references
+    assert learnt is not None
+    assert learnt.times["categories"] > 2
+    assert "categories" not in category_times(np.array([name == "bad" for name in outcomes[:ROWS]], np.intp))
 
 
 def test_rows_without_dependence_have_no_time_and_so_lose_nothing() -> None:
