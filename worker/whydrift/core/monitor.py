@@ -31,7 +31,15 @@ from whydrift.core.history import Trail
 from whydrift.core.learning import Learning, MonitorProfile, late, no_bins
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
-from whydrift.core.signals import Aspect, conditional_bets, distribution_bets, flag_aspects, flag_bets, flag_share
+from whydrift.core.signals import (
+    Aspect,
+    conditional_bets,
+    distribution_bets,
+    flag_aspects,
+    flag_bets,
+    flag_share,
+    is_fitted,
+)
 from whydrift.core.summary import ChunkSummary
 
 _LEAST_VALUES = 20
@@ -350,7 +358,8 @@ class Monitor:
             for aspect in [aspect for aspect in flag_aspects(reference) if aspect in allowed]:
                 ones, n = flag_share(reference, aspect)
                 places.append((column.name, index, str(aspect)))
-                flags.append(flag_bets(ones, Tolerance(n, signals, margin, reference.times), aspect))
+                tolerance = Tolerance(n, signals, margin, reference.times, is_exact=not is_fitted(column.name))
+                flags.append(flag_bets(ones, tolerance, aspect))
         for index, name in enumerate(self.flags):
             seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
             if seen:

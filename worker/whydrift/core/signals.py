@@ -111,19 +111,21 @@ def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
 
 
 def _rate_bets(family: str, masses: Floats, tolerance: Tolerance, group: str) -> Bets:
-    """Bets of a family that knows no groups. How improbable a reference is, is known where its values do not hang together."""
+    """Bets of a family that knows no groups. How improbable a reference is, is known where its values do not hang together, and
+    are not left of a fit.
+    """
     make, time = _FAMILIES[family].make, tolerance.time(group)
-    if time <= 1:
-        return tiered(make, masses, tolerance)
-    bets = make(masses, tolerance.of(group))
-    return bets.with_log_f(bets.log_f / time)
+    if time > 1:
+        bets = make(masses, tolerance.of(group))
+        return bets.with_log_f(bets.log_f / time)
+    return tiered(make, masses, tolerance) if tolerance.is_exact else make(masses, tolerance)
 
 
 def _quantity_bets(family: str, masses: Floats, tolerance: Tolerance) -> Bets:
     """The same of one that does."""
     make = _FAMILIES[family].make
-    wanders = any(tolerance.time(group) > 1 for group in NUMERIC_GROUPS)
-    return make(masses, tolerance) if wanders else tiered(make, masses, tolerance)
+    is_exact = tolerance.is_exact and all(tolerance.time(group) <= 1 for group in NUMERIC_GROUPS)
+    return tiered(make, masses, tolerance) if is_exact else make(masses, tolerance)
 
 
 def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: str = "numeric") -> Bets:
@@ -143,10 +145,14 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
     """Of the column's distribution. Where no long stretch of health differs from the others by more than chance, one that is yet
     to come will differ less, too. What is left of a fit (_FITTED) differs from its reference by the error of the fit besides.
     """
-    found = replace(tolerance, n=reference.n, times=reference.times)
+    found = replace(tolerance, n=reference.n, times=reference.times, is_exact=not is_fitted(reference.name))
     wanders = reference.given or any(group in reference.times for group in _DISTRIBUTION_GROUPS)
-    is_fitted = reference.name in _FITTED or reference.name.startswith(_FITTED_PREFIX)
-    return found.calm() if reference.n >= _CALM_ROWS and not wanders and not is_fitted else found
+    return found.calm() if reference.n >= _CALM_ROWS and not wanders and found.is_exact else found
+
+
+def is_fitted(column: str) -> bool:
+    """Whether a column is what is left of a fit, whose error comes on top of its reference's."""
+    return column in _FITTED or column.startswith(_FITTED_PREFIX)
 
 
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:

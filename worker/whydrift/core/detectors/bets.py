@@ -37,7 +37,8 @@ class Tolerance:
 
     n: values the reference rests on. signals: signals of the model, which share CONFIDENCE. margin: see `Settings.margin`.
     times: where values hang together, how many in a row tell as much as one, by group of bets (`autocorrelation`); else 1.
-    is_calm: health is within its sampling error or the margin, but not both at once.
+    is_calm: health is within its sampling error or the margin, but not both at once. is_exact: sampling is the reference's only
+    error.
     """
 
     n: int
@@ -45,6 +46,7 @@ class Tolerance:
     margin: float
     times: Mapping[str, float] = field(default_factory=dict)
     is_calm: bool = False
+    is_exact: bool = True
 
     def calm(self) -> "Tolerance":
         """Of health that does not wander: the reference's error or a part of the margin."""
