@@ -32,9 +32,10 @@ from whydrift.core.detectors.numeric import shapes, tails
 _LEAST_BLOCKS = 16
 CHANCE = 1e-5
 """That blocks of independent rows vary so much: a model has hundreds of series, each with some ten lengths of blocks."""
-FOLLOWING_CHANCE = 0.05
+FOLLOWING_CHANCE = 0.2
 """The same of a series that follows from others, of which some hang together: that this one does not would be the news. Of 500
-decisions by an input with a batch's level, whose time is 13, the bar above lets three quarters pass as independent."""
+decisions by an input with a batch's level, whose time is 13, the bar above lets three quarters pass as independent; of 2,000
+outcomes and losses of such inputs, whose time is 15, a bar of .05 does a half."""
 _FADES = np.geomspace(100.0, 0.2, 100)
 """Blocks' lengths over the rows in which correlation falls to 1 / e: what takes more than five blocks is not told apart."""
 
