@@ -137,7 +137,7 @@ def tiered(make: Callable[[Floats, Tolerance], Bets], masses: Floats, tolerance:
     Health beyond the nearer one has such a reference with a chance of _NEAR_CHANCE at most, so what the rows say against the
     whole tolerance may count 1 / _NEAR_CHANCE times there; elsewhere what they say against the nearer one holds. Whichever it is,
     the least of both is an e-value of reference and rows together, if both cases share a chance of 1. It says more of a small
-    change: of what never came in 4,000 rows and comes in 1 % now, an alarm takes 1,500 rows instead of 2,000.
+    change: of what never came in 4,000 rows and comes in 1 % now, an alarm takes 1,400 rows instead of 1,900.
     """
     far = make(masses, tolerance)
     signals = CONFIDENCE / _NEAR_CHANCE
