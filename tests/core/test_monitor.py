@@ -320,6 +320,21 @@ def test_what_took_long_to_show_is_over_in_about_the_rows_it_took() -> None:
     assert not monitor.alarms
 
 
+def test_an_alarm_outlives_a_release_with_other_bets_and_ends_as_ever() -> None:
+    """Of evidence by other bets nothing can be taken."""
+    monitor = learnt()
+    feed(monitor, 2_000, 2_100, shift=4.0)
+    state = monitor.snapshot()
+    for name in ("m", "cusum", "onset_ms", "onset_offset", "onset_row"):
+        state["evidence"][name] = state["evidence"][name][:-3]
+    later = Monitor.restore(SETTINGS, monitor.flags, state, monitor.snapshot_references())
+    assert later.levels()["x.distribution"] == -np.inf
+    feed(later, 2_100, 3_500, shift=4.0)
+    assert "x.distribution" in later.alarms
+    feed(later, 3_500, 5_500)
+    assert not later.alarms
+
+
 def test_a_single_good_block_between_bad_ones_is_no_recovery() -> None:
     monitor = learnt()
     feed(monitor, 2_000, 2_100, shift=4.0)

@@ -46,6 +46,8 @@ class Alarm:
         """Whether no evidence has come for long enough, which is then forgotten: the strongest bet fell as far as it had to rise
         for the alarm, or two blocks in a row brought nothing.
         """
+        if not evidence.is_followed(number):  # it began anew under the alarm, with another release's bets
+            evidence.follow(number, rows_seen)
         fall, since = evidence.fallen(number)
         if fall >= log10_threshold * np.log(10) and rows_seen - since >= _QUIET_BLOCKS * _BLOCK_ROWS[0]:
             evidence.reset(number)

@@ -155,6 +155,9 @@ class EvidenceProcess:
         bets = len(self._recent[signal])
         self._fall[signal] = np.array([np.zeros(bets), np.full(bets, row)])
 
+    def is_followed(self, signal: int) -> bool:
+        return signal in self._fall
+
     def forget_recent(self, signal: int) -> None:
         """Start the second, restarted evidence of one signal anew: it tells whether a change still lasts."""
         self._recent[signal] = np.zeros(self._ends[signal] - self._starts[signal])
