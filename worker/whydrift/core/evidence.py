@@ -9,6 +9,7 @@ Belongs here: the recursion, its onset estimate, and whether an alarmed signal h
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,26 +34,27 @@ class EvidenceProcess:
         self._log_f: list[Floats] = []
         """Per group (signals, bins, bets); signals with fewer bets than the most are filled up with bets of weight 0."""
         weights: list[Floats] = []
-        starts, tiers, place = [], [], 0
+        starts, place = [], 0
+        self._tiers: list[list[slice]] = []
+        """Of each signal, the bets of its tiers, counted from its first one; those that fill up belong to the last."""
         for group in groups:
             most = max((len(one.weights) for one in group), default=0)
             bins = group[0].log_f.shape[0] if group else 0
             log_f, weight = np.zeros((len(group), bins, most)), np.zeros((len(group), most))
             for row, one in enumerate(group):
                 log_f[row, :, : len(one.weights)], weight[row, : len(one.weights)] = one.log_f, one.weights
-                start, width = place + row * most, len(one.weights) // one.tiers
-                starts.append(start)
-                tiers.append([start + tier * width for tier in range(one.tiers)])
+                starts.append(place + row * most)
+                firsts = [tier * (len(one.weights) // one.tiers) for tier in range(one.tiers)]
+                self._tiers.append([slice(*ends) for ends in pairwise([*firsts, most])])
             place += len(group) * most
             self._log_f.append(log_f)
             weights.append(weight.ravel())
         self._starts = np.array(starts, np.intp)
         self._ends = np.append(self._starts[1:], place)
         self._weights = np.concatenate(weights) if weights else np.zeros(0)
-        self._tiers = tiers
-        """Of each signal, where the bets of its tiers start."""
-        self._tier_starts = np.array([start for of_one in tiers for start in of_one], np.intp)
-        self._first_tiers = np.cumsum([0, *(len(of_one) for of_one in tiers[:-1])], dtype=np.intp)
+        own = zip(starts, self._tiers, strict=True)
+        self._tier_starts = np.array([start + tier.start for start, tiers in own for tier in tiers], np.intp)
+        self._first_tiers = np.cumsum([0, *(len(tiers) for tiers in self._tiers[:-1])], dtype=np.intp)
         for name in _STATE:
             setattr(self, f"_{name}", np.zeros(place, _STATE[name]))
         self._recent: dict[int, Floats] = {}
@@ -126,7 +128,7 @@ class EvidenceProcess:
             if place < len(log_f):
                 return min(
                     mixture_log10(Bets(log_f[place][:, own], self._weights[self._bets_of(signal)][own]), counts)
-                    for own in self._tiers_of(signal)
+                    for own in self._tiers[signal]
                 )
             place -= len(log_f)
         raise IndexError(signal)
@@ -135,7 +137,7 @@ class EvidenceProcess:
         """Evidence of one signal since `forget_recent`, or since the beginning."""
         bets = self._bets_of(signal)
         weighted = self._recent.get(signal, self._m[bets]) * self._weights[bets]
-        total = min(float(weighted[own].sum()) for own in self._tiers_of(signal))
+        total = min(float(weighted[own].sum()) for own in self._tiers[signal])
         return float(np.log10(total)) if total > 0 else -np.inf
 
     def fallen(self, signal: int) -> tuple[float, int]:
@@ -145,7 +147,7 @@ class EvidenceProcess:
         by much: by a threshold's worth as seldom as it crosses one in health.
         """
         fall, since = self._fall[signal]
-        last = self._tiers_of(signal)[-1]
+        last = self._tiers[signal][-1]
         best = last.start + int(np.argmax(self._cusum[self._bets_of(signal)][last]))
         return float(fall[best]), int(since[best])
 
@@ -181,16 +183,8 @@ class EvidenceProcess:
     def _best(self, signal: int) -> int:
         bets = self._bets_of(signal)
         weighted = self._m[bets] * self._weights[bets]
-        least = min(self._tiers_of(signal), key=lambda own: float(weighted[own].sum()))
+        least = min(self._tiers[signal], key=lambda own: float(weighted[own].sum()))
         return int(bets.start + least.start + np.argmax(weighted[least]))
-
-    def _tiers_of(self, signal: int) -> list[slice]:
-        """Within the signal's bets, those of each tier."""
-        starts = self._tiers[signal]
-        return [
-            slice(start - starts[0], end - starts[0])
-            for start, end in zip(starts, [*starts[1:], int(self._ends[signal])], strict=True)
-        ]
 
     def snapshot(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, f"_{name}") for name in _STATE}

@@ -13,10 +13,10 @@ from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.error_surge import only_failed_calls_differ
 from whydrift.core.faults.inputs import are, chance_of, listed, number, percent
-from whydrift.core.faults.outputs import alarms_of, score_has_moved, settled, shortened
+from whydrift.core.faults.outputs import alarms_of, has_alarm, score_has_moved, settled, shortened
 from whydrift.core.faults.paces import Pace, odd_pace
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import Break, fail, scatter
+from whydrift.core.faults.sketches import Break, fail, on_replica, scatter
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("latency_degradation")
@@ -53,13 +53,11 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
 
 
 def _has_alarm(case: Case) -> bool:
-    view = case.outputs.get("latency")
-    return view is not None and view.is_alarmed("distribution", "out_of_range")
+    return has_alarm(case, "latency", "distribution", "out_of_range")
 
 
 def _examine_all(case: Case) -> list[Proposal | RuledOut]:
-    view = case.outputs.get("latency")
-    if view is None or not view.is_alarmed("distribution", "out_of_range") or not len(view.current):
+    if not _has_alarm(case) or not len((view := case.outputs["latency"]).current):
         return []
     found = _measured(view)
     if not found.is_slower and not found.is_tail:
@@ -178,10 +176,6 @@ def _slower(times: float, share: float = 1.0) -> Break:
     return breaks
 
 
-def _on(replica: str, breaks: Break) -> Break:
-    return lambda row, i: breaks(row, i) if row["replica"] == replica else row
-
-
 RULE = Rule(
     fault=FAULT,
     rung=Rung.FEED,
@@ -191,9 +185,9 @@ RULE = Rule(
         Example("calls take half as long again", _slower(1.5)),
         Example("calls take ever longer", lambda row, i: row | {"latency_ms": row["latency_ms"] * (1 + i / 200)}),
         Example("3 % of the calls take twenty times as long", _slower(20, 0.03)),
-        Example("calls of pod-2 take half as long again", _on("pod-2", _slower(1.5))),
+        Example("calls of pod-2 take half as long again", on_replica("pod-2", _slower(1.5))),
         Example("calls take a quarter of the time", _slower(0.25), named=False),
-        Example("calls of pod-3 take half of the time", _on("pod-3", _slower(0.5)), named=False),
+        Example("calls of pod-3 take half of the time", on_replica("pod-3", _slower(0.5)), named=False),
         Example("failed calls take two seconds", fail("TimeoutError", 0.15, 2_000.0), named=False),
     ),
     runbook=Runbook(

@@ -62,6 +62,12 @@ class Local:
     outside: tuple[float, float]
     rows: int
 
+    @property
+    def moves(self) -> tuple[str, str]:
+        """How the mean loss moved in it, and elsewhere: "0.3 → 0.9"."""
+        inside, outside = (f"{_short(before)} → {_short(now)}" for before, now in (self.inside, self.outside))
+        return inside, outside
+
 
 @lru_cache(maxsize=8)
 def local(case: Case) -> Local | None:
@@ -128,7 +134,7 @@ def _mean(values: Floats) -> float:
 
 def _proposal(case: Case, found: Local, fit: float) -> Proposal:
     metric = loss_words(case).split(" ")[0]
-    inside, outside = (f"{_short(before)} → {_short(now)}" for before, now in (found.inside, found.outside))
+    inside, outside = found.moves
     where = found.slice.where
     return Proposal(
         fault=FAULT,

@@ -25,8 +25,8 @@ from whydrift.core.faults.outputs import (
     score_has_moved,
     shortened,
 )
-from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import predict
+from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
+from whydrift.core.faults.sketches import fill, on_replica, predict
 from whydrift.core.replicas import PREFIX
 from whydrift_schemas import Fault, RuledOut
 
@@ -123,7 +123,7 @@ def _from_evidence(case: Case, odd: list[SignalEvidence]) -> Proposal:
 
 
 def _from_outcomes(case: Case, odd: Local) -> Proposal:
-    inside, outside = (f"{before:.3g} → {now:.3g}" for before, now in (odd.inside, odd.outside))
+    inside, outside = odd.moves
     metric, where = loss_words(case).split(" ")[0], odd.slice.where
     return Proposal(
         fault=FAULT,
@@ -215,32 +215,16 @@ def _proposal(
     )
 
 
-def _on(replica: str, row: Row, i: int, share: float = 1.0) -> Row:
-    edit = predict(lambda s, f: s / (s + 0.3 * (1 - s)), share=share)
-    result = edit(row, i) if row["replica"] == replica else row
-    assert isinstance(result, dict)
-    return result
-
-
-def _without_income(replica: str, row: Row) -> Row:
-    if row["replica"] == replica:
-        row["features"]["income"] = None
-    return row
-
-
 RULE = Rule(
     fault=FAULT,
     rung=Rung.IDENTITY,
     examine=examine,
     examples=(
-        Example("pod-2 has loaded another model", lambda row, i: _on("pod-2", row, i)),
-        Example(
-            "pod-1 ranks cases the other way round",
-            lambda row, i: predict(lambda s, f: 1 - s)(row, i) if row["replica"] == "pod-1" else row,
-        ),
+        Example("pod-2 has loaded another model", on_replica("pod-2", predict(lambda s, f: s / (s + 0.3 * (1 - s))))),
+        Example("pod-1 ranks cases the other way round", on_replica("pod-1", predict(lambda s, f: 1 - s))),
         Example("all replicas answer otherwise", predict(lambda s, f: s / (s + 0.3 * (1 - s))), named=False),
         Example("half of the answers of all replicas change", predict(lambda s, f: 1 - s, share=0.5), named=False),
-        Example("income is missing on pod-2", lambda row, i: _without_income("pod-2", row), named=False),
+        Example("income is missing on pod-2", on_replica("pod-2", fill(None, "income")), named=False),
     ),
     runbook=Runbook(
         means="One replica runs another model, weights or preprocessing than its neighbours, as after half a roll-out.",

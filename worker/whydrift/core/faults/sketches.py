@@ -111,6 +111,11 @@ def turn(edit: Callable[[str, Row, int], str | None]) -> Break:
     return breaks
 
 
+def on_replica(replica: str, breaks: Break) -> Break:
+    """Only in the rows of this replica."""
+    return lambda row, i: breaks(row, i) if row["replica"] == replica else row
+
+
 def describe(**changes: Any) -> Break:
     """Before the first row, the model describes itself anew: as before, but for these fields of its event.
 
