@@ -190,18 +190,22 @@ class Builder:
         rows = rows[:: max(len(rows) // most, 1)][:most]
         given = [name for name in (*ANSWERS, "latency", "errors") if name in self._columns]
         columns = {n: encode_column(self._columns[n], self._values(n, rows))[0] for n in (*self._names, *given)}
-        replica, market = Column("replica", Kind.CATEGORICAL), self._columns[SEGMENT]
-        codes = encode_column(replica, [row.get("replica") for row in rows])[0]
-        segments = encode_column(market, self._values(SEGMENT, rows))[0]
         return AlignedRows(
             times_ms=np.array([row["timestamp"] for row in rows], np.int64),
             inputs={name: columns[name] for name in self._names},
             outputs={name: columns[name] for name in given},
-            dimensions={
-                "replica": Dimension(codes, tuple(replica.categories())),
-                SEGMENT: Dimension(segments, tuple(market.categories())),
-            },
+            dimensions=self._who(rows),
         )
+
+    def _who(self, rows: Sequence[Row]) -> dict[str, Dimension]:
+        """Who answered, and for which segment."""
+        replica, market = Column("replica", Kind.CATEGORICAL), self._columns[SEGMENT]
+        codes = encode_column(replica, [row.get("replica") for row in rows])[0]
+        segments = encode_column(market, self._values(SEGMENT, rows))[0]
+        return {
+            "replica": Dimension(codes, tuple(replica.categories())),
+            SEGMENT: Dimension(segments, tuple(market.categories())),
+        }
 
     def _labelled(self, rows: Sequence[Row], most: int = RETAINED_ROWS) -> AlignedRows:
         """Rows whose label has come, as the pipeline keeps them side by side."""
@@ -213,17 +217,13 @@ class Builder:
                 return np.full(len(rows), np.nan)
             return encode_column(self._columns[name], self._values(name, rows))[0]
 
-        source, market = Column("source", Kind.CATEGORICAL), self._columns[SEGMENT]
+        source = Column("source", Kind.CATEGORICAL)
         codes = encode_column(source, [row["label"].get("source") for row in rows])[0]
-        segments = encode_column(market, self._values(SEGMENT, rows))[0]
         return AlignedRows(
             times_ms=np.array([row["timestamp"] for row in rows], np.int64),
             inputs={name: column(name) for name in self._names},
             outputs={name: column(name) for name in ("prediction", "decision", "actual", "loss")},
-            dimensions={
-                "source": Dimension(codes, tuple(source.categories())),
-                SEGMENT: Dimension(segments, tuple(market.categories())),
-            },
+            dimensions={"source": Dimension(codes, tuple(source.categories())), **self._who(rows)},
         )
 
     def _view(self, name: str, rows: list[Row], now_ms: int, signals: dict[str, SignalEvidence]) -> ColumnView:

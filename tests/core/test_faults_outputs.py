@@ -35,8 +35,8 @@ from whydrift.core.faults import (
 )
 from whydrift.core.faults.outputs import alarms_of, loss_alarmed, loss_words
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule
-from whydrift.core.faults.sketches import Break, both, change, describe, fail, fill, predict, scatter, turn
-from whydrift_schemas import RuledOut
+from whydrift.core.faults.sketches import Break, both, change, describe, fail, fill, on_replica, predict, scatter, turn
+from whydrift_schemas import Fault, RuledOut
 
 MODULES = (
     concept_drift,
@@ -277,6 +277,18 @@ def test_broken_inputs_rule_out_that_the_model_is_to_blame() -> None:
     case = case_with(change(lambda v, i: v / 1_000, "income"))
     assert ruled_out(case, wrong_model.RULE) == ["income has changed, which changes the answers too"]
     assert ruled_out(case, parameter_corruption.RULE)[0].startswith("income has changed")
+
+
+def test_outcomes_that_turn_round_on_one_replica_only_are_that_replica_s_and_no_drift_of_the_world() -> None:
+    """The answers are as ever, as far as they show."""
+    other = {"good": "bad", "bad": "good"}
+    case = case_with(on_replica("pod-2", turn(lambda actual, f, i: other[actual])), is_awaited=loss_alarmed)
+    (found,) = proposals(case)
+    assert (found.fault, found.replica) == (Fault.REPLICA_DISAGREEMENT, "pod-2")
+    assert found.headline.startswith("the model errs more on pod-2 only: ")
+    assert ruled_out(case, concept_drift.RULE) == [
+        "the model errs more on pod-2 only, which the world knows nothing of"
+    ]
 
 
 def test_a_moved_threshold_is_no_other_model() -> None:
