@@ -184,7 +184,7 @@ class DependenceWatch:
         self._watched = np.empty(0, np.intp)
         left = values
         if len(known) > 1 and len(sample) >= _MIN_ROWS:
-            self._weights = _regressions(values)
+            self._weights = regressions(values)
             left = values - _cross_predicted(values)
             r2 = 1 - left.var(axis=0) / np.maximum(values.var(axis=0), 1e-12)
             self._watched = np.flatnonzero(r2 >= _LEAST_R2)
@@ -254,7 +254,7 @@ def _learn_column(column: Column, residuals: Rows, sampled: Rows, place: int) ->
     return conditioned(reference, column, values, presence, residuals.times_ms, _aspects_of(column.name)[1])
 
 
-def _regressions(values: Floats) -> Floats:
+def regressions(values: Floats) -> Floats:
     """Column j: coefficients by which the others predict input j, from the inverse of the ridged covariance: (inputs, inputs)."""
     centred = values - values.mean(axis=0)
     covariance = centred.T @ centred / len(values) + _RIDGE * np.eye(values.shape[1])
@@ -268,6 +268,6 @@ def _cross_predicted(values: Floats) -> Floats:
     """Each half of the rows (every other one) predicted by the other half."""
     even: NDArray[np.bool_] = np.arange(len(values)) % 2 == 0
     found = np.empty_like(values)
-    found[even] = values[even] @ _regressions(values[~even])
-    found[~even] = values[~even] @ _regressions(values[even])
+    found[even] = values[even] @ regressions(values[~even])
+    found[~even] = values[~even] @ regressions(values[even])
     return found

@@ -11,7 +11,7 @@ Belongs here: that judgement, how probable, how severe, and the summary line. No
 numbers look like (`exhibits`), how findings become incidents (`incidents`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -22,7 +22,6 @@ import numpy as np
 from whydrift.core.case import (
     ANSWERS,
     Aligned,
-    AlignedRows,
     Case,
     ColumnView,
     EstimatePicture,
@@ -30,7 +29,6 @@ from whydrift.core.case import (
     RatePicture,
     SignalEvidence,
 )
-from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.estimator import HOLDS_UNDER, holds_under
@@ -39,6 +37,7 @@ from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
+from whydrift.core.inside import inside, left_given_others
 from whydrift.core.settings import DAY_MS
 from whydrift.core.signals import Aspect
 from whydrift.core.slices import Slice, guilty_slice
@@ -59,6 +58,10 @@ _RIVAL_SHARE = 0.5
 """Part of the leading proposal's own signals that another must own as well to be an alternative to it."""
 _LEAST_PROBABILITY = 0.02
 """Less probable causes are ruled out instead."""
+_LOOKS_ALIKE = (0.5, 0.25)
+_DOUBT = 0.035
+"""Parts of the chance that it is none of the proposals which fall to the leading one's look-alikes, most frequent first; such a
+chance from which they are named."""
 _CLOSE = 0.33
 """A second cause with at least this part of the first one's probability is named in the summary."""
 _MADE_OF = 0.6
@@ -529,31 +532,51 @@ def _confined(case: Case, verdict: _Verdict) -> _Verdict:
     rows, name = _rows_of(case, strongest)
     if strongest is None or rows is None or not len(rows.reference):
         return verdict
-    before, now = (_column_of(side, name) for side in (rows.reference, rows.current))
+    before, now = (side.inputs.get(name, side.outputs.get(name)) for side in (rows.reference, rows.current))
     if before is None or now is None:
         return verdict
+    if strongest.column.startswith(DEPENDENCE):
+        before, now = left_given_others(case, rows, name)
     if strongest.aspect == "missing":
         before, now = np.isnan(before).astype(float), np.isnan(now).astype(float)
     found = guilty_slice(rows, before, now)
     if found is None:
         return verdict
+    if name in case.features and strongest.aspect != "missing":
+        verdict = _judged_inside(case, verdict, rows, found)
     lead = replace(verdict.lead, proposal=_only(verdict.lead.proposal, found, is_lead=True))
     rivals = tuple(replace(one, proposal=_only(one.proposal, found, is_lead=False)) for one in verdict.rivals)
     return replace(verdict, lead=lead, rivals=rivals)
+
+
+def _judged_inside(case: Case, verdict: _Verdict, rows: Aligned, found: Slice) -> _Verdict:
+    """The verdict on inputs by the slice's own rows, where these tell a clearer story, or refute that of all rows."""
+    lead = verdict.lead
+    narrower = inside(case, rows, found, lead.proposal.features)
+    if narrower is None:
+        return verdict
+    told, _ = _judged(_Bench(narrower), frozenset(signal.signal for signal in narrower.alarmed))
+    if not told or not set(told[0].lead.proposal.features) >= set(lead.proposal.features):
+        return verdict
+    best, others = told[0].lead, told[0].rivals
+    fault, fit = lead.proposal.fault, best.proposal.fit
+    is_kept = fault in (one.proposal.fault for one in others)
+    is_clearer = fit > lead.proposal.fit or fault is Fault.COVARIATE_DRIFT or (fit >= _SURE and not is_kept)
+
+    def in_place(one: _Suspect) -> _Suspect:
+        return replace(one, own=lead.own, drags=lead.drags)
+
+    return replace(verdict, lead=in_place(best), rivals=tuple(map(in_place, others))) if is_clearer else verdict
 
 
 def _rows_of(case: Case, signal: SignalEvidence | None) -> tuple[Aligned | None, str]:
     """The rows in which a signal's column stands beside who is concerned, and its name there; None where none do."""
     if signal is None or signal.signal in case.world:
         return None, ""
-    name = "latency" if signal in case.paces else signal.column
+    name = "latency" if signal in case.paces else signal.column.removeprefix(DEPENDENCE)
     if name in case.features or name in case.outputs:
         return case.answered, name
     return (case.labelled, name) if name in ("loss", "actual") else (None, "")
-
-
-def _column_of(rows: AlignedRows, name: str) -> Floats | None:
-    return rows.inputs.get(name, rows.outputs.get(name))
 
 
 def _only(proposal: Proposal, found: Slice, *, is_lead: bool) -> Proposal:
@@ -629,8 +652,46 @@ def _with_ruled_out(case: Case, found: Sequence[Finding], general: Sequence[Rule
     for place, finding in enumerate(found):
         about = {name for cause in finding.causes for name in cause.features}
         mine = [no for no, words in texts if words & about or (place == 0 and not words & inputs)]
-        result.append(replace(finding, ruled_out=_chosen([*finding.ruled_out, *mine], finding.causes)))
+        no = [*finding.ruled_out, *mine]
+        causes = _with_look_alikes(finding.causes, {one.fault for one in no})
+        result.append(replace(finding, causes=causes, ruled_out=_chosen(no, causes)))
     return tuple(result)
+
+
+def _with_look_alikes(causes: tuple[Cause, ...], refused: Set[Fault]) -> tuple[Cause, ...]:
+    """Where places are left: what it may be if it is none of these, though nothing speaks for it.
+
+    What a rule has looked for and ruled out is no such thing.
+    """
+    lead = causes[0]
+    none = 1 - sum(cause.probability for cause in causes)
+    named = {cause.fault for cause in causes}
+    by_fault = {rule.fault: rule for rule in _rules()}
+    others = [
+        fault
+        for fault in (by_fault[lead.fault].look_alikes if lead.fault in by_fault else ())
+        if fault not in named and fault not in refused
+    ]
+    more = [
+        _look_alike(lead, by_fault[fault], part * none)
+        for fault, part in zip(others, _LOOKS_ALIKE, strict=False)
+        if fault in by_fault and none >= _DOUBT
+    ]
+    return (*causes, *more)[:MAX_CAUSES]
+
+
+def _look_alike(lead: Cause, rule: Rule, probability: float) -> Cause:
+    is_of_inputs = FAMILY_OF[rule.fault] in _INPUT_FAMILIES
+    return Cause(
+        fault=rule.fault,
+        family=FAMILY_OF[rule.fault],
+        probability=round(probability, 3),
+        features=lead.features if is_of_inputs else (),
+        replica=lead.replica,
+        segment=lead.segment,
+        explanation=f"Neither shown nor ruled out: it may look alike. {rule.runbook.means}",
+        action=rule.runbook.confirm,
+    )
 
 
 def _words(text: str) -> list[str]:

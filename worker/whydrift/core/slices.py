@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from whydrift.core.case import Aligned, Dimension
+from whydrift.core.case import Aligned, AlignedRows, Dimension
 from whydrift.core.columns import Floats
 from whydrift.core.dimensions import SEGMENT
 
@@ -68,6 +68,14 @@ class Slice:
         """Every part but the replica, by key; None where there is none."""
         found = {name.removeprefix(SEGMENT): value for name, value in self.parts if name != "replica"}
         return found or None
+
+    def of(self, rows: AlignedRows) -> Mask:
+        """Which rows are in it: (rows,)."""
+        inside = np.ones(len(rows), bool)
+        for name, value in self.parts:
+            groups = rows.dimensions[name].groups() if name in rows.dimensions else {}
+            inside &= groups.get(value, np.zeros(len(rows), bool))
+        return inside
 
     @property
     def where(self) -> str:

@@ -141,4 +141,5 @@ RULE = Rule(
         do="Load the registered model on every replica; release the other one under a version of its own.",
         if_wrong="If the structure is the registered one, look at the host (latency) and at the weights (answers) apart.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.PARAMETER_CORRUPTION),
 )

@@ -88,4 +88,5 @@ RULE = Rule(
         do="Judge nothing by these labels; wait until the rest has come, or have a random sample of cases labelled.",
         if_wrong="If that outcome will never be labelled from now on, accept the incident: health is then learnt anew.",
     ),
+    look_alikes=(Fault.LABEL_SHIFT, Fault.LABEL_FEED_STOPPED),
 )

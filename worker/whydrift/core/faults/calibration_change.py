@@ -123,4 +123,5 @@ RULE = Rule(
         do="Restore the calibration; review decisions near the threshold since the onset.",
         if_wrong="If cases are ordered otherwise too, another model answers.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.PREPROCESSING_MISMATCH),
 )

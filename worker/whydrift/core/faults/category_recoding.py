@@ -291,4 +291,5 @@ RULE = Rule(
         do="Map the new values back in front of the model. Score again what was decided since the onset.",
         if_wrong="If the new values mean something new, the model must be trained on them: see new_category.",
     ),
+    look_alikes=(Fault.NEW_CATEGORY,),
 )

@@ -41,6 +41,8 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("concept_drift")
 _UNTOLD, _FEED, _VERSION = 0.7, 0.4, 0.3
 """Fit where too few labelled rows can be compared; where the feed of labels is in trouble; where a new version came in then."""
+_LEFT_OVER = 0.55
+"""Fit where outcomes moved by themselves, and the model does not err notably more."""
 _READ = "twenty labelled cases read by a person: are the labels right?"
 _CLEAR = 0.9
 """Chance from which it is said what the errors follow."""
@@ -57,6 +59,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return []
     is_greater = change is None or change[1] > change[0] * (1.0 if loss_alarmed(case) else NOTABLE)
     if not is_greater and not errors_lean(case):
+        if change is not None and change[1] >= change[0] and _is_left_over(case):
+            return [_of_outcomes(case)]
         return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
@@ -90,6 +94,31 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if found.drift < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(found))]
     return [_proposal(case, shared(found.drift), _READ, found)]
+
+
+def _is_left_over(case: Case) -> bool:
+    """Whether outcomes have moved, and nothing that could move them has: no input, no answer, no mix of outcomes."""
+    if disturbance(case) or score_has_moved(case) or any(view.is_alarmed() for view in case.segments.values()):
+        return False
+    is_mix = any(isinstance(one, Proposal) for one in label_shift.examine(case))
+    return not is_mix and selection(case) is None and not feed_is_troubled(case)
+
+
+def _of_outcomes(case: Case) -> Proposal:
+    """Outcomes that moved by themselves, too little yet for the model to err notably more."""
+    inputs = len(case.features)
+    return Proposal(
+        fault=FAULT,
+        fit=_LEFT_OVER,
+        explains=loss_signals(case),
+        headline="other outcomes come true than in health, of the same kind of cases and answers",
+        explanation=(
+            f"{inputs} of {inputs} inputs and the answers look as in health, the outcomes do not: what comes true does not "
+            f"follow them as it did. {loss_words(case)} so far.{_outcomes(case)}"
+        ),
+        action="Have the owner of the outcome check what changed (a rule, a market, fraud, how it is measured).",
+        decider=_READ,
+    )
 
 
 def _because(found: Attribution) -> str:
@@ -169,4 +198,5 @@ RULE = Rule(
         do="Where it costs most, decide by rule or by hand; retrain on labels from after the change, compare, replace.",
         if_wrong="If the labels are wrong, repair their source and accept nothing: the model was right.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.LOCAL_CONCEPT_DRIFT, Fault.MISALIGNED_FEATURE),
 )

@@ -260,4 +260,5 @@ RULE = Rule(
         ),
         if_wrong="If a source confirms a change of its own (unit, default, join), treat it as that.",
     ),
+    look_alikes=(Fault.UNIT_CHANGE, Fault.LABEL_SHIFT, Fault.NOISY_FEATURE),
 )

@@ -242,4 +242,5 @@ RULE = Rule(
         ),
         if_wrong="If the value is genuine (a new product that has 0), accept the incident.",
     ),
+    look_alikes=(Fault.STALE_FEATURE, Fault.PRECISION_LOSS),
 )

@@ -17,8 +17,9 @@ from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("dependence_drift")
-_FIT, _ONE_INPUT = 0.92, 0.4
-"""Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too."""
+_FIT, _ONE_INPUT, _SEVERAL_ALONE = 0.92, 0.4, 0.4
+"""Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too; of
+those that each of several inputs would account for, which hardly go with any other."""
 _LIKELY_Z = 2.5
 """Standard errors from which a further relation is named as well, where it is known that several have changed."""
 
@@ -43,6 +44,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="no two inputs go together otherwise than in health")]
     only_lost = all(seen.lost[pair] > 0 for pair in changed)
     alone = [place for place in sorted({*sum(changed, ())}) if seen.elsewhere_p(place) >= ELSEWHERE_P]
+    if only_lost and len(alone) > 1:
+        return [_proposal(case, seen, changed, _SEVERAL_ALONE)]
     if only_lost and alone:
         who = " or ".join(seen.names[place] for place in alone[:3])
         return [RuledOut(fault=FAULT, because=f"without {who} everything goes together as in health")]
@@ -136,4 +139,5 @@ RULE = Rule(
         do="Ask the owners of the inputs what changed between them; watch the loss when labels come, retrain if it rises.",
         if_wrong="If the values of one event are not all that event's, several joins are wrong: treat them as misaligned.",
     ),
+    look_alikes=(Fault.MISALIGNED_FEATURE, Fault.FEATURE_SWAP),
 )

@@ -100,4 +100,5 @@ RULE = Rule(
         do="Find what triggers it (time-out, failed look-up, circuit breaker) and repair that; count fallbacks as errors.",
         if_wrong="If this score is the answer to a rule on purpose, accept the incident.",
     ),
+    look_alikes=(Fault.PARAMETER_CORRUPTION,),
 )

@@ -459,4 +459,5 @@ RULE = Rule(
         do="Restore the order, or send features by name. Score again what was decided since the onset.",
         if_wrong="If only one of the places fits, look at the other causes listed.",
     ),
+    look_alikes=(Fault.MISALIGNED_FEATURE, Fault.UNIT_CHANGE),
 )

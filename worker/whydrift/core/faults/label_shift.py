@@ -205,4 +205,5 @@ RULE = Rule(
         do="Correct scores by the class weights, or move the decision's cut; retrain on the new mix if it stays.",
         if_wrong="If a score goes on to mean the same chance, the inputs drifted by themselves: treat it as a covariate drift.",
     ),
+    look_alikes=(Fault.COVARIATE_DRIFT, Fault.CONCEPT_DRIFT),
 )

@@ -95,7 +95,7 @@ def _carrier(case: Case, dimensions: str) -> Local | None:
     # A loss that scatters more, but is no greater, is no fault.
     if inside[1] <= inside[0] and not is_leaning:
         return None
-    return Local(found, inside, outside, int(_is_in(rows.current, found).sum()))
+    return Local(found, inside, outside, int(found.of(rows.current).sum()))
 
 
 def _losses(rows: Aligned) -> tuple[Floats, Floats]:
@@ -116,16 +116,9 @@ def _by(dimensions: str, rows: AlignedRows) -> AlignedRows:
 
 def _means(rows: AlignedRows, found: Slice) -> tuple[float, float]:
     """Mean loss in the slice, and elsewhere."""
-    loss, is_in = rows.outputs["loss"], _is_in(rows, found)
+    loss, is_in = rows.outputs["loss"], found.of(rows)
     there = ~np.isnan(loss)
     return _mean(loss[is_in & there]), _mean(loss[~is_in & there])
-
-
-def _is_in(rows: AlignedRows, found: Slice) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    is_in = np.ones(len(rows), bool)
-    for name, value in found.parts:
-        is_in &= rows.dimensions[name].groups().get(value, np.zeros(len(rows), bool))
-    return is_in
 
 
 def _mean(values: Floats) -> float:
@@ -192,4 +185,5 @@ RULE = Rule(
         do="Decide by rule or by hand in that segment; retrain with recent labels of it, and watch the others meanwhile.",
         if_wrong="If one source labels that segment, have it check its labels before anything is retrained.",
     ),
+    look_alikes=(Fault.CONCEPT_DRIFT, Fault.LABEL_QUALITY),
 )

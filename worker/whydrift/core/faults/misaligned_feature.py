@@ -298,4 +298,5 @@ RULE = Rule(
         do="Mend the join; score again what was decided since the onset.",
         if_wrong="If the feature is right for each event, the world itself has loosened the relation: dependence drift.",
     ),
+    look_alikes=(Fault.DEPENDENCE_DRIFT, Fault.UNIT_CHANGE),
 )

@@ -142,6 +142,7 @@ RULE = Rule(
         do="Repair the source or its time-out; decide by rule or by hand where the feature matters most until then.",
         if_wrong="If the value became optional on purpose, accept the incident.",
     ),
+    look_alikes=(Fault.SCHEMA_CHANGE,),
 )
 
 

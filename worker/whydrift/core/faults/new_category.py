@@ -101,4 +101,5 @@ RULE = Rule(
         do="Decide by rule or by hand for the new value until the model has learnt it.",
         if_wrong="If it is another spelling of a known value, map it (category_recoding).",
     ),
+    look_alikes=(Fault.CATEGORY_RECODING,),
 )

@@ -235,4 +235,5 @@ RULE = Rule(
         do="Mend the measurement; until then the model does better without the feature (its training mean in its place).",
         if_wrong="If the world itself scatters more, related features scatter with it: then it is drift.",
     ),
+    look_alikes=(Fault.COVARIATE_DRIFT, Fault.MISALIGNED_FEATURE),
 )

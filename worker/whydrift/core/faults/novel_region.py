@@ -335,4 +335,5 @@ RULE = Rule(
         do="Find out whose events they are; hold them back or decide them by rule, label some, and train with them.",
         if_wrong="If the values of one event are not all that event's, two sources are mixed up: treat them as misaligned.",
     ),
+    look_alikes=(Fault.DEPENDENCE_DRIFT, Fault.MISALIGNED_FEATURE),
 )

@@ -145,4 +145,5 @@ RULE = Rule(
         do="Refuse or cap the values at the entrance; repair their source.",
         if_wrong="If such values are real now, the model has never seen them: accept the incident and train on them.",
     ),
+    look_alikes=(Fault.UNIT_CHANGE, Fault.NOISY_FEATURE),
 )

@@ -206,4 +206,5 @@ RULE = Rule(
         do="Restore the order of classes (label encoder, head, index), and decide again on what was answered since.",
         if_wrong="If labels say that the answers are right, the world has turned round: that is concept drift.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.CONCEPT_DRIFT),
 )

@@ -33,6 +33,8 @@ _EVERYWHERE = 0.97
 """Share of the rows from which an answer counts as given to all of them."""
 _VARIED = 0.3
 """Part of the answers' spread in health that the inputs must make expect, to count as different cases."""
+_MIN_VARIED = 20
+"""Rows with the constant answer from which their spread tells: six are close together by chance."""
 _MIN_OTHERS = 8
 """Rows with other answers that are needed to ask whether the constant one depends on the inputs."""
 _FREE = 0.9
@@ -236,7 +238,7 @@ def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
     here = wanted[rows]
     if not len(here):
         return None
-    if _iqr(here) < _VARIED * view.reference.spread:
+    if len(here) >= _MIN_VARIED and _iqr(here) < _VARIED * view.reference.spread:
         return 0.0
     # Before the first such answer the model was in health: those rows would make any answer look free.
     others = ~rows & ~np.isnan(wanted)

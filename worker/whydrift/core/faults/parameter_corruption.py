@@ -175,6 +175,7 @@ RULE = Rule(
         do="Reload from the registry; take replicas out that differ; then find the writer (disk, transfer, hand).",
         if_wrong="If the registry has these weights under this version, look for another model or changed preprocessing.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.PREPROCESSING_MISMATCH),
 )
 
 

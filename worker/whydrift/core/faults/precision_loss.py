@@ -186,4 +186,5 @@ RULE = Rule(
         do="Take the cast or limit out; score again what was decided on cut values.",
         if_wrong="If the source itself measures more coarsely now, accept the incident; ask whether the model can cope.",
     ),
+    look_alikes=(Fault.DEFAULT_FILL, Fault.STALE_FEATURE),
 )

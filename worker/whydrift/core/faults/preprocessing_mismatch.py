@@ -226,4 +226,5 @@ RULE = Rule(
         do="Ship the preprocessing with the model, as one artefact; decide again on what was answered since.",
         if_wrong="If the vectors are equal, other weights answer: compare digests (wrong model, corrupted parameters).",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.PARAMETER_CORRUPTION),
 )

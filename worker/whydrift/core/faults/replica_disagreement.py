@@ -232,4 +232,5 @@ RULE = Rule(
         do="Take the odd one out of rotation, redeploy it, and decide again on what it answered since.",
         if_wrong="If replicas get different cases by design (routing by customer), compare them within one kind of case.",
     ),
+    look_alikes=(Fault.WRONG_MODEL, Fault.PARAMETER_CORRUPTION),
 )

@@ -84,7 +84,8 @@ class Runbook:
 class Rule:
     """A fault's place in the order of elimination, and the pure function that looks for it.
 
-    `examine(case)` returns proposals, and says why not where the fault is a look-alike of what is seen.
+    `examine(case)` returns proposals, and says why not where the fault is a look-alike of what is seen. look_alikes: what else it
+    is where it is not this one, most frequent first: faults that few rows cannot tell from it.
     """
 
     fault: Fault
@@ -92,3 +93,4 @@ class Rule:
     examine: Callable[[Case], list[Proposal | RuledOut]]
     examples: tuple[Example, ...]
     runbook: Runbook
+    look_alikes: tuple[Fault, ...] = ()

@@ -257,6 +257,7 @@ RULE = Rule(
             "If the change is meant and the model expects it, accept the incident: the new shape becomes the reference."
         ),
     ),
+    look_alikes=(Fault.MISSING_VALUES,),
 )
 
 

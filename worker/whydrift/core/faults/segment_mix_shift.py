@@ -156,4 +156,5 @@ RULE = Rule(
         do="Nothing in the pipeline; tell the owner of the model: overall metrics move with the mix.",
         if_wrong="If inputs moved within segments as well, look for a fault in their source.",
     ),
+    look_alikes=(Fault.COVARIATE_DRIFT, Fault.LABEL_SHIFT),
 )

@@ -252,4 +252,5 @@ RULE = Rule(
         do="Restart the refresh; score again what was decided since the onset.",
         if_wrong="If the world itself stands still (a holiday price), snooze until it moves.",
     ),
+    look_alikes=(Fault.DEFAULT_FILL, Fault.PRECISION_LOSS),
 )

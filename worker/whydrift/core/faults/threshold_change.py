@@ -134,4 +134,5 @@ RULE = Rule(
         do="Restore the threshold, or have the new one approved, and accept the incident.",
         if_wrong="If decisions no longer follow the score at all, a rule beside the model decides.",
     ),
+    look_alikes=(Fault.WRONG_MODEL,),
 )

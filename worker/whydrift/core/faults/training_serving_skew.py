@@ -292,4 +292,5 @@ RULE = Rule(
             "the second cause."
         ),
     ),
+    look_alikes=(Fault.COVARIATE_DRIFT,),
 )

@@ -374,4 +374,5 @@ RULE = Rule(
             "reference."
         ),
     ),
+    look_alikes=(Fault.COVARIATE_DRIFT, Fault.OUTLIERS),
 )

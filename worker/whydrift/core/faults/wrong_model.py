@@ -253,6 +253,7 @@ RULE = Rule(
         do="Load the version that is meant on every replica; decide again on what was answered since, where it matters.",
         if_wrong="If the registered model gives the logged answers, look for changed preprocessing after the log.",
     ),
+    look_alikes=(Fault.PARAMETER_CORRUPTION, Fault.PREPROCESSING_MISMATCH, Fault.MISALIGNED_FEATURE),
 )
 
 
