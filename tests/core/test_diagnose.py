@@ -301,7 +301,9 @@ def test_what_looks_alike_is_named_with_a_part_of_the_doubt_that_is_left(with_ru
         "what was ruled out is no doubt"
     )
     assert [cause.probability for cause in more] == pytest.approx([none / 2, none / 4], abs=1e-3)
-    assert all(cause.features == ("income",) and cause.explanation.startswith("Neither shown nor ruled out") for cause in more)
+    assert all(
+        cause.features == ("income",) and cause.explanation.startswith("Neither shown nor ruled out") for cause in more
+    )
     assert Fault.OUTLIERS in [no.fault for no in finding.ruled_out]
     assert finding.rival == ""
 
