@@ -12,6 +12,7 @@ from whydrift.core.autocorrelation import (
     common_time,
     constant_times,
     flag_times,
+    following_time,
     integrated_time,
     numeric_times,
 )
@@ -108,7 +109,36 @@ def test_outcomes_hang_together_as_the_inputs_do_that_they_follow_from() -> None
     (learnt,) = model.labels.references
     assert learnt is not None
     assert learnt.times["categories"] > 2
+    (version,) = model.versions.values()
+    (loss,) = version.losses.references
+    assert loss is not None
+    assert loss.times["centre"] > 2
     assert "categories" not in category_times(np.array([name == "bad" for name in outcomes[:ROWS]], np.intp))
+
+
+@pytest.mark.parametrize("follows", ["outcome", "loss"])
+def test_what_follows_a_score_is_as_slow_as_what_the_score_tells_of_it(follows: str) -> None:
+    """500 rows beside each other say what 200,000 in a row show."""
+    draw = np.random.default_rng(5)
+    chances = 1 / (1 + np.exp(-2 * autoregressive(0.9, 200_000, 6)))
+    outcomes = (draw.random(len(chances)) < chances).astype(float)
+    right = np.where(outcomes == 1, chances, 1 - chances)
+    followers = outcomes if follows == "outcome" else -np.log(right)
+    sample = draw.choice(len(chances), 500, replace=False)
+    found = following_time(chances[sample], followers[sample], learnt(chances).times)
+    ranks = followers if follows == "outcome" else np.searchsorted(np.sort(followers), followers) / len(followers)
+    assert found == pytest.approx(integrated_time(ranks[None, :]), rel=0.25)
+    assert found > 2
+
+
+def test_what_has_nothing_to_do_with_a_score_has_no_time_of_its() -> None:
+    draw = np.random.default_rng(7)
+    times = {"centre": 20.0}
+    found = [following_time(draw.normal(size=500), draw.normal(size=500), times) for _ in range(50)]
+    assert np.mean(found) < 1.1
+    score = np.where(draw.random(500) < 0.1, np.nan, draw.normal(size=500))
+    assert following_time(score, score, times) == pytest.approx(20, rel=0.05)
+    assert following_time(score, score, {}) == following_time(score[:50], score[:50], times) == 1.0
 
 
 def test_rows_without_dependence_have_no_time_and_so_lose_nothing() -> None:

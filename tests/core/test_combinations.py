@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Floats, Kind
-from whydrift.core.combinations import COMBINATIONS, can_combine, learn_combinations
+from whydrift.core.combinations import (
+    COMBINATIONS,
+    can_combine,
+    groups_of,
+    indicators,
+    learn_combinations,
+    news_of,
+    pair_times,
+)
 from whydrift.core.pipeline import Pipeline
 from whydrift.core.records import Record
 from whydrift.core.reference import NO_BIN, ColumnReference, learn_column
@@ -135,3 +143,28 @@ def test_answers_to_a_kind_of_events_that_health_hardly_has_say_nothing_of_the_m
     residuals = outputs.recent().values[-200:, [column.name for column in outputs.columns].index("residual")]
     assert np.isnan(residuals[is_odd]).all()
     assert np.isnan(residuals[~is_odd]).mean() < 0.1
+
+
+def test_two_that_wander_come_to_new_places_together_and_one_beside_what_does_not_wander_to_none() -> None:
+    draw = np.random.default_rng(3)
+
+    def walk(n: int) -> Floats:
+        steps = np.cumsum(draw.normal(0, 0.05, n)) + draw.uniform(-1, 1)
+        return np.abs((steps + 2) % 8 - 4) - 2 + 0.2 * draw.normal(size=n)
+
+    healthy = np.column_stack([walk(SEEN), walk(SEEN), draw.normal(size=SEEN)])
+    known = references(healthy)
+    assert all(reference.times["centre"] > 100 for reference in known[:2])
+    times = pair_times(known, SEEN)
+    assert times[0, 1] > 100
+    assert (times[2] == 1).all()
+    is_in = indicators(np.array([groups_of(one) for one in known]), binned(known, healthy))
+    assert news_of(is_in, np.ones((3, 3))).max() > 0, "corners that no event has had"
+    assert news_of(is_in, times).max() == 0
+
+
+def test_of_a_sample_from_all_of_health_more_rows_tell_than_of_neighbours() -> None:
+    draw = np.random.default_rng(4)
+    walk = np.cumsum(draw.normal(size=(SEEN, 2)), axis=0)
+    known = references(walk)
+    assert 1 <= pair_times(known, 40)[0, 1] < pair_times(known, SEEN)[0, 1] / 40

@@ -21,6 +21,7 @@ import world
 from case_builder import CHUNK, Builder, builder_of, case_of
 
 from whydrift.core.case import Case, ColumnView
+from whydrift.core.conditional import Conditional
 from whydrift.core.faults import (
     category_recoding,
     covariate_drift,
@@ -38,6 +39,7 @@ from whydrift.core.faults.inputs import Atom, digits_of, is_growing, keeps_digit
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import KNOWN, Map, best_map, snapped
+from whydrift.core.signals import Aspect
 from whydrift_schemas import RuledOut
 
 MODULES = (
@@ -401,3 +403,29 @@ def rename(old: str, new: str, edit: Callable[[Any], Any] = lambda value: value)
 def raised_score(row: Row, i: int) -> Row:
     row["prediction"] = {"label": "bad", "score": min(row["prediction"]["score"] + 0.3, 1.0)}
     return row
+
+
+def wandering(case: Case, name: str, *, is_sampled: bool) -> Case:
+    """The same of a quantity whose values hang together over hundreds of rows, in health from −1 to 1 from row to row."""
+    view = case.features[name]
+    steps = np.linspace(-1.0, 1.0, 201)
+    nothing = np.empty(0)
+    step = Conditional(nothing, nothing, 1_000, 500, np.zeros(1), np.array([0.5, 0.5]), steps, {})
+    given = {Aspect.STEP: step} if is_sampled else {}
+    slow = replace(view, reference=replace(view.reference, times={"centre": 200.0}, given=given), given_bets={})
+    return replace(case, features={**case.features, name: slow})
+
+
+def test_what_may_have_wandered_to_the_other_side_of_nought_has_not_changed_its_sign() -> None:
+    case = case_with(change(lambda v, i: -v, "temperature"))
+    fits = [
+        max(one.fit for one in unit_change.examine(seen) if isinstance(one, Proposal))
+        for seen in (
+            case,
+            wandering(case, "temperature", is_sampled=False),
+            wandering(case, "temperature", is_sampled=True),
+        )
+    ]
+    assert fits[0] > 0.9, "a step"
+    assert fits[1] < 0.5, "nobody knows how it came there"
+    assert fits[2] > 0.9, "a jump from row to row that health does not have"

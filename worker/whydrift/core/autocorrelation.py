@@ -45,6 +45,8 @@ _LEAST_POWER = 0.5
 
 NUMERIC_GROUPS = ("centre", "spread", "form", "tails", "local")
 """Groups of bets of `detectors.numeric`."""
+_LEAST_FOLLOWING = 100
+"""Rows it takes to see what one series tells of another."""
 _LEVELS = ("centre", "categories")
 """Groups that move with a column's level; a column has one of them."""
 
@@ -121,6 +123,43 @@ def category_times(bins: NDArray[np.intp], chance: float = CHANCE) -> dict[str, 
 def flag_times(flags: Mapping[str, NDArray[np.bool_]], chance: float = CHANCE) -> dict[str, float]:
     """For bets on yes-or-no signals: whether each row is one, by signal."""
     return _longer({name: integrated_time(flag.astype(float)[None, :], chance) for name, flag in flags.items()})
+
+
+def following_time(leader: Floats, follower: Floats, times: Mapping[str, float]) -> float:
+    """Rows that tell as much as one of what follows from another series, which has these times: (rows,) each, NaN for none.
+
+    What the leader's level and spread tell of the follower's variance (their squared correlations with its ranks) fades as they
+    do, and the rest at once.
+    """
+    there = ~(np.isnan(leader) | np.isnan(follower))
+    if there.sum() < _LEAST_FOLLOWING:
+        return 1.0
+    u, ranks = _ranks(leader[there]), _ranks(follower[there])
+    told = {"centre": 2 * u - 1, "spread": 6 * u * u - 6 * u + 1}
+    parts = [_squared_correlation(phi, ranks) * (times.get(group, 1.0) - 1) for group, phi in told.items()]
+    return 1 + sum(parts)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Among themselves, between 0 and 1."""
+    known = np.sort(values)
+    found: Floats = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / (
+        2 * len(known)
+    )
+    return found
+
+
+def _squared_correlation(a: Floats, b: Floats) -> float:
+    """Without what chance makes of it."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float((a @ a) * (b @ b))
+    return max(float(a @ b) ** 2 / size - 1 / len(a), 0.0) if size > 0 else 0.0
+
+
+def at_least(times: Mapping[str, float], time: float, *, is_coded: bool) -> dict[str, float]:
+    """The same where bets on the values of a column have this time at least."""
+    groups = ("categories",) if is_coded else NUMERIC_GROUPS
+    return dict(times) | _longer({group: max(time, times.get(group, 1.0)) for group in groups})
 
 
 def level_time(times: Mapping[str, float]) -> float:

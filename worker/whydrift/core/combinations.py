@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whydrift.core.autocorrelation import level_time
 from whydrift.core.columns import Floats
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, ColumnReference
 
@@ -53,9 +54,9 @@ class Combinations:
 
 def learn_combinations(references: Sequence[ColumnReference], bins: NDArray[np.integer]) -> tuple[Combinations, Floats]:
     """From rows of health, by bins of their inputs (rows, inputs); with the scores of these rows."""
-    groups = np.array([groups_of(reference) for reference in references])
+    groups, times = np.array([groups_of(reference) for reference in references]), pair_times(references, len(bins))
     is_in, half = indicators(groups, bins), np.arange(len(bins)) % 2
-    news = [news_of(is_in[half != which]) for which in (0, 1)]
+    news = [news_of(is_in[half != which], times) for which in (0, 1)]
     scores = np.empty(len(bins))
     for which in (0, 1):
         scores[half == which] = _sums(is_in[half == which], news[which])
@@ -92,11 +93,26 @@ def indicators(groups: NDArray[np.intp], bins: NDArray[np.integer]) -> NDArray[n
     return found
 
 
-def news_of(is_in: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How new each pair of groups is to rows (`indicators`): 0 within an input, and without a value; in whole _STEPs."""
+def pair_times(references: Sequence[ColumnReference], rows: int) -> Floats:
+    """How many of so many rows, drawn from all of health, tell as much as one of where two inputs are together: (inputs, inputs).
+
+    Two that wander slowly have been at few places together, and go to new ones in health; beside one that does not, all come.
+    """
+    times = [level_time(reference.times) * rows / max(reference.n, rows, 1) for reference in references]
+    found: Floats = np.maximum(np.minimum.outer(times, times), 1.0)
+    return found
+
+
+def news_of(is_in: NDArray[np.float32], times: Floats) -> NDArray[np.float32]:
+    """How new each pair of groups is to rows (`indicators`): 0 within an input, and without a value; in whole _STEPs.
+
+    times: see `pair_times`.
+    """
+    times = np.repeat(np.repeat(times, GROUPS, axis=0), GROUPS, axis=1)
     seen = (is_in.T @ is_in).astype(float)
     each = np.diag(seen)
-    expected = np.outer(each, each) / max(len(is_in), 1)
+    expected = np.outer(each, each) / max(len(is_in), 1) / times
+    seen /= times
     found = np.maximum(np.log((expected + 1) / (seen + 1)) - _LEAST_NEWS, 0.0)
     places = np.arange(len(found))
     is_missing, column = places % GROUPS == 0, places // GROUPS

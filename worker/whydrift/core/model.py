@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whydrift.core.autocorrelation import following_time
 from whydrift.core.bias import BiasWatch
 from whydrift.core.case import ModelChange, SignalEvidence
 from whydrift.core.columns import Column, Floats, Kind, Presences, Rows, abridged, encode_column
@@ -26,7 +27,7 @@ from whydrift.core.inputs import BinnedRows, InputWatch
 from whydrift.core.interval_news import IntervalNews
 from whydrift.core.label_delays import are_late, usually_there_ms
 from whydrift.core.label_feed import LabelFeed
-from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, pack
+from whydrift.core.labelled import OUTCOMES, LabelledWatch, Outcome, outcomes_of, pack
 from whydrift.core.labels import SEEN, Answer, Joined, LabelJoin
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.monitor import Monitor
@@ -48,6 +49,8 @@ _LEAST_SIGNALS = 64
 _DELAYS_SEEN = 2
 """Delays are known when the stream is this many times as old as the longest label took."""
 _RETUNE_CHUNKS = 4_096
+_TELLING_ROWS = 200
+"""Labelled rows of health from which they tell what an outcome owes to the score; before, the latest ones do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class ModelWatch:
 
     def _install(self, profile: Profile) -> None:
         self.dependence.install(profile.dependence)
-        self.versions[profile.version] = VersionWatch.from_profile(self.settings, profile, self.inputs.monitor)
+        self._take(VersionWatch.from_profile(self.settings, profile, self.inputs.monitor))
         self.main_version = profile.version
         if profile.labels.columns:
             self.labels = self._outcomes_monitor([])
@@ -288,7 +291,7 @@ class ModelWatch:
         """The watch of a version, made when it is first seen: that is an announcement too."""
         found = self.versions.get(name)
         if found is None:
-            found = self.versions[name] = self._new_version(name)
+            found = self._take(self._new_version(name))
             if name not in self.descriptions:
                 self._add_change(self._undescribed(name, at_ms))
             while len(self.versions) > MAX_VERSIONS:
@@ -314,6 +317,21 @@ class ModelWatch:
         """The models are meant to be what they are now."""
         self.accepted = dict(self.descriptions)
         self.parameters_onset = None
+
+    def _take(self, version: VersionWatch) -> VersionWatch:
+        """Have a version from now on."""
+        version.losses.least_time = lambda name: self._least_time(version, name)
+        self.versions[version.version] = version
+        return version
+
+    def _least_time(self, version: VersionWatch | None, name: str) -> float:
+        """Of outcomes and losses: they are as slow as what the score tells of them, be it seen in their own few rows or not."""
+        version = version or self.versions.get(self.main_version)
+        if version is None:
+            return 1.0
+        sample = self.labelled.sample()
+        rows = outcomes_of(sample if len(sample) >= _TELLING_ROWS else self.labelled.recent())
+        return following_time(rows["prediction"], rows[name], version.answer_times)
 
     def _new_version(self, name: str) -> VersionWatch:
         task: Any = None
@@ -343,7 +361,9 @@ class ModelWatch:
 
     def _outcomes_monitor(self, columns: Sequence[Column]) -> Monitor:
         """Outcomes follow from the inputs: where these wander, those do, though each by itself is a toss."""
-        return Monitor(self.settings, columns, aspects=ASPECTS, follows=self.inputs.monitor, families=FAMILIES)
+        monitor = Monitor(self.settings, columns, aspects=ASPECTS, follows=self.inputs.monitor, families=FAMILIES)
+        monitor.least_time = lambda name: self._least_time(None, name)
+        return monitor
 
     def _is_in_open_chunk(self, version: str) -> bool:
         return any(event.model_version == version for event in self._events)
@@ -630,10 +650,11 @@ class ModelWatch:
                 follows=model.inputs.monitor,
                 families=FAMILIES,
             )
+            model.labels.least_time = lambda name: model._least_time(None, name)
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):
-            model.versions[one["version"]] = VersionWatch.restore(settings, model.inputs.monitor, one, refs)
+            model._take(VersionWatch.restore(settings, model.inputs.monitor, one, refs))
         model.join = LabelJoin.restore(settings.join_capacity, settings.label_ttl_ms, state["join"])
         model.arrivals = RateGuard.restore(state["arrivals"])
         model.label_arrivals = LabelFeed.restore(state["label_arrivals"])

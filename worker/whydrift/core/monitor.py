@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
-from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, common_time, constant_times, level_time
+from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, at_least, common_time, constant_times, level_time
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
@@ -115,6 +115,8 @@ class Monitor:
         """Rows for which each column's value has been the same, of those whose runs are counted."""
         self._recent_flags: list[tuple[int, Floats]] = []
         """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
+        self.least_time: Callable[[str], float] = lambda name: 1.0
+        """How many values in a row of a column tell as much as one, at least (`autocorrelation`)."""
         self.rows_seen = 0
         self.model_signals = 100
         self.log10_threshold = 6.0
@@ -293,6 +295,9 @@ class Monitor:
             if is_there and len(rows) - first >= least_rows:
                 column, values, presence = self.columns[place], values[first:], presence[first:]
                 learnt_one = learn_column(column, values, presence, chance)
+                least = self.least_time(column.name)
+                times = at_least(learnt_one.times, least, is_coded=column.kind.is_coded)
+                learnt_one = replace(learnt_one, times=times)
                 aspects = self._aspects.get(column.name, _ALL_ASPECTS)
                 times_ms = rows.times_ms[first:]
                 self.references[place] = conditioned(learnt_one, column, values, presence, times_ms, aspects)

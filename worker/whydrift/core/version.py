@@ -348,6 +348,12 @@ class VersionWatch:
         columns = tuple(self.inputs.columns[place] for place, _ in self._binned)
         return Trees(columns, tuple(reference for _, reference in self._binned), self._surrogate, residual.quantiles)
 
+    @property
+    def answer_times(self) -> Mapping[str, float]:
+        """How many scores in a row tell as much as one, by group of bets (`autocorrelation`)."""
+        reference = self.outputs.references[_PREDICTION]
+        return {} if reference is None else reference.times
+
     # -- the loss -----------------------------------------------------------------------------------------------
 
     def update_losses(self, rows: Rows) -> None:

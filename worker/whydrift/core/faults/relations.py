@@ -20,7 +20,16 @@ from scipy.special import gammaincc
 
 from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import Floats
-from whydrift.core.combinations import COMBINATIONS, GROUPS, MAX_INPUTS, can_combine, groups_of, indicators, news_of
+from whydrift.core.combinations import (
+    COMBINATIONS,
+    GROUPS,
+    MAX_INPUTS,
+    can_combine,
+    groups_of,
+    indicators,
+    news_of,
+    pair_times,
+)
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults.inputs import Mask, strength
 
@@ -321,7 +330,8 @@ def new_pairs(case: Case) -> NewPairs | None:
         bins = [view.reference.bins(view.column, values) for view, values in zip(views, columns, strict=True)]
         return indicators(groups, np.stack(bins, axis=1))
 
-    table = news_of(is_in([view.reference_values for view in views]))
+    healthy = is_in([view.reference_values for view in views])
+    table = news_of(healthy, pair_times([view.reference for view in views], len(healthy)))
     latest = is_in([view.current_values[-rows:][is_new] for view in views])
     own = np.nonzero(latest)[1].reshape(len(latest), len(views))
     return NewPairs(tuple(views), rows, is_new, table[own[:, :, None], own[:, None, :]].astype(float))

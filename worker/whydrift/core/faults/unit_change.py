@@ -32,12 +32,14 @@ from whydrift.core.faults.inputs import (
     match_p,
     number,
     percent,
+    slowness,
 )
 from whydrift.core.faults.noise import holds_against, noise_gain
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import Map, Mapped, best_map
+from whydrift.core.signals import Aspect
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("unit_change")
@@ -58,6 +60,8 @@ _NO_STEP = 0.6
 """The same where no step is seen."""
 _GROWS = 0.1
 """Plausibility of a small map where the column goes away from health ever more."""
+_SLOW, _WANDERED = 50.0, 0.3
+"""Rows that tell as much as one, from which a quantity may have wandered to the other side of 0; plausibility of a sign then."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
 """Rows, and standard errors, by which an input must be off what the others make expect."""
 _AS_CLOSE, _MAD = 2.0, 0.6745
@@ -194,6 +198,8 @@ def _follows(one: Map, view: ColumnView) -> bool:
 def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     """How much a map looks like a change of unit rather than of the world."""
     factor = abs(np.log(abs(found.map.scale)))
+    if found.map.scale < 0 and _may_have_wandered(case, view):
+        return _WANDERED
     if found.map.is_known and (factor > np.log(_LARGE_RATIO) or found.map.scale < 0 or found.map.offset):
         if found.share > _PARTIAL:
             return 0.97
@@ -229,6 +235,15 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         plausible *= _NO_DIGITS
     plausible *= holds_against(found.gain, noise_gain(view))
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
+
+
+def _may_have_wandered(case: Case, view: ColumnView) -> bool:
+    """Whether a slow quantity may have come where it is step by step: no step of the whole, nor a jump unheard of, is seen."""
+    if slowness(view.reference) <= _SLOW or is_sudden(case, view):
+        return False
+    step = view.reference.given.get(Aspect.STEP)
+    jumps = np.abs(np.diff(np.concatenate([case.earlier.get(view.name, view.current[:0])[-1:], view.current])))
+    return step is None or float(jumps.max(initial=0.0)) <= float(np.abs(step.quantiles).max())
 
 
 def _would_show(view: ColumnView, found: Mapped) -> bool:
