@@ -58,6 +58,11 @@ def turned_in_part(wanted: Floats, answers: Floats, draw: np.random.Generator) -
     return np.where(draw.random(len(answers)) < 0.2, 1 - answers, answers)
 
 
+def turned_but_for_a_bias(wanted: Floats, answers: Floats, draw: np.random.Generator) -> Floats:
+    """The weights' sign, and not that of what is added to them: no exchange of classes does that."""
+    return share_of(-log_odds_of(answers) - 1.5)
+
+
 def another_model(wanted: Floats, answers: Floats, draw: np.random.Generator) -> Floats:
     return share_of(1.3 * log_odds_of(wanted) + 1.4 * draw.normal(size=len(wanted)))
 
@@ -79,6 +84,7 @@ def one_for_all(wanted: Floats, answers: Floats, draw: np.random.Generator) -> F
         (flattened, "stretched"),
         (turned, "turned"),
         (turned_in_part, "turned"),
+        (turned_but_for_a_bias, "other"),
         (another_model, "other"),
         (of_other_rows, "other"),
         (one_for_all, "other"),

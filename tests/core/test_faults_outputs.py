@@ -310,6 +310,27 @@ def test_a_fallback_is_told_from_saturation_by_the_cases_it_falls_on() -> None:
     assert ruled_out(saturated, fallback_answers.RULE) == ["the score is 1 only for cases that the inputs set apart"]
 
 
+def test_a_bound_that_most_cases_get_in_the_model_s_time_is_rather_of_broken_weights() -> None:
+    few, most = (proposals(case_with(constant(1.0, share))) for share in (0.1, 0.9))
+    assert few[0].fault == "fallback_answers"
+    assert most[0].fault == "parameter_corruption"
+
+
+def test_a_few_cases_with_one_answer_may_be_alike_by_chance() -> None:
+    def for_the_middle(row: Row, i: int) -> Row:
+        is_middle = 0.15 < row["prediction"]["score"] < 0.25
+        return (
+            row | {"prediction": {"label": "good", "score": 0.2113}}
+            if i % 10 == 0 or (i % 5 == 0 and is_middle)
+            else row
+        )
+
+    case = case_with(for_the_middle, settle_rows=0)
+    view = case.outputs["prediction"]
+    assert 4 <= (view.current_values == 0.2113).sum() < 20
+    assert proposals(case)[0].fault == "fallback_answers"
+
+
 def test_one_answer_for_everybody_is_a_fallback_or_dead_weights_and_speed_tells() -> None:
     slow = proposals(case_with(constant(0.2, 1.0)))
     fast = proposals(case_with(constant(0.2, 1.0), lambda row, i: row | {"latency_ms": 0.1}))

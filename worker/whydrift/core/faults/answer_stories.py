@@ -54,6 +54,8 @@ OTHERWISE_NATS = 5.0
 _LOG_T = gammaln((_TAILS + 1) / 2) - gammaln(_TAILS / 2) - 0.5 * np.log(_TAILS * np.pi)
 _PRIORS = np.log([0.3, 0.2, 0.3, 0.2])
 """Chances of a stretch, a turn, another model, and what is unrelated, before any row is seen."""
+_OTHERS = np.log([0.45, 0.45, 0.1])
+"""Of another model: that it answers in all rows; in a part of them; that it is the old one turned round, but for a constant."""
 
 
 def expected(case: Case) -> Floats | None:
@@ -188,7 +190,10 @@ def judged(health: Health, wanted: Floats, scores: Floats) -> Stories:
         _in_part(as_ever, health.log_density(odds)),
         _same_for_all(odds, float(np.std(health.odds)), as_ever, last),
     ]
-    found = [logsumexp(stretched), turned, _mean([_mean(wider), _mean(parts)]), _mean(unrelated)]
+    # The sign of weights, but not of what is added to them: stretched on the other side of another middle.
+    back = logsumexp(_stretches(odds, -middle, size, as_ever, _OTHER, last))
+    other = logsumexp(_OTHERS + np.array([_mean(wider), _mean(parts), back]))
+    found = [logsumexp(stretched), turned, float(other), _mean(unrelated)]
     logs = _PRIORS + np.array(found)
     together = float(logsumexp(logs))
     chances = np.exp(logs - together).tolist()

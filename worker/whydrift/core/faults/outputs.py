@@ -34,11 +34,13 @@ _EVERYWHERE = 0.97
 _VARIED = 0.3
 """Part of the answers' spread in health that the inputs must make expect, to count as different cases."""
 _MIN_VARIED = 20
-"""Rows with the constant answer from which their spread tells: six are close together by chance."""
+"""Rows with a constant answer in the middle from which their spread tells: six are close together by chance."""
 _MIN_OTHERS = 8
 """Rows with other answers that are needed to ask whether the constant one depends on the inputs."""
 _FREE = 0.9
 """Freedom from which no weights can be behind a constant that others do not share."""
+_MOSTLY = 0.5
+"""Share of the answers from which a bound is rather where broken weights lead than what stands in for a few."""
 _OTHERS_CHANGED = 0.3
 """Freedom of a constant answer where the other answers have changed as well."""
 _CLEAR_LOG10 = 3.0
@@ -52,6 +54,8 @@ _CAPPED = 0.05
 """Share of the answers at a value beyond which there is none any more, from which it is a sign."""
 _FASTER = 0.5
 """Part of the usual latency below which an answer did not come from the model."""
+_DEFAULT_DIGITS = 2
+"""Significant digits of values that people choose."""
 _LIKE_TYPICAL = 0.03
 """Part of the spread within which an answer counts as the mean or median of health, estimated on other rows."""
 _EDGE = 1e-3
@@ -200,10 +204,10 @@ class Constant:
     def may_be_the_model(self) -> bool:
         """Whether it took the model's time, and is a bound or everybody's answer: weights of zero or too large do that.
 
-        Not where it is what people choose for a default.
+        Not everybody's that is what people choose for a default, nor a bound that a few cases of all kinds got.
         """
         took_its_time = self.fast_ms > 0 and not self.is_faster
-        may_depend = self.freedom is None or self.freedom < _FREE
+        may_depend = self.freedom is None or self.freedom < _FREE or self.atom.share > _MOSTLY
         return took_its_time and (not self.is_default if self.is_everywhere else self.is_at_bound and may_depend)
 
 
@@ -216,7 +220,12 @@ def constant_answer(case: Case) -> Constant | None:
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         at_bound = is_bound(view, atom) or (is_probability(view) and atom.value in (0.0, 1.0))
         return Constant(
-            atom, rows, at_bound, _is_default(view, atom.value), _freedom(case, view, rows), *_latencies(case, rows)
+            atom,
+            rows,
+            at_bound,
+            _is_default(view, atom.value),
+            _freedom(case, view, rows, 0 if at_bound else _MIN_VARIED),
+            *_latencies(case, rows),
         )
     return None
 
@@ -227,10 +236,11 @@ def _is_default(view: ColumnView, value: float) -> bool:
     typical = (float(q[1:].mean() + q[:-1].mean()) / 2, view.reference.median)
     if any(abs(value - one) <= _LIKE_TYPICAL * view.reference.spread for one in typical):
         return True
-    return value not in (0.0, 0.5, 1.0) and round(value, 2) == value
+    return value not in (0.0, 0.5, 1.0) and float(f"{value:.{_DEFAULT_DIGITS}g}") == value
 
 
-def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
+def _freedom(case: Case, view: ColumnView, rows: Mask, least_varied: int) -> float | None:
+    """least_varied: rows from which it tells that they are alike; fewer are by chance."""
     wanted = expected(case)
     if wanted is None:
         return None
@@ -238,7 +248,7 @@ def _freedom(case: Case, view: ColumnView, rows: Mask) -> float | None:
     here = wanted[rows]
     if not len(here):
         return None
-    if len(here) >= _MIN_VARIED and _iqr(here) < _VARIED * view.reference.spread:
+    if len(here) >= least_varied and _iqr(here) < _VARIED * view.reference.spread:
         return 0.0
     # Before the first such answer the model was in health: those rows would make any answer look free.
     others = ~rows & ~np.isnan(wanted)
