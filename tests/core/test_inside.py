@@ -61,6 +61,7 @@ def test_too_few_rows_of_a_slice_tell_nothing() -> None:
     case = in_america(change(lambda v, i: v * 2.54, "age"))
     nowhere = Slice((("segment.market", "atlantis"),), 0.0)
     assert inside(case, case.answered, nowhere, ["age"]) is None
+    assert inside(case, case.answered, AMERICA, ["age"] * 9) is None, "and of very many inputs nothing is asked again"
 
 
 def test_where_the_slice_is_made_of_the_input_s_own_values_they_say_nothing_of_it() -> None:

@@ -663,21 +663,16 @@ def _with_look_alikes(causes: tuple[Cause, ...], refused: Set[Fault]) -> tuple[C
 
     What a rule has looked for and ruled out is no such thing.
     """
-    lead = causes[0]
-    none = 1 - sum(cause.probability for cause in causes)
-    named = {cause.fault for cause in causes}
+    lead, none = causes[0], 1 - sum(cause.probability for cause in causes)
     by_fault = {rule.fault: rule for rule in _rules()}
-    others = [
-        fault
-        for fault in (by_fault[lead.fault].look_alikes if lead.fault in by_fault else ())
-        if fault not in named and fault not in refused
-    ]
-    more = [
-        _look_alike(lead, by_fault[fault], part * none)
-        for fault, part in zip(others, _LOOKS_ALIKE, strict=False)
-        if fault in by_fault and none >= _DOUBT
-    ]
-    return (*causes, *more)[:MAX_CAUSES]
+    known = {cause.fault for cause in causes} | refused
+    alike = by_fault[lead.fault].look_alikes if lead.fault in by_fault else ()
+    # Cases that are others in no input by itself have no input that is broken.
+    is_of_none = FAMILY_OF[lead.fault] is Family.DATA_DRIFT and not lead.features
+    others = [one for one in alike if not (is_of_none and FAMILY_OF[one] is Family.DATA_QUALITY)]
+    left = [by_fault[fault] for fault in others if fault in by_fault and fault not in known]
+    more = [_look_alike(lead, rule, part * none) for rule, part in zip(left, _LOOKS_ALIKE, strict=False)]
+    return (*causes, *more)[:MAX_CAUSES] if none >= _DOUBT else causes
 
 
 def _look_alike(lead: Cause, rule: Rule, probability: float) -> Cause:

@@ -7,7 +7,7 @@ Belongs here: the narrower picture. Not here: which slice it is (`slices`), what
 (`diagnose`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,15 +22,19 @@ from whydrift.core.slices import Mask, Slice
 
 _LEAST_NOW, _LEAST_BEFORE = 20, 60
 """Rows of a slice, now and in health, by which the rules can judge."""
+_MOST_INPUTS = 8
+"""Inputs of one fault that are looked at again: each costs as much as the first time."""
 _MIXED = 0.02
 """Part of the rows that must have categories found both inside and outside, for a slice not to be made of them."""
 
 
-def inside(case: Case, rows: Aligned, found: Slice, names: Iterable[str]) -> Case | None:
-    """The case with these inputs only, by the rows of a slice; None where there are too few of them, or an input makes the slice.
+def inside(case: Case, rows: Aligned, found: Slice, names: Sequence[str]) -> Case | None:
+    """The case with these inputs only, by the rows of a slice; None where there are too few, or an input makes the slice.
 
     rows: where the slice was found, with inputs, answers and dimensions side by side. The inputs' distributions count as alarmed.
     """
+    if len(names) > _MOST_INPUTS:
+        return None
     now, before = found.of(rows.current), found.of(rows.reference)
     if not before.any() and found.segment is None:
         # A replica that health does not know gets the same kind of cases as the others.

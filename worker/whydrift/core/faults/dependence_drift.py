@@ -11,7 +11,7 @@ import numpy as np
 from whydrift.core.case import Case
 from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, listed, number
-from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, Relations, joined_group, relations
+from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, Relations, joined_group, new_pairs, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
@@ -40,6 +40,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"put back, {listed(swaps[0].features)} go with the others as ever")]
     seen = relations(case)
     changed = [] if seen is None else _changed(seen)
+    if seen is not None and not changed and (new := new_pairs(case)) is not None and new.names:
+        return []  # too few rows are wrong for a relation to show which of two
     if seen is None or not changed:
         return [RuledOut(fault=FAULT, because="no two inputs go together otherwise than in health")]
     only_lost = all(seen.lost[pair] > 0 for pair in changed)
