@@ -28,7 +28,7 @@ from whydrift.core.exhibits import exhibit
 from whydrift.core.faults import rules
 from whydrift.core.faults.inputs import explained
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
-from whydrift.core.faults.sketches import both, change, drop, fill, scatter
+from whydrift.core.faults.sketches import both, change, drop, fill, scatter, turn
 from whydrift_schemas import Evidence, RuledOut
 from whydrift_schemas.names import Fault, Severity
 
@@ -306,6 +306,16 @@ def test_what_looks_alike_is_named_with_a_part_of_the_doubt_that_is_left(with_ru
     )
     assert Fault.OUTLIERS in [no.fault for no in finding.ruled_out]
     assert finding.rival == ""
+
+
+def test_a_concept_that_drifts_in_one_segment_only_is_a_local_one(with_rules: Callable[..., None]) -> None:
+    case = case_with(turn(lambda y, f, i: "bad" if f["region"] in ("us", "latam") else y), settle_rows=400)
+    losses = {s.signal for s in case.alarmed if s.column == "loss"}
+    local = fake(Fault.LOCAL_CONCEPT_DRIFT, Rung.CONCEPT, 0.5, *losses)
+    with_rules(fake(Fault.CONCEPT_DRIFT, Rung.CONCEPT, 0.9, *losses), local)
+    causes = next(found for found in diagnose(case) if found.signals & losses).causes
+    assert [cause.fault for cause in causes] == [Fault.LOCAL_CONCEPT_DRIFT]
+    assert causes[0].segment == {"market": "america"}
 
 
 def test_where_no_doubt_is_left_nothing_looks_alike(with_rules: Callable[..., None]) -> None:

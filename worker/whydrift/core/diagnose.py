@@ -544,8 +544,16 @@ def _confined(case: Case, verdict: _Verdict) -> _Verdict:
         return verdict
     if name in case.features and strongest.aspect != "missing":
         verdict = _judged_inside(case, verdict, rows, found)
-    lead = replace(verdict.lead, proposal=_only(verdict.lead.proposal, found, is_lead=True))
-    rivals = tuple(replace(one, proposal=_only(one.proposal, found, is_lead=False)) for one in verdict.rivals)
+    proposal = verdict.lead.proposal
+    if proposal.fault is Fault.CONCEPT_DRIFT and found.segment is not None:
+        # Which is what this is called, where labels were too few for its own rule to say so.
+        proposal = replace(proposal, fault=Fault.LOCAL_CONCEPT_DRIFT)
+    lead = replace(verdict.lead, proposal=_only(proposal, found, is_lead=True))
+    rivals = tuple(
+        replace(one, proposal=_only(one.proposal, found, is_lead=False))
+        for one in verdict.rivals
+        if one.proposal.fault is not proposal.fault
+    )
     return replace(verdict, lead=lead, rivals=rivals)
 
 
