@@ -60,7 +60,7 @@ def turned_in_part(wanted: Floats, answers: Floats, draw: np.random.Generator) -
 
 def turned_but_for_a_bias(wanted: Floats, answers: Floats, draw: np.random.Generator) -> Floats:
     """The weights' sign, and not that of what is added to them: no exchange of classes does that."""
-    return share_of(-log_odds_of(answers) - 1.5)
+    return share_of(-log_odds_of(answers) - 0.6)
 
 
 def another_model(wanted: Floats, answers: Floats, draw: np.random.Generator) -> Floats:

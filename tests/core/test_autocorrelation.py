@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from whydrift.core.autocorrelation import (
+    CHANCE,
     FOLLOWING_CHANCE,
     NUMERIC_GROUPS,
+    at_least,
     category_times,
     common_time,
-    constant_times,
     flag_times,
     following_time,
     integrated_time,
@@ -125,10 +126,49 @@ def test_what_follows_a_score_is_as_slow_as_what_the_score_tells_of_it(follows: 
     right = np.where(outcomes == 1, chances, 1 - chances)
     followers = outcomes if follows == "outcome" else -np.log(right)
     sample = draw.choice(len(chances), 500, replace=False)
-    found = following_time(chances[sample], followers[sample], learnt(chances).times)
+    times = learnt(chances).times
+    found = following_time(chances[sample], followers[sample], times, is_coded=follows == "outcome")
+    assert found == pytest.approx(following_time(chances[sample], followers[sample], times), rel=0.1)
     ranks = followers if follows == "outcome" else np.searchsorted(np.sort(followers), followers) / len(followers)
     assert found == pytest.approx(integrated_time(ranks[None, :]), rel=0.25)
     assert found > 2
+
+
+def test_of_several_classes_it_does_not_matter_which_was_seen_first() -> None:
+    draw = np.random.default_rng(8)
+    score = draw.normal(size=2_000)
+    classes = np.searchsorted([-1.0, 0.0, 1.0], score + 0.5 * draw.normal(size=2_000)).astype(float)
+    found = {
+        following_time(score, np.array(codes)[classes.astype(int)], {"centre": 20.0}, is_coded=True)
+        for codes in ([0.0, 1.0, 2.0, 3.0], [2.0, 0.0, 3.0, 1.0])
+    }
+    (time,) = {round(one, 9) for one in found}
+    assert 10 < time < 20
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_outcomes_and_losses_are_as_slow_as_the_score_says_where_their_own_rows_show_nothing(
+    monkeypatch: pytest.MonkeyPatch, *, is_restored: bool
+) -> None:
+    monkeypatch.setattr("whydrift.core.monitor.FOLLOWING_CHANCE", CHANCE)
+    wanders, draw = autoregressive(0.9, 2_200, 3), np.random.default_rng(4)
+    chances = 1 / (1 + np.exp(-0.6 * wanders))
+    actual = np.where(draw.random(2_200) < chances, "bad", "good").tolist()
+    assert "categories" not in category_times(np.array([name == "bad" for name in actual[:ROWS]], np.intp))
+    feed = Feed(settings=Settings())
+    for start in range(0, 2_200, 200):
+        for i in range(start, start + 200):
+            given = {"features": {"level": float(wanders[i])}, "prediction": {"score": float(chances[i])}}
+            feed([next(events(i, i + 1, has_labels=False)) | given, label(i, actual[i])])
+        feed = feed.copy() if is_restored else feed
+    (model,) = feed.pipeline._models.values()
+    (version,) = model.versions.values()
+    assert model.labels is not None
+    (outcome,), (loss,) = model.labels.references, version.losses.references
+    assert outcome is not None
+    assert loss is not None
+    assert outcome.times.get("categories", 1.0) > 1.1
+    assert min(loss.times.get(group, 1.0) for group in NUMERIC_GROUPS) > 1.1
 
 
 def test_what_has_nothing_to_do_with_a_score_has_no_time_of_its() -> None:
@@ -166,9 +206,11 @@ def test_a_constant_is_as_slow_as_half_of_its_fellows_are_at_least() -> None:
     fellows = [{"centre": 40.0, "spread": 90.0}, {"categories": 7.0}, {}, {"centre": 9.0}, {"missing": 80.0}]
     assert common_time(fellows) == 7.0
     assert common_time([]) == common_time([{}, {}]) == 1.0
-    assert constant_times(7.0, is_coded=True) == {"categories": 7.0}
-    assert constant_times(7.0, is_coded=False).keys() == set(NUMERIC_GROUPS)
-    assert constant_times(1.0, is_coded=False) == {}
+    assert at_least({}, 7.0, is_coded=True) == {"categories": 7.0}
+    assert at_least({}, 7.0, is_coded=False).keys() == set(NUMERIC_GROUPS)
+    assert at_least({}, 1.0, is_coded=False) == {}
+    longer = at_least({"centre": 9.0, "tails": 3.0, "missing": 2.0}, 7.0, is_coded=False)
+    assert (longer["centre"], longer["tails"], longer["missing"]) == (9.0, 7.0, 2.0)
 
 
 def test_the_groups_that_a_constant_gets_are_those_that_a_quantity_has() -> None:

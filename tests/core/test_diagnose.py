@@ -300,12 +300,37 @@ def test_what_looks_alike_is_named_with_a_part_of_the_doubt_that_is_left(with_ru
     assert [cause.fault for cause in more] == [Fault.NOISY_FEATURE, Fault.FEATURE_SWAP], (
         "what was ruled out is no doubt"
     )
-    assert [cause.probability for cause in more] == pytest.approx([none / 2, none / 4], abs=1e-3)
+    assert [cause.probability for cause in more] == pytest.approx([min(none / 2, 0.09), none / 4], abs=1e-3)
     assert all(
         cause.features == ("income",) and cause.explanation.startswith("Neither shown nor ruled out") for cause in more
     )
     assert Fault.OUTLIERS in [no.fault for no in finding.ruled_out]
     assert finding.rival == ""
+
+
+def test_what_looks_alike_is_never_as_probable_as_what_something_speaks_for(with_rules: Callable[..., None]) -> None:
+    signals = "income.distribution", "income.out_of_range"
+    lead = fake(Fault.UNIT_CHANGE, Rung.TRANSFORM, 0.6, *signals)
+    rival = fake(Fault.OUTLIERS, Rung.MARGINAL, 0.06, *signals)
+    with_rules(replace(lead, look_alikes=(Fault.NOISY_FEATURE,)), rival, fake(Fault.NOISY_FEATURE, Rung.MARGINAL, 0.0))
+    (finding, *_) = diagnose(thousands())
+    assert [cause.fault for cause in finding.causes] == [Fault.UNIT_CHANGE, Fault.OUTLIERS, Fault.NOISY_FEATURE]
+    probabilities = [cause.probability for cause in finding.causes]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_what_was_ruled_out_of_no_input_looks_alike_in_no_finding(with_rules: Callable[..., None]) -> None:
+    case = case_with(change(lambda v, i: v / 1000, "income"), fill("x", "region", share=0.3), settle_rows=100)
+    rules = [
+        replace(
+            fake(fault, Rung.TRANSFORM, 0.8, f"{name}.distribution", f"{name}.unseen"), look_alikes=(Fault.OUTLIERS,)
+        )
+        for fault, name in ((Fault.UNIT_CHANGE, "income"), (Fault.NEW_CATEGORY, "region"))
+    ]
+    with_rules(*rules, fake(Fault.OUTLIERS, Rung.MARGINAL, 0.0, no="no value is extreme"))
+    found = diagnose(case)
+    assert {Fault.UNIT_CHANGE, Fault.NEW_CATEGORY} <= {one.causes[0].fault for one in found}
+    assert not any(cause.fault is Fault.OUTLIERS for one in found for cause in one.causes)
 
 
 def test_a_concept_that_drifts_in_one_segment_only_is_a_local_one(with_rules: Callable[..., None]) -> None:

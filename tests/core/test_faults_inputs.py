@@ -412,7 +412,12 @@ def wandering(case: Case, name: str, *, is_sampled: bool) -> Case:
     nothing = np.empty(0)
     step = Conditional(nothing, nothing, 1_000, 500, np.zeros(1), np.array([0.5, 0.5]), steps, {})
     given = {Aspect.STEP: step} if is_sampled else {}
-    slow = replace(view, reference=replace(view.reference, times={"centre": 200.0}, given=given), given_bets={})
+    slow = replace(
+        view,
+        reference=replace(view.reference, times={"centre": 200.0}, given=given),
+        given_bets={},
+        current_times=1_000 * np.arange(len(view.current_values)),
+    )
     return replace(case, features={**case.features, name: slow})
 
 

@@ -3,10 +3,12 @@
 Belongs here: the narrower picture, and verdicts that it changes. Not here: which slice it is (`test_slices`).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
+from whydrift.core.case import Aligned, AlignedRows, Case, Dimension, RatePicture, SignalEvidence
 from whydrift.core.columns import Floats
 from whydrift.core.diagnose import diagnose
 from whydrift.core.faults.rule import Example
@@ -57,6 +59,30 @@ def test_inside_are_the_slice_s_rows_beside_its_own_health_and_these_inputs_only
     assert view.is_alarmed("distribution")
 
 
+def test_an_input_that_a_slice_did_not_have_in_health_is_not_judged_there() -> None:
+    case = in_america(change(lambda v, i: v * 2.54, "age"))
+    rows = case.answered.reference
+    ages = np.where(AMERICA.of(rows), np.nan, rows.inputs["age"])
+    reference = replace(rows, inputs={**rows.inputs, "age": ages})
+    empty = replace(case, answered=Aligned(reference, case.answered.current))
+    assert inside(empty, empty.answered, AMERICA, ["age"]) is None
+    assert diagnose(empty)
+
+
+def test_what_else_is_alarmed_says_nothing_of_a_slice() -> None:
+    """Arrivals that changed at the same time are a finding of their own; runs and steps are of rows that follow each other."""
+    case = in_america(change(lambda v, i: v * 1.2, "age"))
+    alarm = SignalEvidence("arrivals", "arrivals", "", 99.0, 6.0, case.onset_ms, is_alarmed=True)
+    busy = replace(case, arrivals=RatePicture(3_600.0, 9_000.0, alarm))
+    assert {leading.causes[0].fault for leading in diagnose(busy)} == {Fault.UNIT_CHANGE, Fault.TRAFFIC_CHANGE}
+    view = case.features["age"]
+    runs = SignalEvidence("age.runs", "age", "runs", 99.0, 6.0, case.onset_ms, is_alarmed=True)
+    slow = replace(view, signals={**view.signals, "runs": runs})
+    narrower = inside(replace(case, features={**case.features, "age": slow}), case.answered, AMERICA, ["age"])
+    assert narrower is not None
+    assert "runs" not in narrower.features["age"].signals
+
+
 def test_too_few_rows_of_a_slice_tell_nothing() -> None:
     case = in_america(change(lambda v, i: v * 2.54, "age"))
     nowhere = Slice((("segment.market", "atlantis"),), 0.0)
@@ -83,6 +109,7 @@ def test_a_replica_that_health_does_not_know_is_compared_with_all_of_it() -> Non
     narrower = inside(case, Aligned(rows.reference, current), Slice((("replica", "pod-new"),), 1.0), ["age"])
     assert narrower is not None
     assert len(narrower.answered.reference) == len(rows.reference)
+    assert inside(case, Aligned(rows.reference, current), Slice((("replica", "pod-new"),), 1.0), ["region"]) is not None
 
 
 def test_what_is_left_of_an_input_given_the_others_is_small_where_they_tell_it_and_grows_where_they_do_not() -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, ranks_among
 from whydrift.core.detectors.numeric import shapes, tails
 
 _LEAST_BLOCKS = 16
@@ -125,39 +125,39 @@ def flag_times(flags: Mapping[str, NDArray[np.bool_]], chance: float = CHANCE) -
     return _longer({name: integrated_time(flag.astype(float)[None, :], chance) for name, flag in flags.items()})
 
 
-def following_time(leader: Floats, follower: Floats, times: Mapping[str, float]) -> float:
+def following_time(leader: Floats, follower: Floats, times: Mapping[str, float], *, is_coded: bool = False) -> float:
     """Rows that tell as much as one of what follows from another series, which has these times: (rows,) each, NaN for none.
 
-    What the leader's level and spread tell of the follower's variance (their squared correlations with its ranks) fades as they
-    do, and the rest at once.
+    What the leader's level and spread tell of the follower's variance (their squared correlations with its ranks; of categories,
+    the part of theirs that lies between these) fades as they do, and the rest at once.
     """
     there = ~(np.isnan(leader) | np.isnan(follower))
     if there.sum() < _LEAST_FOLLOWING:
         return 1.0
-    u, ranks = _ranks(leader[there]), _ranks(follower[there])
+    u, values = ranks_among(leader[there], leader[there]), follower[there]
     told = {"centre": 2 * u - 1, "spread": 6 * u * u - 6 * u + 1}
-    parts = [_squared_correlation(phi, ranks) * (times.get(group, 1.0) - 1) for group, phi in told.items()]
+    parts = [_told(phi, values, is_coded=is_coded) * (times.get(group, 1.0) - 1) for group, phi in told.items()]
     return 1 + sum(parts)
 
 
-def _ranks(values: Floats) -> Floats:
-    """Among themselves, between 0 and 1."""
-    known = np.sort(values)
-    found: Floats = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / (
-        2 * len(known)
-    )
-    return found
-
-
-def _squared_correlation(a: Floats, b: Floats) -> float:
-    """Without what chance makes of it."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float((a @ a) * (b @ b))
-    return max(float(a @ b) ** 2 / size - 1 / len(a), 0.0) if size > 0 else 0.0
+def _told(phi: Floats, values: Floats, *, is_coded: bool) -> float:
+    """The part of a variance, without what chance makes of it."""
+    total = float(((phi - phi.mean()) ** 2).sum())
+    if total <= 0:
+        return 0.0
+    if is_coded:
+        _, code = np.unique(values, return_inverse=True)
+        counts, sums = np.bincount(code), np.bincount(code, weights=phi - phi.mean())
+        found, free = float((sums**2 / counts).sum()) / total, len(counts) - 1
+    else:
+        ranks = ranks_among(values, values) - 0.5
+        found = float(phi @ ranks) ** 2 / max(total * float(ranks @ ranks), 1e-12)
+        free = 1
+    return max(found - free / len(phi), 0.0)
 
 
 def at_least(times: Mapping[str, float], time: float, *, is_coded: bool) -> dict[str, float]:
-    """The same where bets on the values of a column have this time at least."""
+    """The same, where all bets on the values of a column have this time at least."""
     groups = ("categories",) if is_coded else NUMERIC_GROUPS
     return dict(times) | _longer({group: max(time, times.get(group, 1.0)) for group in groups})
 
@@ -171,11 +171,6 @@ def common_time(columns: Iterable[Mapping[str, float]]) -> float:
     """The median over columns, of which each has the time of its level; 1 without columns."""
     levels = [level_time(times) for times in columns]
     return float(np.median(levels)) if levels else 1.0
-
-
-def constant_times(time: float, *, is_coded: bool) -> dict[str, float]:
-    """For all bets on the values of a column of one value: `time` is that of its fellows."""
-    return _longer(dict.fromkeys(("categories",) if is_coded else NUMERIC_GROUPS, time))
 
 
 def _longer(times: Mapping[str, float]) -> dict[str, float]:

@@ -180,6 +180,14 @@ def tame(values: Floats) -> None:
     values[np.abs(values) < SMALLEST] = 0.0
 
 
+def ranks_among(known: Floats, values: Floats) -> Floats:
+    """Rank of each value among the known ones, 0 to 1; ties get the middle of theirs."""
+    ordered = np.sort(known)
+    both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    found: Floats = both / (2 * max(len(ordered), 1))
+    return found
+
+
 def infer_kind(values: Iterable[object]) -> Kind | None:
     """The kind most values have; None where no value tells. Ties go to the kind named first in `Kind`."""
     votes = dict.fromkeys(Kind, 0)

@@ -54,7 +54,8 @@ class Combinations:
 
 def learn_combinations(references: Sequence[ColumnReference], bins: NDArray[np.integer]) -> tuple[Combinations, Floats]:
     """From rows of health, by bins of their inputs (rows, inputs); with the scores of these rows."""
-    groups, times = np.array([groups_of(reference) for reference in references]), pair_times(references, len(bins))
+    groups = np.array([groups_of(reference) for reference in references])
+    times = pair_times(references, len(bins) // 2)
     is_in, half = indicators(groups, bins), np.arange(len(bins)) % 2
     news = [news_of(is_in[half != which], times) for which in (0, 1)]
     scores = np.empty(len(bins))
@@ -98,7 +99,7 @@ def pair_times(references: Sequence[ColumnReference], rows: int) -> Floats:
 
     Two that wander slowly have been at few places together, and go to new ones in health; beside one that does not, all come.
     """
-    times = [level_time(reference.times) * rows / max(reference.n, rows, 1) for reference in references]
+    times = [level_time(reference.times) * rows / max(reference.rows, rows, 1) for reference in references]
     found: Floats = np.maximum(np.minimum.outer(times, times), 1.0)
     return found
 

@@ -185,7 +185,7 @@ class DependenceWatch:
         left = values
         if len(known) > 1 and len(sample) >= _MIN_ROWS:
             self._weights = regressions(values)
-            left = values - _cross_predicted(values)
+            left = values - cross_predicted(values)
             r2 = 1 - left.var(axis=0) / np.maximum(values.var(axis=0), 1e-12)
             self._watched = np.flatnonzero(r2 >= _LEAST_R2)
         return left
@@ -264,7 +264,7 @@ def regressions(values: Floats) -> Floats:
     return weights
 
 
-def _cross_predicted(values: Floats) -> Floats:
+def cross_predicted(values: Floats) -> Floats:
     """Each half of the rows (every other one) predicted by the other half."""
     even: NDArray[np.bool_] = np.arange(len(values)) % 2 == 0
     found = np.empty_like(values)

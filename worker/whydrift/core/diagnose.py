@@ -59,9 +59,9 @@ _RIVAL_SHARE = 0.5
 _LEAST_PROBABILITY = 0.02
 """Less probable causes are ruled out instead."""
 _LOOKS_ALIKE = (0.5, 0.25)
-_DOUBT = 0.035
-"""Parts of the chance that it is none of the proposals which fall to the leading one's look-alikes, most frequent first; such a
-chance from which they are named."""
+"""Parts of the chance that it is none of the proposals which fall to the leading one's look-alikes, most frequent first."""
+_DOUBT, _MOST_ALIKE = 0.035, 0.09
+"""Such a chance from which they are named; the greatest one that is stated: no update is about them (`incidents`)."""
 _CLOSE = 0.33
 """A second cause with at least this part of the first one's probability is named in the summary."""
 _MADE_OF = 0.6
@@ -535,7 +535,7 @@ def _confined(case: Case, verdict: _Verdict) -> _Verdict:
     before, now = (side.inputs.get(name, side.outputs.get(name)) for side in (rows.reference, rows.current))
     if before is None or now is None:
         return verdict
-    if strongest.column.startswith(DEPENDENCE):
+    if strongest.column != name and name in case.features:
         before, now = left_given_others(case, rows, name)
     if strongest.aspect == "missing":
         before, now = np.isnan(before).astype(float), np.isnan(now).astype(float)
@@ -564,12 +564,17 @@ def _judged_inside(case: Case, verdict: _Verdict, rows: Aligned, found: Slice) -
     if narrower is None:
         return verdict
     told, _ = _judged(_Bench(narrower), frozenset(signal.signal for signal in narrower.alarmed))
-    if not told or not set(told[0].lead.proposal.features) >= set(lead.proposal.features):
+    same = next((one for one in told if {*one.lead.proposal.features} >= {*lead.proposal.features}), None)
+    if same is None:
         return verdict
-    best, others = told[0].lead, told[0].rivals
+    best, others = same.lead, same.rivals
     fault, fit = lead.proposal.fault, best.proposal.fit
     is_kept = fault in (one.proposal.fault for one in others)
-    is_clearer = fit > lead.proposal.fit or fault is Fault.COVARIATE_DRIFT or (fit >= _SURE and not is_kept)
+    if fault in _BY_COLUMN:
+        # Of relations nothing is asked there; a distribution that has plainly moved there has loosened them.
+        is_clearer = fit >= _PLAIN
+    else:
+        is_clearer = fit > lead.proposal.fit or fault is Fault.COVARIATE_DRIFT or (fit >= _SURE and not is_kept)
 
     def in_place(one: _Suspect) -> _Suspect:
         return replace(one, own=lead.own, drags=lead.drags)
@@ -581,7 +586,8 @@ def _rows_of(case: Case, signal: SignalEvidence | None) -> tuple[Aligned | None,
     """The rows in which a signal's column stands beside who is concerned, and its name there; None where none do."""
     if signal is None or signal.signal in case.world:
         return None, ""
-    name = "latency" if signal in case.paces else signal.column.removeprefix(DEPENDENCE)
+    name = "latency" if signal in case.paces else signal.column
+    name = name if name in case.features else name.removeprefix(DEPENDENCE)
     if name in case.features or name in case.outputs:
         return case.answered, name
     return (case.labelled, name) if name in ("loss", "actual") else (None, "")
@@ -661,15 +667,16 @@ def _with_ruled_out(case: Case, found: Sequence[Finding], general: Sequence[Rule
         about = {name for cause in finding.causes for name in cause.features}
         mine = [no for no, words in texts if words & about or (place == 0 and not words & inputs)]
         no = [*finding.ruled_out, *mine]
-        causes = _with_look_alikes(finding.causes, {one.fault for one in no})
-        result.append(replace(finding, causes=causes, ruled_out=_chosen(no, causes)))
+        refused = {one.fault for one in no} | {one.fault for one, words in texts if not words & inputs}
+        causes = _with_look_alikes(finding.causes, refused)
+        result.append(replace(finding, causes=causes, impact=_impact(case, causes), ruled_out=_chosen(no, causes)))
     return tuple(result)
 
 
 def _with_look_alikes(causes: tuple[Cause, ...], refused: Set[Fault]) -> tuple[Cause, ...]:
     """Where places are left: what it may be if it is none of these, though nothing speaks for it.
 
-    What a rule has looked for and ruled out is no such thing.
+    Never as probable as what something speaks for. What a rule has looked for and ruled out is no such thing.
     """
     lead, none = causes[0], 1 - sum(cause.probability for cause in causes)
     by_fault = {rule.fault: rule for rule in _rules()}
@@ -679,7 +686,8 @@ def _with_look_alikes(causes: tuple[Cause, ...], refused: Set[Fault]) -> tuple[C
     is_of_none = FAMILY_OF[lead.fault] is Family.DATA_DRIFT and not lead.features
     others = [one for one in alike if not (is_of_none and FAMILY_OF[one] is Family.DATA_QUALITY)]
     left = [by_fault[fault] for fault in others if fault in by_fault and fault not in known]
-    more = [_look_alike(lead, rule, part * none) for rule, part in zip(left, _LOOKS_ALIKE, strict=False)]
+    most = min(causes[-1].probability, _MOST_ALIKE)
+    more = [_look_alike(lead, rule, min(part * none, most)) for rule, part in zip(left, _LOOKS_ALIKE, strict=False)]
     return (*causes, *more)[:MAX_CAUSES] if none >= _DOUBT else causes
 
 

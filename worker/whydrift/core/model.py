@@ -5,7 +5,7 @@ look like, incidents (`incidents`), the picture that diagnosis looks at (`pictur
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2, log10, nan
 from typing import Any
@@ -119,8 +119,7 @@ class ModelWatch:
         self._take(VersionWatch.from_profile(self.settings, profile, self.inputs.monitor))
         self.main_version = profile.version
         if profile.labels.columns:
-            self.labels = self._outcomes_monitor([])
-            self.labels.install(profile.labels)
+            self._outcomes_monitor([]).install(profile.labels)
         self.delays.install(profile.delays)
         self.dimensions = DimensionWatch(self.settings, profile.segments, profile.who)
         if len(profile.labelled.sample):
@@ -320,18 +319,23 @@ class ModelWatch:
 
     def _take(self, version: VersionWatch) -> VersionWatch:
         """Have a version from now on."""
-        version.losses.least_time = lambda name: self._least_time(version, name)
+        version.losses.least_time = lambda name: self._least_time((version,), name)
         self.versions[version.version] = version
         return version
 
-    def _least_time(self, version: VersionWatch | None, name: str) -> float:
-        """Of outcomes and losses: they are as slow as what the score tells of them, be it seen in their own few rows or not."""
-        version = version or self.versions.get(self.main_version)
-        if version is None:
-            return 1.0
+    def _watch_labels(self, labels: Monitor) -> Monitor:
+        """Judge what comes true by this from now on."""
+        labels.least_time = lambda name: self._least_time(self.versions.values(), name, labels.columns[0].kind)
+        self.labels = labels
+        return labels
+
+    def _least_time(self, versions: Iterable[VersionWatch], name: str, kind: Kind = Kind.NUMERIC) -> float:
+        """Of outcomes and losses: they are as slow as what scores tell of them, be it seen in their own few rows or not."""
         sample = self.labelled.sample()
         rows = outcomes_of(sample if len(sample) >= _TELLING_ROWS else self.labelled.recent())
-        return following_time(rows["prediction"], rows[name], version.answer_times)
+        told, followers = rows["prediction"], rows[name]
+        times = [following_time(told, followers, one.answer_times, is_coded=kind.is_coded) for one in versions]
+        return max(times, default=1.0)
 
     def _new_version(self, name: str) -> VersionWatch:
         task: Any = None
@@ -361,21 +365,21 @@ class ModelWatch:
 
     def _outcomes_monitor(self, columns: Sequence[Column]) -> Monitor:
         """Outcomes follow from the inputs: where these wander, those do, though each by itself is a toss."""
-        monitor = Monitor(self.settings, columns, aspects=ASPECTS, follows=self.inputs.monitor, families=FAMILIES)
-        monitor.least_time = lambda name: self._least_time(None, name)
-        return monitor
+        follows = self.inputs.monitor
+        return self._watch_labels(Monitor(self.settings, columns, aspects=ASPECTS, follows=follows, families=FAMILIES))
 
     def _is_in_open_chunk(self, version: str) -> bool:
         return any(event.model_version == version for event in self._events)
 
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
-        if self.labels is None:
-            self.labels = self._outcomes_monitor([Column("actual", self._actual_kind())])
-        actuals = self._actual_rows(rows, self.labels)
-        is_healthy = self.labels.is_collecting and not self.labels.alarms
+        labels = self.labels
+        if labels is None:
+            labels = self._outcomes_monitor([Column("actual", self._actual_kind())])
+        actuals = self._actual_rows(rows, labels)
+        is_healthy = labels.is_collecting and not labels.alarms
         outcomes = self.labelled.update(self._outcomes(rows, actuals), is_healthy=is_healthy)
-        self.labels.update(actuals, at_ms=middle_ms(actuals))
+        labels.update(actuals, at_ms=middle_ms(actuals))
         delays = _delay_rows(rows)
         self.longest_delay_ms = max(self.longest_delay_ms, *(row.delay_ms for row in rows))
         # A young stream has seen the quick labels only: neither learn from their delays nor judge by them.
@@ -390,7 +394,7 @@ class ModelWatch:
             if version is not None:
                 mine = outcomes[[place for place, one in enumerate(names) if one == name]]
                 self._update_bias(version, mine, middle_ms(actuals), rows[0].offset)
-                self._update_estimator(version, mine, self.labels)
+                self._update_estimator(version, mine, labels)
 
     def _update_bias(self, version: VersionWatch, rows: Floats, at_ms: int, offset: int) -> None:
         inputs = len(OUTCOMES) + len(self.inputs.monitor.columns)
@@ -641,16 +645,17 @@ class ModelWatch:
         model.dimensions = DimensionWatch.restore(settings, state["dimensions"], references["segments"])
         model.labelled = LabelledWatch.restore(state["labelled"])
         if state["labels"] is not None:
-            model.labels = Monitor.restore(
-                settings,
-                (),
-                state["labels"],
-                references["labels"],
-                aspects=ASPECTS,
-                follows=model.inputs.monitor,
-                families=FAMILIES,
+            model._watch_labels(
+                Monitor.restore(
+                    settings,
+                    (),
+                    state["labels"],
+                    references["labels"],
+                    aspects=ASPECTS,
+                    follows=model.inputs.monitor,
+                    families=FAMILIES,
+                )
             )
-            model.labels.least_time = lambda name: model._least_time(None, name)
         delays, references_of_delays = state["delays"], references["delays"]
         model.delays = Monitor.restore(settings, (), delays, references_of_delays, aspects=ASPECTS)
         for one, refs in zip(state["versions"], references["versions"], strict=True):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
-from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, at_least, common_time, constant_times, level_time
+from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, at_least, common_time, level_time
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
@@ -322,8 +322,8 @@ class Monitor:
         time = common_time(reference.times for _, reference in inputs if reference.distinct > 1)
         for place, reference in inputs:
             if reference.name in names and reference.distinct == 1:
-                times = constant_times(time, is_coded=reference.kind.is_coded)
-                self.references[place] = replace(reference, times={**reference.times, **times})
+                times = at_least(reference.times, time, is_coded=reference.kind.is_coded)
+                self.references[place] = replace(reference, times=times)
 
     def _sample_rows(self) -> int:
         return max(20, min(SAMPLE_ROWS, _SAMPLE_VALUES // max(len(self.columns), 1)))

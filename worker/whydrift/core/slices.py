@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from whydrift.core.case import Aligned, AlignedRows, Dimension
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, ranks_among
 from whydrift.core.dimensions import SEGMENT
 
 Mask = NDArray[np.bool_]
@@ -42,7 +42,7 @@ _TAILS = (0.01, 0.99)
 _PRIOR_ROWS = 10.0
 """Rows as in health that are added to those of now: where few rows have a value, little is known of it."""
 _LARGEST_SCORE = 4.0
-_EXCHANGEABLE = ("replica", "version", "source")
+EXCHANGEABLE = ("replica", "version", "source")
 """Their values come and go, and get the same kind of cases: one that health has no rows of is compared with all of health."""
 _WORDS = {"replica": "on {}", "version": "with version {}", "source": "by labels of {}"}
 _MAX_NAME = 30
@@ -121,20 +121,12 @@ def _search(rows: Aligned, before: Floats, now: Floats, *, is_loss: bool) -> "_S
         there = ~np.isnan(now), ~np.isnan(before)
         now, before = now[there[0]], before[there[1]]
         dimensions = _kept(dimensions[0], there[0]), _kept(dimensions[1], there[1])
-        return _Search(_ranks(before, now), _ranks(before, before), *dimensions)
+        return _Search(ranks_among(before, now), ranks_among(before, before), *dimensions)
     return _Search(*_scores(before, now), *dimensions)
 
 
 def _kept(dimensions: Mapping[str, Dimension], rows: Mask) -> Mapping[str, Dimension]:
     return {name: Dimension(one.codes[rows], one.names) for name, one in dimensions.items()}
-
-
-def _ranks(health: Floats, values: Floats) -> Floats:
-    """Rank among those of health, 0 to 1."""
-    known = np.sort(health)
-    both = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
-    found: Floats = both / (2 * max(len(known), 1))
-    return found
 
 
 def _scores(before: Floats, now: Floats) -> tuple[Floats, Floats]:
@@ -220,7 +212,7 @@ class _Search:
         """Rows of each value that can be compared with health, and of all others together; ({}, None) where nothing divides."""
         now, before = self.dimensions_now[name], self.dimensions_before.get(name)
         then = {} if before is None else before.groups()
-        is_open = name in _EXCHANGEABLE
+        is_open = name in EXCHANGEABLE
         groups: dict[str, Masks] = {}
         told = np.zeros(len(self.now), bool)
         for value, mask in now.groups().items():

@@ -1,6 +1,6 @@
 """The model errs more than it did on the same kind of cases, with the same answers: the world's rule has changed.
 
-Seen in the loss, or first in the outcomes: they move while inputs and answers do not, and the loss has risen.
+Seen in the loss, or first in the outcomes: they move while inputs and answers do not, and the loss has not fallen.
 
 Told apart: broken or drifted inputs, and a model that answers otherwise, raise the loss as well and come first. A loss that rises
 with an announced version is that version's (`wrong_model`). Labels that are late or thinned out may show a selection
@@ -100,20 +100,21 @@ def _is_left_over(case: Case) -> bool:
     """Whether outcomes have moved, and nothing that could move them has: no input, no answer, no mix of outcomes."""
     if disturbance(case) or score_has_moved(case) or any(view.is_alarmed() for view in case.segments.values()):
         return False
+    if announced_at(case, loss_onset_ms(case)) is not None:
+        return False
     is_mix = any(isinstance(one, Proposal) for one in label_shift.examine(case))
     return not is_mix and selection(case) is None and not feed_is_troubled(case)
 
 
 def _of_outcomes(case: Case) -> Proposal:
     """Outcomes that moved by themselves, too little yet for the model to err notably more."""
-    inputs = len(case.features)
     return Proposal(
         fault=FAULT,
         fit=_LEFT_OVER,
         explains=loss_signals(case),
         headline="other outcomes come true than in health, of the same kind of cases and answers",
         explanation=(
-            f"{inputs} of {inputs} inputs and the answers look as in health, the outcomes do not: what comes true does not "
+            f"All {len(case.features)} inputs and the answers look as in health, the outcomes do not: what comes true does not "
             f"follow them as it did. {loss_words(case)} so far.{_outcomes(case)}"
         ),
         action="Have the owner of the outcome check what changed (a rule, a market, fraud, how it is measured).",

@@ -17,7 +17,7 @@ from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("dependence_drift")
-_FIT, _ONE_INPUT, _SEVERAL_ALONE = 0.92, 0.4, 0.4
+_FIT, _ONE_INPUT, _SEVERAL_ALONE = 0.92, 0.4, 0.39
 """Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too; of
 those that each of several inputs would account for, which hardly go with any other."""
 _LIKELY_Z = 2.5
@@ -49,8 +49,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if only_lost and len(alone) > 1:
         return [_proposal(case, seen, changed, _SEVERAL_ALONE)]
     if only_lost and alone:
-        who = " or ".join(seen.names[place] for place in alone[:3])
-        return [RuledOut(fault=FAULT, because=f"without {who} everything goes together as in health")]
+        return [RuledOut(fault=FAULT, because=f"without {seen.names[alone[0]]} everything goes together as in health")]
     if only_lost and (group := joined_group(seen)):
         because = f"{listed(group)} lost all others, but keep together: their rows are wrong"
         return [RuledOut(fault=FAULT, because=because)]
@@ -78,8 +77,12 @@ def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> P
         explains=frozenset(dragged(case)),
         headline=f"{listed(names)} go together otherwise: correlation of {_words(seen, changed[0])}"[:150],
         explanation=(
-            f"Each of them is distributed as ever; the correlation of {'; of '.join(words)}. No single input that comes from "
-            "the wrong rows leaves this."
+            f"Each of them is distributed as ever; the correlation of {'; of '.join(words)}. "
+            + (
+                "That one of them comes from the wrong rows would account for it as well."
+                if fit == _SEVERAL_ALONE
+                else "No single input that comes from the wrong rows leaves this."
+            )
         ),
         action=(
             f"Ask what changed in how {listed(names)} come about together (who is scored, a rule, a product); watch the loss: "

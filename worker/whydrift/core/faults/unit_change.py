@@ -242,8 +242,10 @@ def _may_have_wandered(case: Case, view: ColumnView) -> bool:
     if slowness(view.reference) <= _SLOW or is_sudden(case, view):
         return False
     step = view.reference.given.get(Aspect.STEP)
-    jumps = np.abs(np.diff(np.concatenate([case.earlier.get(view.name, view.current[:0])[-1:], view.current])))
-    return step is None or float(jumps.max(initial=0.0)) <= float(np.abs(step.quantiles).max())
+    if step is None:
+        return True
+    jumps = np.abs(view.left(Aspect.STEP, view.current))
+    return float(jumps.max(initial=0.0)) <= float(np.abs(step.quantiles).max())
 
 
 def _would_show(view: ColumnView, found: Mapped) -> bool:
