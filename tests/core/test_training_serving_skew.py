@@ -5,14 +5,17 @@ differences. Not here: single differences, which other rules know.
 """
 
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world and its streams
 
 import world
+from case_builder import case_of
 from streams import (
     DEFAULTS,
     TOPIC,
@@ -26,6 +29,7 @@ from streams import (
 
 from whydrift.core.faults.rule import Example, Row
 from whydrift.core.faults.sketches import Break, change, drop, fill
+from whydrift.core.faults.training_serving_skew import _log_odds
 from whydrift.core.pipeline import Pipeline
 from whydrift_schemas import Diagnosis
 
@@ -127,3 +131,19 @@ def test_inputs_learnt_anew_from_the_stream_are_no_longer_judged_by_training() -
         event["features"]["income"] *= 1_000
     found = [one.diagnosis for one in said(unlearnt(SEED), records(events)) if one.rows > 2_450]
     assert [str(one.causes[0].fault) for one in found][:1] == ["unit_change"]
+
+
+def test_where_a_slow_quantity_was_at_first_tells_once_however_many_rows_say_it() -> None:
+    """A level that wanders stays where it is for longer than the first rows: they are no hundred witnesses."""
+    case = case_of(Example("", THOUSANDS, from_first=True))
+    assert case is not None
+    view = case.features["income"]
+    assert view.opening is not None
+    slow = replace(view, reference=replace(view.reference, times={"centre": 500.0}))
+    first = np.ones(len(view.opening.values), bool)
+    quick, slowly = (_log_odds(one, view.opening, first, is_presence=False) for one in (view, slow))
+    assert quick > 6
+    assert slowly == pytest.approx(quick / 500)
+    assert _log_odds(slow, view.opening, first, is_presence=True) == _log_odds(
+        view, view.opening, first, is_presence=True
+    )

@@ -17,7 +17,7 @@ from whydrift.core.columns import Floats, Presence, Presences
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.faults import dependence_drift, label_shift, misaligned_feature, segment_mix_shift
 from whydrift.core.faults.covariate_drift import SHARPER, moved_words
-from whydrift.core.faults.inputs import explained, listed
+from whydrift.core.faults.inputs import explained, listed, slowness
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, fill, scatter
 from whydrift.core.reference import BINS, NO_BIN
@@ -111,7 +111,7 @@ def _is_early(view: ColumnView, signal: SignalEvidence) -> bool:
 def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_], *, is_presence: bool) -> float:
     """How much better these first rows agree with the latest ones than with training, in nats.
 
-    is_presence: only in whether there is a value, which its distribution has no say in.
+    is_presence: only in whether there is a value, which its distribution has no say in. Values that hang together tell once.
     """
     reference, later = view.reference, slice(len(view.current_values) // 2, None)
     counts = np.append(reference.masses * reference.n, (reference.null, reference.absent, reference.foreign)) + 1.0
@@ -121,7 +121,8 @@ def _log_odds(view: ColumnView, opening: Opening, which: NDArray[np.bool_], *, i
     first = _counts(view, opening.values[which], opening.presence[which])
     if is_presence:
         first, served, trained = (np.append(part[:BINS].sum(), part[BINS:]) for part in (first, served, trained))
-    return float(first @ np.log(served / trained))
+    nats = float(first @ np.log(served / trained))
+    return nats if is_presence else nats / slowness(view.reference)
 
 
 def _counts(view: ColumnView, values: Floats, presence: Presences) -> Floats:
