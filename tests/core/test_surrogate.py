@@ -187,3 +187,15 @@ def test_a_half_without_predictions_makes_nothing_be_expected_of_the_other() -> 
     assert (target - surrogate.expect(bins)).std() < 0.3 * target.std()
     assert fit_crosswise(bins[:3], np.full(3, np.nan))[0].expect(bins[:3]).tolist() == [0, 0, 0]
     assert fit_crosswise(bins[:0], target[:0])[1].shape == (0, 2)
+
+
+def test_residuals_of_few_rows_are_about_as_wide_as_those_to_come() -> None:
+    """Half of 200 rows fit so much worse than all of them that health would look twice as wide as what comes."""
+    rng = np.random.default_rng(7)
+    bins = BINNING.bins(HEALTH)
+    answers = model(HEALTH) + rng.normal(0, 0.1, len(HEALTH))
+    wider = []
+    for first in range(0, 1_000, 200):
+        surrogate, health = fit_crosswise(bins[first : first + 200], answers[first : first + 200])
+        wider.append(health[:, 0].std() / (answers[ROWS:] - surrogate.expect(bins[ROWS:])).std())
+    assert 0.9 < np.mean(wider) < 1.25

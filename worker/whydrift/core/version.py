@@ -278,7 +278,7 @@ class VersionWatch:
         return self._cut
 
     def _with_residual(self, rows: Rows) -> Rows:
-        """The surrogate is that of all rows; their residuals are from those of the other half (`fit_crosswise`)."""
+        """The surrogate is that of all rows; their residuals are from those of the others (`fit_crosswise`)."""
         inputs = self._features_of(rows.offsets)
         if inputs is None or not len(self.inputs.known_columns):
             return rows
