@@ -1,13 +1,20 @@
 """Which relations among inputs changed, and whether one input, a group of them or the world is behind it.
 
-Belongs here: `Relations` and groups, on arrays. Not here: the rules' examples through the pipeline (`tests/conformance`).
+Belongs here: `Relations` and groups, on arrays, and what is said of inputs that go with one other only. Not here: the rules'
+examples through the pipeline (`tests/conformance`).
 """
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from whydrift.core.columns import Floats
 from whydrift.core.faults.relations import ELSEWHERE_P, Relations, joined_group, related
+from whydrift.core.records import Emit
+from whydrift.core.settings import Settings
+from whydrift_schemas import Cause, Fault
+
+from .small_world import Feed, events
 
 NAMES = ("a", "b", "c", "d")
 
@@ -72,3 +79,34 @@ def test_where_several_inputs_lost_each_other_none_of_them_explains_it() -> None
 
 def test_a_group_that_keeps_together_but_lost_all_others_is_one_source_that_is_joined_wrongly() -> None:
     assert joined_group(seen(other_rows(rows(300, 5), (2, 3)))) in (["a", "b"], ["c", "d"])
+
+
+def first_causes(is_broken: NDArray[np.bool_]) -> list[Cause]:
+    """Of a pair of inputs that go together, and a third one; in these rows the second one of the pair is that of another row."""
+    rows, draw = len(is_broken), np.random.default_rng(3)
+    a, c = draw.normal(size=(2, rows))
+    b = a + 0.3 * draw.normal(size=rows)
+    b[is_broken] = draw.permutation(b[is_broken])
+    feed = Feed(settings=Settings(baseline_events=1_000))
+    for i, (event, one, other, third) in enumerate(zip(events(0, rows, has_labels=False), a, b, c, strict=True)):
+        features = {"a": round(float(one), 3), "b": round(float(other), 3), "c": round(float(third), 3)}
+        answer = {"score": round(float(1 / (1 + np.exp(-third))), 3)}
+        said = feed([event | {"features": features, "prediction": answer, "replica": f"pod-{i % 3}"}])
+        for emit in said:
+            if isinstance(emit, Emit):
+                return emit.diagnosis.causes
+    return []
+
+
+def test_of_two_that_lost_each_other_one_is_named_first_and_that_both_are_wrong_second() -> None:
+    first, second, *_ = first_causes(np.arange(1_500) >= 1_100)
+    assert (first.fault, set(first.features)) == (Fault.MISALIGNED_FEATURE, {"a", "b"})
+    assert (second.fault, set(second.features)) == (Fault.DEPENDENCE_DRIFT, {"a", "b"})
+    assert "That one of them comes from the wrong rows would account for it as well" in second.explanation
+    assert first.replica is None
+
+
+def test_of_two_that_lost_each_other_on_one_replica_only_that_replica_is_named() -> None:
+    rows = np.arange(2_000)
+    first, *_ = first_causes((rows >= 1_100) & (rows % 3 == 2))
+    assert (first.fault, first.replica) == (Fault.MISALIGNED_FEATURE, "pod-2")

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world and its case builder
@@ -308,6 +309,22 @@ def test_a_fallback_is_told_from_saturation_by_the_cases_it_falls_on() -> None:
     assert fallback.fault == "fallback_answers"
     assert proposals(saturated)[0].fault == "parameter_corruption"
     assert ruled_out(saturated, fallback_answers.RULE) == ["the score is 1 only for cases that the inputs set apart"]
+
+
+def test_outcomes_that_move_by_themselves_are_the_world_s_before_the_loss_has_risen_notably() -> None:
+    case = case_with(turn(rich_default), is_awaited=lambda case: case.labels["actual"].is_alarmed("distribution"))
+    loss = case.labels["loss"]
+    signals = {aspect: replace(one, is_alarmed=False) for aspect, one in loss.signals.items()}
+
+    def erring(times: float) -> Case:
+        values = np.resize(times * loss.healthy, len(loss.current_values))
+        now = replace(loss, signals=signals, current_values=values)
+        return replace(case, performance=None, guards=(), labels={**case.labels, "loss": now})
+
+    (found,) = proposals(erring(1.02))
+    assert found.fault == "concept_drift"
+    assert found.headline == "other outcomes come true than in health, of the same kind of cases and answers"
+    assert ruled_out(erring(0.9), concept_drift.RULE)[0].startswith("the model errs no more than in health")
 
 
 def test_a_bound_that_most_cases_get_in_the_model_s_time_is_rather_of_broken_weights() -> None:

@@ -2,7 +2,8 @@
 
 Each input is cut into a few groups (fifths of a quantity, the common categories). Of two inputs, rows of health tell how many
 have each pair of groups, and how many would if the two had nothing to do with each other. A pair that hardly anybody has, though
-both of its values are common, is news: `log((expected + 1) / (seen + 1))`, beyond 1. An event's score is the sum over all pairs
+both of its values are common, is news: `log((expected + 1) / (seen + 1))`, beyond 1; both count as few as there are that tell on
+their own, where two inputs wander slowly (`pair_times`). An event's score is the sum over all pairs
 of inputs; mostly it is 0. Each half of the rows makes a table, by which the other half is scored: that is what scores look like
 in health. Of rows to come, each chunk is scored by one of the two, whichever its running number says.
 

@@ -177,7 +177,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found, left = _with_stray_answers(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
-    return _with_ruled_out(case, [_finding(case, verdict) for verdict in found], bench.ruled_out)
+    return _completed(case, [_finding(case, verdict) for verdict in found], bench.ruled_out)
 
 
 def _judged(bench: "_Bench", left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
@@ -519,7 +519,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         headline=shown[0].headline,
         decider=deciders[0] if len(causes) > 1 and deciders else "",
         severity=severity(case, causes[0].fault, signals),
-        impact=_impact(case, causes),
+        impact=None,
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
@@ -658,8 +658,11 @@ def _none_of(best: Proposal) -> Proposal:
     )
 
 
-def _with_ruled_out(case: Case, found: Sequence[Finding], general: Sequence[RuledOut]) -> tuple[Finding, ...]:
-    """Give each finding what the rules ruled out about its inputs; what names no input goes to the first finding."""
+def _completed(case: Case, found: Sequence[Finding], general: Sequence[RuledOut]) -> tuple[Finding, ...]:
+    """Give each finding what the rules ruled out about its inputs, what looks alike, and what it costs if it is one of these.
+
+    What is ruled out and names no input goes to the first finding.
+    """
     texts = [(no, set(_words(no.because))) for no in general]
     inputs = {name for name, view in case.features.items() if view.is_alarmed()}
     result = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from whydrift.core.case import NOT_ALIGNED, Aligned, AlignedRows, Case, ColumnView, RatePicture
 from whydrift.core.columns import Floats, Presence, Presences
-from whydrift.core.dependence import cross_predicted, regressions
+from whydrift.core.dependence import MAX_INPUTS, cross_predicted, regressions
 from whydrift.core.detectors.bets import Tolerance
 from whydrift.core.reference import learn_column
 from whydrift.core.signals import CONDITIONAL, Aspect, distribution_bets
@@ -24,8 +24,6 @@ _LEAST_NOW, _LEAST_BEFORE = 20, 60
 """Values of a slice, now and in health, by which the rules can judge."""
 _MOST_INPUTS = 8
 """Inputs of one fault that are looked at again: each costs as much as the first time."""
-_MOST_OTHERS = 40
-"""Quantities, the first ones, that tell what is left of another."""
 _FAR = 10.0
 """Standard deviations beyond which a value tells no more than that it is far out."""
 _MIXED = 0.02
@@ -38,14 +36,17 @@ def inside(case: Case, rows: Aligned, found: Slice, names: Sequence[str]) -> Cas
 
     rows: where the slice was found, with inputs, answers and dimensions side by side. The inputs' distributions count as alarmed.
     """
-    if len(names) > _MOST_INPUTS:
+    names = [name for name in names if name in case.features and name in rows.reference.inputs]
+    if not 0 < len(names) <= _MOST_INPUTS:
         return None
     now, own = found.of(rows.current), found.of(rows.reference)
     is_exchangeable = all(name in EXCHANGEABLE for name, _ in found.parts)
     if is_exchangeable and own.sum() < _LEAST_BEFORE:
         # A replica that health hardly knows gets the same kind of cases as the others.
         before = np.ones(len(rows.reference), bool)
-    elif any(_is_made_of(case, name, rows.reference, own) for name in names):
+    elif any(
+        _is_made_of(own, rows.reference.inputs[name]) for name in names if case.features[name].reference.kind.is_coded
+    ):
         return None
     else:
         before = own
@@ -54,7 +55,7 @@ def inside(case: Case, rows: Aligned, found: Slice, names: Sequence[str]) -> Cas
     views = {
         name: _view(case.features[name], healthy, chosen)
         for name in names
-        if name in case.features and _values(chosen, name) >= _LEAST_NOW and _values(healthy, name) >= _LEAST_BEFORE
+        if _values(chosen, name) >= _LEAST_NOW and _values(healthy, name) >= _LEAST_BEFORE
     }
     if not views:
         return None
@@ -88,7 +89,7 @@ def left_given_others(case: Case, rows: Aligned, name: str) -> tuple[Floats, Flo
         for one, view in case.features.items()
         if not view.reference.kind.is_coded and _values(rows.reference, one) >= _LEAST_BEFORE
     ]
-    names = [name, *(one for one in names[:_MOST_OTHERS] if one != name)] if name in names else []
+    names = [name, *(one for one in names[:MAX_INPUTS] if one != name)] if name in names else []
     if len(names) < 2:
         return rows.reference.inputs[name], rows.current.inputs[name]
     before, now = (np.column_stack([side.inputs[one] for one in names]) for side in (rows.reference, rows.current))
@@ -107,13 +108,14 @@ def _values(rows: AlignedRows, name: str) -> int:
     return int((~np.isnan(rows.inputs[name])).sum()) if name in rows.inputs else 0
 
 
-def _is_made_of(case: Case, name: str, healthy: AlignedRows, own: Mask) -> bool:
-    """Whether a slice is some categories of an input (customers of Europe, and their country): others there are no recoding."""
-    if name not in case.features or not case.features[name].reference.kind.is_coded or name not in healthy.inputs:
-        return False
-    _, code = np.unique(np.nan_to_num(healthy.inputs[name], nan=-1.0), return_inverse=True)
+def _is_made_of(own: Mask, codes: Floats) -> bool:
+    """Whether a slice is some categories of an input (customers of Europe, and their country): others there are no recoding.
+
+    own: which rows of health are in it, codes: their categories, (rows,) each.
+    """
+    _, code = np.unique(np.nan_to_num(codes, nan=-1.0), return_inverse=True)
     each, here = np.bincount(code), np.bincount(code, weights=own)
-    return float(np.minimum(here, each - here).sum()) < _MIXED * len(healthy)
+    return float(np.minimum(here, each - here).sum()) < _MIXED * len(codes)
 
 
 def _view(view: ColumnView, healthy: AlignedRows, chosen: AlignedRows) -> ColumnView:

@@ -47,13 +47,15 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     only_lost = all(seen.lost[pair] > 0 for pair in changed)
     alone = [place for place in sorted({*sum(changed, ())}) if seen.elsewhere_p(place) >= ELSEWHERE_P]
     if only_lost and len(alone) > 1:
-        return [_proposal(case, seen, changed, _SEVERAL_ALONE)]
+        told = "That one of them comes from the wrong rows would account for it as well."
+        return [_proposal(case, seen, changed, _SEVERAL_ALONE, told)]
     if only_lost and alone:
         return [RuledOut(fault=FAULT, because=f"without {seen.names[alone[0]]} everything goes together as in health")]
     if only_lost and (group := joined_group(seen)):
         because = f"{listed(group)} lost all others, but keep together: their rows are wrong"
         return [RuledOut(fault=FAULT, because=because)]
-    return [_proposal(case, seen, changed, _ONE_INPUT if alone else _FIT)]
+    told = "No single input that comes from the wrong rows leaves this."
+    return [_proposal(case, seen, changed, _ONE_INPUT if alone else _FIT, told)]
 
 
 def _changed(seen: Relations) -> list[Pair]:
@@ -64,7 +66,8 @@ def _changed(seen: Relations) -> list[Pair]:
     return [(int(rows[place]), int(columns[place])) for place in order]
 
 
-def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> Proposal:
+def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float, told: str) -> Proposal:
+    """told: what is said of single inputs."""
     places = [place for pair in changed for place in pair]
     if fit == _FIT:
         places += np.argwhere(np.triu(seen.changed, 1) > _LIKELY_Z).ravel().tolist()
@@ -76,14 +79,7 @@ def _proposal(case: Case, seen: Relations, changed: list[Pair], fit: float) -> P
         fit=fit,
         explains=frozenset(dragged(case)),
         headline=f"{listed(names)} go together otherwise: correlation of {_words(seen, changed[0])}"[:150],
-        explanation=(
-            f"Each of them is distributed as ever; the correlation of {'; of '.join(words)}. "
-            + (
-                "That one of them comes from the wrong rows would account for it as well."
-                if fit == _SEVERAL_ALONE
-                else "No single input that comes from the wrong rows leaves this."
-            )
-        ),
+        explanation=f"Each of them is distributed as ever; the correlation of {'; of '.join(words)}. {told}",
         action=(
             f"Ask what changed in how {listed(names)} come about together (who is scored, a rule, a product); watch the loss: "
             "the model has learnt the old relation."
