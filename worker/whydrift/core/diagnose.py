@@ -519,7 +519,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         headline=shown[0].headline,
         decider=deciders[0] if len(causes) > 1 and deciders else "",
         severity=severity(case, causes[0].fault, signals),
-        impact=None,
+        impact=None,  # `_completed` knows all causes
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
