@@ -35,6 +35,7 @@ from whydrift_schemas import Diagnosis, Fault, Status
 HALVES = {
     "tune": ("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
     "look": ("weather", "late", "rwm"),
+    "new": ("insured", "doctor", "baseball"),
 }
 FAMILIES = ("boosted", "linear", "forest", "neural")
 WARMED_UP = 1_500

@@ -2,7 +2,9 @@
 
 Read from the packages' files, without importing them: flights (regression: arrival delay), late (classes: more than a quarter of
 an hour late) and weather (regression: temperature) of New York's airports in 2013; magic (classes: gamma or hadron) of KEEL;
-movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel.
+movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel; insured (classes: a wife's
+health insurance by her job) of the Current Population Survey of 1993; doctor (classes: saw one this year) of the RAND health
+insurance experiment; baseball (regression: runs of a player's season) of plyr.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
@@ -28,6 +30,36 @@ _GENRES = ("Action", "Animation", "Comedy", "Drama", "Documentary", "Romance", "
 _MOVIE = ("year", "length", "votes", "rating", *_GENRES, "mpaa")
 _RWM = ("docvis", "hospvis", "edlevel", "age", "outwork", "female", "married", "kids", "hhninc", "educ", "self")
 _MAGIC = ("length", "width", "size", "conc", "conc1", "asym", "m3_long", "m3_trans", "alpha", "dist", "class")
+_DOCTOR = (
+    "mdu",
+    "lc",
+    "idp",
+    "lpi",
+    "fmde",
+    "physlim",
+    "ndisease",
+    "health",
+    "linc",
+    "lfam",
+    "educdec",
+    "age",
+    "sex",
+    "black",
+)
+_INSURED = (
+    "whi",
+    "whrswk",
+    "hhi",
+    "education",
+    "race",
+    "hispanic",
+    "experience",
+    "kidslt6",
+    "kids618",
+    "husby",
+    "region",
+)
+_BASEBALL = ("r", "year", "lg", "g", "ab", "h", "X2b", "X3b", "hr", "rbi", "sb", "bb", "so", "stint")
 
 
 def _file(package: str, *path: str) -> Path:
@@ -85,6 +117,21 @@ def magic(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("class") == "g") for row in rows]
 
 
+def insured(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("Ecdat/HI", _INSURED, typed)
+    return rows, [float(row.pop("whi") == "yes") for row in rows]
+
+
+def doctor(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("Ecdat/DoctorContacts", _DOCTOR, typed)
+    return rows, [float(row.pop("mdu") > 0) for row in rows]
+
+
+def baseball(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("plyr/baseball", _BASEBALL, typed)
+    return rows, [float(row.pop("r")) for row in rows]
+
+
 def movies(typed: Typed) -> tuple[list[Row], list[float]]:
     rows = _of_r("ggplot2/movies", _MOVIE, typed)
     for row in rows:
@@ -101,6 +148,12 @@ def rwm(typed: Typed) -> tuple[list[Row], list[float]]:
 
 
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
-    one.__name__: one for one in (flights, late, weather, magic, movies, rwm)
+    one.__name__: one for one in (flights, late, weather, magic, movies, rwm, insured, doctor, baseball)
 }
-CLASSES = {"late": ("late", "on time"), "magic": ("gamma", "hadron"), "rwm": ("out", "in")}
+CLASSES = {
+    "late": ("late", "on time"),
+    "magic": ("gamma", "hadron"),
+    "rwm": ("out", "in"),
+    "insured": ("insured", "not insured"),
+    "doctor": ("seen", "not seen"),
+}

@@ -39,8 +39,9 @@ MAX_INPUTS = 40
 """Quantities that take part, the first ones."""
 _MIN_ROWS = 200
 _MIN_DISTINCT = 10
-_ODD = 0.004
-"""Part of health's rows that are beyond each end of a column's limits."""
+_ODD, _ODD_IN_ALL = 0.004, 0.016
+"""Part of health's rows that are beyond each end of a column's limits, at most, and beyond any end of any. Answers to these are
+not looked at, while the reference has them: of baseball players it was one in ten, the ones hardest to tell."""
 _LEAST_R2 = 0.3
 """Part of an input's variance that the others must explain for its residual to tell anything."""
 _RIDGE = 0.02
@@ -91,7 +92,8 @@ class DependenceWatch:
         references = self.monitor.references
         key = tuple(map(id, references))
         if self._limited is None or self._limited[0] != key:
-            known = [None if one is None else (one.quantile(_ODD), one.quantile(1 - _ODD)) for one in references]
+            odd = min(_ODD, _ODD_IN_ALL / (2 * len(references)))
+            known = [None if one is None else (one.quantile(odd), one.quantile(1 - odd)) for one in references]
             both = np.array([(-np.inf, np.inf) if one is None else one for one in known])
             if self._combinations is not None:
                 # Most scores are 0, and 0 is no news.

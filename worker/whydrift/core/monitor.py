@@ -38,6 +38,7 @@ from whydrift.core.signals import (
     flag_aspects,
     flag_bets,
     flag_share,
+    is_blurred,
     is_fitted,
 )
 from whydrift.core.summary import ChunkSummary
@@ -351,7 +352,9 @@ class Monitor:
         self.bets = {c.name: self._bets_of(r) for _, c, r in known}
         given = [(index, aspect, one) for index, _, r in known for aspect, one in r.given.items()]
         self._given_bets = {
-            (self.columns[index].name, aspect): conditional_bets(one, Tolerance(one.n, signals, margin))
+            (name := self.columns[index].name, aspect): conditional_bets(
+                one, Tolerance(one.n, signals, margin, is_blurred=is_blurred(name))
+            )
             for index, aspect, one in given
         }
         quantities = sum(not r.kind.is_coded for _, _, r in known)

@@ -145,7 +145,8 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
     """Of the column's distribution. Where no long stretch of health differs from the others by more than chance, one that is yet
     to come will differ less, too. What is left of a fit (_FITTED) differs from its reference by the error of the fit besides.
     """
-    found = replace(tolerance, n=reference.n, times=reference.times, is_exact=not is_fitted(reference.name))
+    name, times = reference.name, reference.times
+    found = replace(tolerance, n=reference.n, times=times, is_exact=not is_fitted(name), is_blurred=is_blurred(name))
     wanders = reference.given or any(group in reference.times for group in _DISTRIBUTION_GROUPS)
     return found.calm() if reference.n >= _CALM_ROWS and not wanders and found.is_exact else found
 
@@ -153,6 +154,13 @@ def _resting_on(reference: ColumnReference, tolerance: Tolerance) -> Tolerance:
 def is_fitted(column: str) -> bool:
     """Whether a column is what is left of a fit, whose error comes on top of its reference's."""
     return column in _FITTED or column.startswith(_FITTED_PREFIX)
+
+
+def is_blurred(column: str) -> bool:
+    """Whether a column's values are off by that error: cases that are all the same leave the same of a fit, and of another fit
+    something else. Scores of combinations are what they are.
+    """
+    return is_fitted(column) and column != COMBINATIONS
 
 
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:

@@ -38,7 +38,7 @@ class Tolerance:
     n: values the reference rests on. signals: signals of the model, which share CONFIDENCE. margin: see `Settings.margin`.
     times: where values hang together, how many in a row tell as much as one, by group of bets (`autocorrelation`); else 1.
     is_calm: health is within its sampling error or the margin, but not both at once. is_exact: sampling is the reference's only
-    error.
+    error. is_blurred: a value is off by the error of a fit, so that it may fall into one bin or the next.
     """
 
     n: int
@@ -47,6 +47,7 @@ class Tolerance:
     times: Mapping[str, float] = field(default_factory=dict)
     is_calm: bool = False
     is_exact: bool = True
+    is_blurred: bool = False
 
     def calm(self) -> "Tolerance":
         """Of health that does not wander: the reference's error or a part of the margin."""

@@ -46,7 +46,10 @@ def _shapes(masses: Floats, tolerance: Tolerance) -> list[Health]:
 def _rates(masses: Floats, tolerance: Tolerance) -> list[Health]:
     """Tails, and single bins. Only what rises is bet on, so that one side is all there is to pay for."""
     low, high = tails(masses)
-    sets = {"tails": np.stack([low, high, np.maximum(low, high)]), "local": np.eye(len(masses))}
+    sets = {"tails": np.stack([low, high, np.maximum(low, high)])}
+    if not tolerance.is_blurred:
+        # Cases that are all the same leave the same of a fit, and another fit would leave something else.
+        sets["local"] = np.eye(len(masses))
     sides = sum(map(len, sets.values())) / (1 - _SHAPES_CONFIDENCE)
     found = [rate_health(inside, masses, tolerance.of(group), sides) for group, inside in sets.items()]
     return [Health(one.directions, np.zeros(len(one.high)), one.high) for one in found]
@@ -57,11 +60,13 @@ def _health(masses: Floats, tolerance: Tolerance) -> Health:
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
-    tail, local = _rates(masses, tolerance)
     groups = [shape_bets(shape) for shape in _shapes(masses, tolerance)]
-    groups += [rate_bets(tail, _TAIL_ODDS), rate_bets(local, _LOCAL_ODDS)]
-    log_f = [group / tolerance.time(name) for group, name in zip(groups, _WEIGHTS, strict=True)]
-    weights = [np.full(group.shape[1], w / group.shape[1]) for group, w in zip(groups, _WEIGHTS.values(), strict=True)]
+    groups += [rate_bets(*one) for one in zip(_rates(masses, tolerance), (_TAIL_ODDS, _LOCAL_ODDS), strict=False)]
+    log_f = [group / tolerance.time(name) for group, name in zip(groups, _WEIGHTS, strict=False)]
+    shares = np.array(list(_WEIGHTS.values())[: len(groups)])
+    weights = [
+        np.full(group.shape[1], w / group.shape[1]) for group, w in zip(groups, shares / shares.sum(), strict=True)
+    ]
     return Bets(np.concatenate(log_f, axis=1), np.concatenate(weights))
 
 

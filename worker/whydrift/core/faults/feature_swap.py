@@ -338,7 +338,7 @@ def _row_ratios(
     values = [getattr(view, of) for view in pair]
     found = []
     for own, other, view, partner in zip(values, values[::-1], pair, partners, strict=True):
-        density, beside, near = density_of(view.reference), _beside(view, partner), getattr(partner, of)
+        density, beside, near = density_of(view.reference).smooth, _beside(view, partner), getattr(partner, of)
         ratio = density(other) / density(own) * beside(other, near) / beside(own, near)
         found.append(np.where(np.isfinite(ratio), ratio, 1.0))
     return found[0], found[1]

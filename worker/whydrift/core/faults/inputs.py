@@ -125,6 +125,20 @@ def without(view: ColumnView, atom: Atom) -> Floats:
     return _without_excess(view, view.current, atom.value)
 
 
+def lost_atoms_p(view: ColumnView, atom: Atom) -> float:
+    """Chance that so few of a quantity's other values, since this one first came, are those which are frequent in health.
+
+    Where one value takes the place of any others, the rest of them are as they were. 1.0 where none is frequent.
+    """
+    own, usual = view.reference.atoms.get(atom.value, 0.0), sum(view.reference.atoms.values())
+    later = view.current[int(np.argmax(view.current == atom.value)) :]
+    others = later[later != atom.value]
+    time = max(view.reference.times.get("local", 1.0), 1.0)
+    n, seen = int(len(others) / time), int(np.isin(others, list(view.reference.atoms)).sum() / time)
+    share = min((usual - own) / max(1 - own, 1e-9), 1.0)
+    return 1.0 - chance_of(seen + 1, n, share) if seen < n else 1.0
+
+
 def without_new_atoms(view: ColumnView, values: Floats) -> Floats:
     """The same of some values, and of all that come too often."""
     for atom in new_atoms(view):

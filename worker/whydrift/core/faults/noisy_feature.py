@@ -138,13 +138,10 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
         and _trimmed_variance(values) < chance * _trimmed_variance(healthy)
     ):
         return None
-    # A grid of the normal's quantiles in scattered order: the same for every run.
-    quantiles = ndtri((np.arange(len(healthy)) + 0.5) / len(healthy))
-    order = np.argsort([scatter(i, 23) for i in range(len(healthy))])
     best = (0.0, 0.0)
     for factor in (0.8, 1.0, 1.25):
         sd = factor * likeliest.sd
-        p = same_p(values, healthy + sd * quantiles[order])
+        p = same_p(values, healthy + sd * _normal(len(healthy)))
         best = max(best, (p, sd))
     p, sd = best
     # No noise reaches so far: those are single extremes, whatever they do to the variance.
@@ -155,6 +152,12 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
     return sd, graded(p) * holds_against(likeliest.gain, map_gain(view)) * two_sided
 
 
+def _normal(n: int) -> Floats:
+    """A grid of the normal's quantiles in scattered order: the same for every run."""
+    found: Floats = ndtri((np.arange(n) + 0.5) / n)[np.argsort([scatter(i, 23) for i in range(n)])]
+    return found
+
+
 def _trimmed_variance(values: Floats) -> float:
     """Of the middle 98 %: a few extremes are outliers, not noise."""
     low, high = np.quantile(values, [0.01, 0.99])
@@ -163,7 +166,7 @@ def _trimmed_variance(values: Floats) -> float:
 
 def _dependence(case: Case, view: ColumnView, sd: float) -> float:
     """What the other inputs say: the strongest of those that depend on this one in health."""
-    expected_loss = float(np.std(view.healthy)) / max(float(np.hypot(np.std(view.healthy), sd)), 1e-12)
+    noisy = view.reference_values + sd * _normal(len(view.reference_values))
     told = []
     for other in case.features.values():
         if other is view or other.reference.kind.is_coded or other.is_alarmed("distribution"):
@@ -171,15 +174,16 @@ def _dependence(case: Case, view: ColumnView, sd: float) -> float:
         usual = rank_correlation(view.reference_values, other.reference_values)
         if abs(usual) >= _DEPENDENT and len(other.current_values) == len(view.current_values):
             now = rank_correlation(view.current_values, other.current_values)
-            told.append((abs(usual), now * np.sign(usual)))
+            sign = np.sign(usual)
+            told.append((abs(usual), now * sign, rank_correlation(noisy, other.reference_values) * sign))
     if not told:
         return _FREE
-    usual, now = max(told)
+    usual, now, left = max(told)
     rows = len(view.current_values)
-    if now < _LEAST_KEPT * expected_loss * usual - 2 / np.sqrt(rows):
+    if now < _LEAST_KEPT * left - 2 / np.sqrt(rows):
         return _LOST
     # What noise leaves of it, against all of it: of few rows it may be either.
-    seen, faded, held = fisher(np.array([now, expected_loss * usual, usual])).tolist()
+    seen, faded, held = fisher(np.array([now, left, usual])).tolist()
     faded_lead = 0.5 * rows / _RANKS**2 * ((seen - held) ** 2 - (seen - faded) ** 2)
     if abs(faded_lead) < _TELLS:
         return _FREE

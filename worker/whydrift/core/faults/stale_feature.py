@@ -20,6 +20,7 @@ from whydrift.core.faults.inputs import (
     graded,
     is_bound,
     listed,
+    lost_atoms_p,
     match_p,
     new_atoms,
     number,
@@ -46,6 +47,8 @@ _MAPPED = 0.5
 """Fit of an exact map from which frequent values stand for others."""
 _LEAST_SHARE = 0.2
 """Part of the rows."""
+_LOST_P = 1e-3
+"""Chance from which the rows with other values have lost what is frequent in health: all values have changed, none is stuck."""
 _ON_GRID = 0.8
 """Share of health's values on a grid from which it is the column's own."""
 _GRID_STEP = 0.02
@@ -102,7 +105,7 @@ def _stuck(view: ColumnView) -> _Stale | None:
         if mapped is not None and mapped.is_exact and mapped.fit > _MAPPED:
             return None  # a frequent value stands for another one, and so do the rest
         others = [other for other in new_atoms(view)[1:] if other.rows > atom.rows / 4]
-        if others:
+        if others or lost_atoms_p(view, atom) < _LOST_P:
             return None
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
         p = 1.0 if view.reference.kind.is_coded else match_p(rest, view.reference)

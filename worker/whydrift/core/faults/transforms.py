@@ -20,6 +20,7 @@ from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import (
     Mask,
+    chance_of,
     digits_of,
     graded,
     match_p,
@@ -45,6 +46,11 @@ _BROAD_LEAD = 6.0
 _TOO_WIDE_P = 0.01
 _ATOM = 0.04
 """Share in health from which a value is looked for in what is seen."""
+_ATOM_ODDS = 20.0
+"""How much denser, at most, a frequent value counts than those beside it."""
+_ATOMS_TRIED, _ATOM_ROWS, _RETURNED, _CHANCE, _SAME = 6, 6.0, 0.5, 1e-6, 1e-4
+"""So many of the most frequent values, old and new, are paired; rows of health's that would be expected among the mapped; part of
+them that must be there; chance that any map leads so many there; digits to which values are the same."""
 _MOST_DIGITS, _ROUNDING = 6, 1e-3
 """Digits after the point up to which a quantity has a last one; part of a step that is no digit more."""
 _ROUND_FACTORS = np.unique([float(f"{10**p:.2g}") for p in np.linspace(-1, 1, 400)] + [k / 100 for k in range(50, 300)])
@@ -189,9 +195,29 @@ class Density:
         if keep.sum() > 1:
             mass[-1] += 1 - grid[keep][-1]  # an atom at the upper end, which closes the last step
         self._density = (1 - _FLOOR_MASS) * mass / np.diff(self._edges)
+        self._atoms = np.array(sorted(reference.atoms), float)
+        shares = np.array([reference.atoms[atom] for atom in self._atoms.tolist()], float)
+        self._shares = (1 - _FLOOR_MASS) * shares
+        # Against what is usual among the other values: on a grid of a few, all come again and again.
+        others = max(reference.distinct - len(shares), 1)
+        usual = max(1 - float(shares.sum()), 0.0) / others
+        self._odds = np.clip(shares / max(usual, 1e-9), 1.0, _ATOM_ODDS if reference.distinct > len(shares) else 1.0)
+        steps = np.clip(np.searchsorted(self._edges, self._atoms, side="right") - 1, 0, len(self._density) - 1)
+        own = np.bincount(steps, self._shares, minlength=len(self._density)) / np.diff(self._edges)
+        self._between = np.maximum(self._density - own, 0.0)
+        """What is left of the density without the atoms: values that come again and again."""
 
     def __call__(self, values: Floats) -> Floats:
-        """Density at each value, above 0 everywhere."""
+        """Density at each value, above 0 everywhere; of one that comes again and again, what it has beside other values."""
+        values = np.clip(values, -_HUGE, _HUGE)
+        found = self.smooth(values)
+        if not len(self._atoms):
+            return found
+        near = np.clip(np.searchsorted(self._atoms, values), 0, len(self._atoms) - 1)
+        return np.where(self._atoms[near] == values, self._odds[near] * found, found)
+
+    def smooth(self, values: Floats) -> Floats:
+        """The same of all values as if none came again."""
         values = np.clip(values, -_HUGE, _HUGE)
         place = np.searchsorted(self._edges, values, side="right") - 1
         place = np.where(values == self._edges[-1], len(self._density) - 1, place)
@@ -199,11 +225,13 @@ class Density:
         return np.where(inside, self._density[np.clip(place, 0, len(self._density) - 1)], 0.0) + self._floor(values)
 
     def with_noise(self, values: Floats, sd: float) -> Floats:
-        """The same with normal noise on top of every value."""
+        """The same with normal noise on top of every value: around what came again and again, too."""
         values = np.clip(values, -_HUGE, _HUGE)
         below = ndtr((values[:, None] - self._edges[None, :]) / sd)
-        found: Floats = (below[:, :-1] - below[:, 1:]) @ self._density
-        return found + self._floor(values)
+        found = (below[:, :-1] - below[:, 1:]) @ self._between
+        around = np.exp(-0.5 * ((values[:, None] - self._atoms) / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+        noisy: Floats = found + around @ self._shares + self._floor(values)
+        return noisy
 
     def _floor(self, values: Floats) -> Floats:
         near = (values > self._low - self._range) & (values < self._high + self._range)
@@ -295,7 +323,7 @@ def _preference(found: Mapped, view: ColumnView) -> float:
     if found.map.is_known and is_partial and is_small and not is_clear and not found.map.offset:
         # Many a change comes close to a small ratio, or to a sign where health has both, in some of its rows.
         return -0.3
-    return (0.15 if found.map.is_known else 0.0) - (0.15 if is_partial else 0.0)
+    return (0.15 if found.map.is_known or found.is_exact else 0.0) - (0.15 if is_partial else 0.0)
 
 
 def _with_rivals(chosen: Mapped, judged: list[tuple[float, Map, float, Floats]]) -> Mapped:
@@ -339,7 +367,8 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     is_scattered = scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
     if since < 0.9 and (is_scattered or _breaks_digits(view, one, values[mapped])):
         fit *= 0.3
-    return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=_is_exact(view, mapped, restored))
+    is_exact = _is_exact(view, mapped, restored) or (since >= 0.9 and _returns_atoms(view, one, mapped))
+    return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=is_exact)
 
 
 def _breaks_digits(view: ColumnView, one: Map, mapped: Floats) -> bool:
@@ -445,7 +474,7 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
     fitted = [_refined(view, one, health, density) for _, one in best.values()]
-    return [*fitted, *_atom_fits(values, reference, n), *_exact_fits(view, fitted)]
+    return [*fitted, *_atom_fits(view, n), *_exact_fits(view, fitted)]
 
 
 def _refined(view: ColumnView, one: Map, health: Floats, density: Density) -> Map:
@@ -505,23 +534,55 @@ def _quantile_fits(values: Floats, reference: ColumnReference, n: int) -> list[M
     return found
 
 
-def _atom_fits(values: Floats, reference: ColumnReference, n: int) -> list[Map]:
-    """The scale and the offset that lead from health's most frequent value to the one that is most frequent beyond its share.
+def _atom_fits(view: ColumnView, n: int) -> list[Map]:
+    """Scales and offsets that lead from one of health's most frequent values to one that comes far more often than it did.
 
-    Exact, where a fit of quantiles is not: on a grid of values only an exact factor returns them.
+    Exact, where a fit of quantiles is not: on a grid of values only an exact factor returns them. Of several, those which lead
+    most values back to frequent ones.
     """
-    if not reference.atoms:
+    reference = view.reference
+    old = sorted(reference.atoms, key=lambda value: (-reference.atoms[value], value))[:_ATOMS_TRIED]
+    if not old or reference.atoms[old[0]] < _ATOM:
         return []
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(view.current, return_counts=True)
     usual = np.array([reference.atoms.get(value, 0.0) for value in distinct.tolist()])
-    new = float(distinct[int(np.argmax(counts / n - usual))])
-    old = max(reference.atoms, key=lambda value: (reference.atoms[value], value))
-    if reference.atoms[old] < _ATOM or new == old:
-        return []
-    found = [Map(1.0, new - old, "", False, parameter_cost(n))]
-    if old and new:
-        found.append(Map(new / old, 0.0, "", False, parameter_cost(n)))
+    new = distinct[np.argsort(usual - counts / n, kind="stable")[:_ATOMS_TRIED]].tolist()
+    cost = parameter_cost(n)
+    pairs = [(a, b) for a in old for b in new if a != b]
+    offsets = [Map(1.0, b - a, "", False, cost) for a, b in pairs]
+    scales = [Map(b / a, 0.0, "", False, cost) for a, b in pairs if a and b]
+    return [
+        max(kind, key=lambda one: int(_are_atoms(reference, one.undo(view.current)).sum()))
+        for kind in (offsets, scales)
+        if kind
+    ]
+
+
+def _are_atoms(reference: ColumnReference, values: Floats) -> Mask:
+    """Which values are, to four digits, frequent ones of health."""
+    atoms = np.array(sorted(reference.atoms))
+    near = nearest(values, atoms)
+    found: Mask = np.abs(values - near) <= _SAME * np.maximum(np.abs(near), _SAME * reference.spread)
     return found
+
+
+def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
+    """Whether a map leads what it explains back to health's frequent values, several of them, as often as these came."""
+    atoms = np.array(list(view.reference.atoms))
+    shares = np.array(list(view.reference.atoms.values()))
+    rows = float(shares[one.apply(atoms) != atoms].sum()) * int(mapped.sum())
+    if rows < _ATOM_ROWS or not len(view.healthy):
+        return False
+
+    def returned(values: Floats) -> Floats:
+        before = one.undo(values)
+        back: Floats = before[_are_atoms(view.reference, before) & (before != values)]
+        return back
+
+    back = returned(view.current[mapped])
+    by_chance = max(len(returned(view.healthy)), 1) / len(view.healthy)
+    is_often = len(back) >= _RETURNED * rows and chance_of(len(back), int(mapped.sum()), by_chance) < _CHANCE
+    return is_often and float(np.ptp(back)) > _NEXT_TO * view.reference.spread
 
 
 def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
