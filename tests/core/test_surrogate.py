@@ -6,7 +6,7 @@ import pytest
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, Binning, learn_column
 from whydrift.core.state import pack, unpack
-from whydrift.core.surrogate import Surrogate, fit_crosswise, fit_surrogate
+from whydrift.core.surrogate import Surrogate, fit_crosswise, fit_surrogate, mean_of
 
 ROWS = 1_000
 RNG = np.random.default_rng(9)
@@ -101,7 +101,33 @@ def test_the_mean_of_two_expects_the_mean() -> None:
         for part, values in ((bins[:rows], HEALTH[:rows]), (bins[rows:], HEALTH[rows:]))
     ]
     mean = (two[0].expect(bins) + two[1].expect(bins)) / 2
-    assert two[0].averaged(two[1]).expect(bins) == pytest.approx(mean)
+    assert mean_of(two).expect(bins) == pytest.approx(mean)
+
+
+def test_each_row_is_judged_by_one_of_the_two_halves() -> None:
+    bins, answers, offsets = BINNING.bins(HEALTH), model(HEALTH), np.arange(len(HEALTH))
+    halves = [
+        fit_surrogate(bins[ROWS // 2 : ROWS], answers[ROWS // 2 : ROWS]),
+        fit_surrogate(bins[: ROWS // 2], answers[: ROWS // 2]),
+    ]
+    left = mean_of(halves).left(answers, bins, offsets)[:, 0]
+    by_each = np.stack([answers - half.expect(bins) for half in halves], axis=1)
+    is_it = np.isclose(left[:, None], by_each)
+    assert is_it.any(axis=1).all()
+    # Drawn, not in turn: whoever comes in turn gets both.
+    first = is_it[:, 0]
+    assert [first[start::3].mean() for start in range(3)] == pytest.approx([0.5] * 3, abs=0.1)
+    again = Surrogate.restore(unpack("surrogate", pack("surrogate", mean_of(halves).snapshot())))
+    assert again.left(answers, bins, offsets)[:, 0].tolist() == left.tolist()
+
+
+def test_the_mean_of_surrogates_that_know_nothing_but_a_mean() -> None:
+    bins = BINNING.bins(HEALTH)
+    constants = [fit_surrogate(bins, np.full(len(HEALTH), value)) for value in (1.0, 3.0)]
+    assert mean_of(constants).expect(bins) == pytest.approx(2.0)
+    assert set(mean_of(constants).left(np.zeros(len(bins)), bins, np.arange(len(bins)))[:, 0].round(9)) == {-1.0, -3.0}
+    none = np.zeros((4, 0), np.intp)
+    assert mean_of([fit_surrogate(none, np.ones(4))]).expect(none).tolist() == [1, 1, 1, 1]
 
 
 def test_what_was_written_before_there_were_trees_expects_the_same() -> None:
@@ -123,19 +149,19 @@ def test_residuals_over_their_usual_sizes_are_about_as_wide_for_all_inputs() -> 
     wide = np.where(HEALTH[:, 1] > 0, 10.0, 1.0)
     answers = model(HEALTH) + wide * RNG.normal(size=len(HEALTH))
     bins = BINNING.bins(HEALTH)
-    fitted = fit_crosswise(bins[:ROWS], answers[:ROWS])[0]
-    left = answers - fitted.expect(bins)
-    spreads = [fitted.standardised(left, bins)[ROWS:][wide[ROWS:] == one].std() for one in (1.0, 10.0)]
+    fitted, offsets = fit_crosswise(bins[:ROWS], answers[:ROWS])[0], np.arange(len(answers))
+    left = fitted.left(answers, bins, offsets)
+    spreads = [left[ROWS:, 1][wide[ROWS:] == one].std() for one in (1.0, 10.0)]
     assert spreads[1] < 2.5 * spreads[0]
     again = Surrogate.restore(unpack("surrogate", pack("surrogate", fitted.snapshot())))
-    assert again.standardised(left, bins).tolist() == fitted.standardised(left, bins).tolist()
+    assert again.left(answers, bins, offsets).tolist() == left.tolist()
 
 
 def test_residuals_of_a_surrogate_without_sizes_are_not_standardised() -> None:
     bins = BINNING.bins(HEALTH)
     constant = fit_crosswise(bins, np.full(len(HEALTH), 3.0))[0]
-    assert np.isnan(SURROGATE.standardised(model(HEALTH), bins)).all()
-    assert np.isnan(constant.standardised(np.zeros(len(HEALTH)), bins)).all()
+    for one in (SURROGATE, constant):
+        assert np.isnan(one.left(model(HEALTH), bins, np.arange(len(HEALTH)))[:, 1]).all()
 
 
 def test_of_many_inputs_those_that_tell_most_are_fitted_and_the_others_change_nothing() -> None:
@@ -155,8 +181,8 @@ def test_residuals_of_health_show_how_the_surrogate_errs_where_inputs_wander_off
     bins = rng.integers(0, 3, 1_000)[:, None]
     bins[700:760] = 3
     target = np.where(bins[:, 0] == 3, 2.0, 0.0) + rng.normal(0, 0.1, 1_000)
-    surrogate, residuals = fit_crosswise(bins, target)
-    assert np.abs(target - surrogate.expect(bins)).max() < 0.6  # rows fitted on know it
+    residuals = fit_crosswise(bins, target)[1]
+    assert np.abs(target - fit_surrogate(bins, target).expect(bins)).max() < 0.6  # rows fitted on know it
     assert residuals[700:760, 0].mean() == pytest.approx(2.0, abs=0.1)
 
 
@@ -165,8 +191,7 @@ def test_residuals_of_health_are_no_narrower_than_those_to_come() -> None:
     bins = BINNING.bins(HEALTH)
     answers = model(HEALTH) + rng.normal(0, 1 + (HEALTH[:, 1] > 0), len(HEALTH))
     surrogate, health = fit_crosswise(bins[:ROWS], answers[:ROWS])
-    to_come = answers[ROWS:] - surrogate.expect(bins[ROWS:])
-    both = np.stack([to_come, surrogate.standardised(to_come, bins[ROWS:])], axis=1)
+    both = surrogate.left(answers[ROWS:], bins[ROWS:], np.arange(ROWS, len(answers)))
     assert np.all(health.std(axis=0) / both.std(axis=0) > 0.95)
     assert np.all(health.std(axis=0) / both.std(axis=0) < 1.2)
 

@@ -24,7 +24,7 @@ from whydrift.core.calibration import Calibration, fit_calibration
 from whydrift.core.columns import Column, Floats
 from whydrift.core.labelled import MAX_INPUTS
 from whydrift.core.reference import Binning, ColumnReference
-from whydrift.core.surrogate import Surrogate, fit_surrogate
+from whydrift.core.surrogate import Surrogate, fit_surrogate, mean_of
 
 _Z = 1.96
 """Intervals are of 95 %."""
@@ -323,4 +323,4 @@ def _fit_loss(bins: NDArray[np.intp], target: Floats) -> tuple[Surrogate, Calibr
     promised = np.empty(len(target))
     for place, other in ((0, 1), (1, 0)):
         promised[place::2] = halves[other].expect(bins[place::2])
-    return halves[0].averaged(halves[1]), fit_calibration(promised, target)
+    return mean_of(halves), fit_calibration(promised, target)

@@ -93,7 +93,8 @@ class Trees:
 
     @cached_property
     def _used(self) -> frozenset[int]:
-        return frozenset(self.surrogate.columns.ravel().tolist())
+        has_said = np.ptp(self.surrogate.leaves, axis=1) > 0
+        return frozenset(self.surrogate.columns[has_said].ravel().tolist())
 
     def part(self, name: str, values: Floats) -> Parts:
         """Of each tree, the bits of the leaf's number that are this input's answers to its questions."""

@@ -278,7 +278,7 @@ class VersionWatch:
         return self._cut
 
     def _with_residual(self, rows: Rows) -> Rows:
-        """The surrogate is that of all rows; their residuals are from those of the others (`fit_crosswise`)."""
+        """A surrogate of the rows; their residuals are from what the others make expect (`fit_crosswise`)."""
         inputs = self._features_of(rows.offsets)
         if inputs is None or not len(self.inputs.known_columns):
             return rows
@@ -319,8 +319,7 @@ class VersionWatch:
 
     def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
         bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
-        residuals = rows.values[:, _PREDICTION] - surrogate.expect(bins)
-        both = np.stack([residuals, surrogate.standardised(residuals, bins)], axis=1)
+        both = surrogate.left(rows.values[:, _PREDICTION], bins, rows.offsets)
         # What health hardly has the like of may be answered as it always would have been: there is nothing to expect.
         both[~surrogate.knows(bins)] = nan
         if inputs.is_odd is not None:
