@@ -6,6 +6,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from whydrift.core.case import ColumnView
+from whydrift.core.columns import Floats
 from whydrift.core.faults import (
     covariate_drift,
     default_fill,
@@ -13,6 +15,7 @@ from whydrift.core.faults import (
     noisy_feature,
     outliers,
     precision_loss,
+    stale_feature,
     unit_change,
 )
 from whydrift.core.faults.inputs import digits_of, finer_share, reference_share
@@ -169,3 +172,61 @@ def test_values_never_seen_before_are_looked_at_though_the_distribution_is_quiet
     view = view_of("hour", hours, now)
     assert any(isinstance(one, Proposal) for one in rule.examine(case_of_columns([alarmed(view, "unseen")])))
     assert not rule.examine(case_of_columns([view]))
+
+
+def hourly_pay(draw: np.random.Generator, rows: int) -> Floats:
+    """To the cent, a third of it in round sums, a few with none: husbands' pay in the Current Population Survey is so."""
+    paid = np.round(draw.lognormal(3.2, 0.6, rows), 3)
+    round_sums = draw.choice([20.0, 25.0, 30.0, 35.0, 40.0, 50.0], rows)
+    return np.where(draw.random(rows) < 0.33, round_sums, np.where(draw.random(rows) < 0.2, 0.0, paid))
+
+
+def fit_of(rule: ModuleType, view: ColumnView) -> float:
+    told = rule.examine(case_of_columns([alarmed(view)]))
+    return max((one.fit for one in told if isinstance(one, Proposal)), default=0.0)
+
+
+def test_round_sums_that_are_all_a_fifth_larger_show_the_factor_to_the_last_digit() -> None:
+    draw = np.random.default_rng(21)
+    health = hourly_pay(draw, 4_000)
+    found = best_map(view_of("pay", health, np.round(1.2 * draw.choice(health, 200), 6)))
+    assert found is not None
+    assert found.is_exact
+    assert found.map.scale == pytest.approx(1.2, rel=1e-9)
+    # Pay that is higher, and still paid in round sums, has no factor.
+    raised = best_map(view_of("pay", health, draw.choice(health[health > 24], 200)))
+    assert raised is None or not raised.is_exact
+
+
+@pytest.mark.parametrize("is_stuck", [True, False])
+def test_a_value_is_stuck_only_where_the_others_are_as_ever(is_stuck: bool) -> None:
+    """Where 40 becomes 41, everybody works an hour more; 41 is no value in the place of others."""
+    draw = np.random.default_rng(22)
+    hours = np.where(draw.random(4_000) < 0.4, 40.0, draw.integers(0, 70, 4_000))
+    now = draw.choice(hours, 120)
+    there = draw.random(120) < 0.7
+    now = np.where(there, 41.0, now) if is_stuck else now + there
+    fit = fit_of(stale_feature, view_of("hours", hours, now))
+    assert (fit > 0.5) if is_stuck else (fit == 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_told_where_most_of_health_is_one_of_two_values(seed: int) -> None:
+    """Three quarters are 0 or 40, as hours of work are: with noise they lie around these."""
+    draw = np.random.default_rng(seed)
+    health = np.where(draw.random(4_000) < 0.75, draw.choice([0.0, 40.0], 4_000), draw.integers(1, 60, 4_000))
+    noisy = view_of("hours", health, draw.choice(health, 100) + draw.normal(0, 3, 100))
+    assert fit_of(noisy_feature, noisy) > 0.7
+    found = best_noise(noisy)
+    assert found is not None
+    assert found.sd == pytest.approx(3.0, rel=0.4)
+
+
+def test_what_noise_leaves_of_a_dependence_is_tried_on_rows_of_health() -> None:
+    """Two levels far apart: noise that does not mix them leaves the dependence as it was, and is noise all the same."""
+    draw = np.random.default_rng(24)
+    plan = draw.choice([0.0, 1.0], 4_300, p=[0.4, 0.6])
+    limit = np.where(plan == 0, 0.0, 8.0) + draw.normal(0, 0.2, 4_300)
+    limit[4_000:] += draw.normal(0, 2.0, 300)
+    views = [view_of(n, v[:4_000], v[4_000:]) for n, v in (("limit", limit), ("plan", plan))]
+    assert noisy_feature._dependence(case_of_columns(views), views[0], 2.0) >= noisy_feature._FREE

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from whydrift.core.columns import Column, Floats, Kind
+from whydrift.core.detectors.bets import Tolerance
+from whydrift.core.evidence import mixture_log10
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, Binning, learn_column
+from whydrift.core.signals import distribution_bets
 from whydrift.core.state import pack, unpack
 from whydrift.core.surrogate import Surrogate, fit_crosswise, fit_surrogate, mean_of
 
@@ -224,3 +227,19 @@ def test_residuals_of_few_rows_are_about_as_wide_as_those_to_come() -> None:
         surrogate, health = fit_crosswise(bins[first : first + 200], answers[first : first + 200])
         wider.append(health[:, 0].std() / (answers[ROWS:] - surrogate.expect(bins[ROWS:])).std())
     assert 0.9 < np.mean(wider) < 1.25
+
+
+@pytest.mark.parametrize("name", ["income", "residual", "dependence.income"])
+def test_where_cases_that_are_all_the_same_lie_tells_nothing_of_what_is_left_of_a_fit(name: str) -> None:
+    """A twelfth of the cases are the same: each fit leaves something else of them."""
+    draw = np.random.default_rng(9)
+
+    def with_same(rows: int, value: float) -> np.ndarray:
+        return np.where(draw.random(rows) < 0.08, value, draw.normal(size=rows))
+
+    column = Column(name, Kind.NUMERIC)
+    reference = learn_column(column, with_same(4_000, -0.2), np.zeros(4_000, np.int8))
+    bets = distribution_bets(reference, Tolerance(reference.rows, 100, 0.2))
+    bins = reference.bins(column, with_same(2_000, -0.05))
+    found = mixture_log10(bets, np.bincount(bins, minlength=BINS)[:BINS].astype(float))
+    assert (found > 6) == (name == "income")

@@ -93,7 +93,7 @@ class Surrogate:
         return self._sum(is_beyond, part[:, None] * trees + np.arange(trees), times=self.parts)
 
     def _sum(self, is_beyond: NDArray[np.bool_], trees: NDArray[np.intp], times: int = 1) -> Floats:
-        """The mean, and what trees add by their answers, (rows, trees × depth): (rows,). trees: which, (trees,) or (rows, trees)."""
+        """The mean, and what they add, by their answers (rows, trees × depth): (rows,). trees: (trees,) or (rows, trees)."""
         asked = is_beyond.reshape(len(is_beyond), trees.shape[-1], self.cuts.shape[1])
         leaf = (asked.astype(np.float32) @ _powers(self.cuts.shape[1])).astype(np.intp)
         added = self.leaves.ravel()[trees * self.leaves.shape[1] + leaf]
