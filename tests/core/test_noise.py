@@ -198,6 +198,17 @@ def test_round_sums_that_are_all_a_fifth_larger_show_the_factor_to_the_last_digi
     assert raised is None or not raised.is_exact
 
 
+def test_a_thousandth_of_anything_is_not_the_nought_that_half_of_health_is() -> None:
+    """Nothing comes of 0, however large the factor."""
+    draw = np.random.default_rng(25)
+    health = np.where(draw.random(4_000) < 0.5, 0.0, np.round(draw.exponential(3, 4_000)))
+    now = draw.choice(health, 100)
+    now[::12] = draw.uniform(45, 130, len(now[::12])) * draw.choice([-1, 1], len(now[::12]))
+    view = view_of("triples", health, now)
+    assert fit_of(outliers, view) > 0.7
+    assert fit_of(unit_change, view) < 0.3
+
+
 @pytest.mark.parametrize("is_stuck", [True, False])
 def test_a_value_is_stuck_only_where_the_others_are_as_ever(is_stuck: bool) -> None:
     """Where 40 becomes 41, everybody works an hour more; 41 is no value in the place of others."""

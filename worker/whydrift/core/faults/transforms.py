@@ -63,6 +63,8 @@ _FINER_ROWS, _FINER_SHARE = 3, 0.05
 """Rows with further digits, of those mapped, that it takes to be exact."""
 _NEXT_TO = 0.005
 """Standard deviations within which an undone value is one of health's own."""
+_CLOSE = 0.01
+"""Part of a value by which its factor, and rounding, may miss it."""
 _SMALL = 1.0
 """Logarithm of a ratio that drift of the world reaches as well."""
 _HUGE = 1e100
@@ -301,7 +303,7 @@ def _order(gain: float, one: Map) -> tuple[float, int, float]:
 
 def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floats:
     """How much likelier each value is mapped than healthy. Digits that only the map explains tell as well."""
-    undone_values = snapped(one.undo(view.current), view)
+    undone_values = _returned(view, one, view.current)
     ratio: Floats = density(undone_values) / abs(one.scale) / health
     # A value that the map leaves where it is (0, times anything) tells nothing.
     ratio = np.where(undone_values == view.current, 1.0, ratio)
@@ -348,7 +350,7 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     values = view.current
     first, since = onset(ratio, share)
     mapped = (np.arange(len(values)) >= first) & (since * ratio > (1 - since))
-    restored = np.where(mapped, snapped(one.undo(values), view), values)
+    restored = np.where(mapped, _returned(view, one, values), values)
     before, after = view.log10_evidence(values), view.log10_evidence(restored)
     late = restored[first:]
     half = len(late) // 2
@@ -389,6 +391,16 @@ def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
     finer, still = (int(digits.finer(part[mapped]).sum()) for part in (view.current, restored))
     least = max(_FINER_ROWS, _FINER_SHARE * float(mapped.sum()), _FINER_ROWS * digits.missed * len(view.current))
     return finer >= least and still <= 0.1 * finer
+
+
+def _returned(view: ColumnView, one: Map, values: Floats) -> Floats:
+    """What a map leads back to; values next to known ones are these where the map makes of them, to some digits, what was seen.
+
+    A thousandth of anything lies next to 0, and nothing comes of 0.
+    """
+    found = one.undo(values)
+    near = snapped(found, view)
+    return np.where(np.abs(one.apply(near) - values) <= _CLOSE * np.abs(values), near, found)
 
 
 def snapped(values: Floats, view: ColumnView) -> Floats:
@@ -617,7 +629,7 @@ def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
     offset = next((one.offset for one in fitted if one.scale == 1), 0.0)
     found: list[Map] = []
     for maps in tried:
-        left = [float(counts @ digits.finer(snapped(one.undo(distinct), view))) for one in maps]
+        left = [float(counts @ digits.finer(_returned(view, one, distinct))) for one in maps]
         least = min(left, default=0.0) + _FINER_SHARE * float(counts.sum())
         best = [one for one, rest in zip(maps, left, strict=True) if rest <= least]
         found += sorted(best, key=lambda one: abs(one.scale - scale) + abs(one.offset - offset))[:_EXACT_MAPS]
