@@ -109,10 +109,9 @@ class Builder:
         if self._surrogate is None or not rows:
             return []
         bins = self._bins(rows)
-        left = np.array([_score(row) for row in rows], float) - self._surrogate.expect(bins)
+        left = self._surrogate.left(np.array([_score(row) for row in rows], float), bins, np.arange(len(rows)))
         left[~self._surrogate.knows(bins)] = np.nan
-        found = self._surrogate.standardised(left, bins) if name == "standardised_residual" else left
-        return [ABSENT if np.isnan(one) else one for one in found.tolist()]
+        return [ABSENT if np.isnan(one) else one for one in left[:, RESIDUALS.index(name)].tolist()]
 
     # -- a case ------------------------------------------------------------------------------------------------
 
@@ -175,7 +174,7 @@ class Builder:
             return None
         columns = tuple(self._columns[name] for name in self._names)
         references = tuple(self.references[name] for name in self._names)
-        return Trees(columns, references, self._surrogate, self.references["residual"].quantiles)
+        return Trees(columns, references, self._surrogate.first_part(), self.references["residual"].quantiles)
 
     def _healthy_answered(self) -> AlignedRows:
         """A sample of health; without residuals of rows that the surrogate was fitted on."""

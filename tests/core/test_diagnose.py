@@ -539,7 +539,7 @@ def test_two_causes_that_are_close_are_both_in_the_summary_with_what_would_decid
     finding = shifted()
     line = summary(finding, finding.onset_ms)
     assert [str(cause.fault) for cause in finding.causes[:2]] == ["covariate_drift", "unit_change"]
-    assert line.startswith("temperature has drifted: median 15 → 19, or arrives shifted by 3.4, since 13:05 (0.4")
+    assert line.startswith("temperature has drifted: median 15 → 19, or arrives shifted by 3.3, since 13:05 (0.4")
     assert line.endswith(f"; to decide: {finding.decider}")
 
 

@@ -90,7 +90,7 @@ def test_an_input_that_is_the_same_for_everybody_is_found_with_a_value_from_its_
 
 
 def test_an_input_of_other_rows_is_found_and_no_mix_up_is(builder: Builder) -> None:
-    it = case(builder, of_another, 400)
+    it = case(builder, of_another, 600)
     found = unrelated_input(it)
     assert found is not None
     assert found.place == "income"

@@ -120,6 +120,7 @@ def test_each_row_is_judged_by_one_of_the_two_halves() -> None:
     # Drawn, not in turn: whoever comes in turn gets both.
     first = is_it[:, 0]
     assert [first[start::3].mean() for start in range(3)] == pytest.approx([0.5] * 3, abs=0.1)
+    assert mean_of(halves).first_part().expect(bins) == pytest.approx(halves[0].expect(bins))
     again = Surrogate.restore(unpack("surrogate", pack("surrogate", mean_of(halves).snapshot())))
     assert again.left(answers, bins, offsets)[:, 0].tolist() == left.tolist()
 
@@ -206,10 +207,10 @@ def test_rows_are_fitted_on_from_everywhere_in_a_long_reference() -> None:
     assert surrogate.expect(np.arange(4)[:, None]) == pytest.approx([1.0, 2.0, 3.0, 4.0], abs=0.1)
 
 
-def test_a_half_without_predictions_makes_nothing_be_expected_of_the_other() -> None:
+def test_where_no_other_part_has_predictions_nothing_is_expected() -> None:
     bins, target = BINNING.bins(HEALTH), model(HEALTH)
     hidden = target.copy()
-    hidden[:ROWS] = np.nan
+    hidden[: 2 * len(hidden) // 3] = np.nan
     surrogate, residuals = fit_crosswise(bins, hidden)
     assert np.isnan(residuals).all()
     assert (target - surrogate.expect(bins)).std() < 0.3 * target.std()

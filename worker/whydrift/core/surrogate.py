@@ -5,11 +5,11 @@ comparisons and one look-up. They need no scaling, take missing values and categ
 residual `s − f(x)` tells "the model broke" (residual moves) from "the world changed" (inputs move, residual stays), before a
 label arrives.
 
-Residuals of rows fitted on would be too narrow: those of health are crosswise, each half of the rows by the surrogate of the
-other. Halves of consecutive rows, because neighbours may be much the same: where inputs wander off for a while, the other
-half's errs as this one will next time (cross-validation of dependent rows: Burman, Chow and Nolan 1994; Roberts et al. 2017).
-Each row to come is judged by one of the two, drawn by its offset, so that its residual is as those of health are. A surrogate
-of all rows errs less where answers are all but exact, and cases that are all the same leave something else of it: of baseball
+Residuals of rows fitted on would be too narrow: those of health are crosswise, each half, third or fifth of the rows by the
+surrogate of the others. Consecutive rows, because neighbours may be much the same: where inputs wander off for a while, that of
+the others errs as it will next time (cross-validation of dependent rows: Burman, Chow and Nolan 1994; Roberts et al. 2017).
+Each row to come is judged by one of these surrogates, drawn by its offset, so that its residual is as those of health are. One of
+all rows errs less where answers are all but exact, and cases that are all the same leave something else of it: of baseball
 players, and of marks for lecturers, healthy streams were told to have another model.
 
 An additive model was here before: on real tables its residuals' middle half was 1.3 to 4 times as wide, from 125 rows on to
@@ -48,7 +48,7 @@ _MAX_COLUMNS = 40
 _LEAST_SIZE, _LEAST_PART = 0.1, 1e-6
 """Of the median residual, and of the target's standard deviation: what is smaller counts as if it was so large, or the logarithm
 would be about the digits of exact hits."""
-_FEW_ROWS, _PARTS_OF_FEW = 400, 5
+_PARTS = ((400, 5), (2 * _MAX_ROWS, 3))
 """Rows below which so many parts, and not two, are each told by the others: of 200 rows, half fit twice as badly as all do."""
 _PLACES = BINS + 1
 _SCATTER, _SCATTERED = np.uint64(0x9E3779B97F4A7C15), np.uint64(40)
@@ -99,6 +99,12 @@ class Surrogate:
         added = self.leaves.ravel()[trees * self.leaves.shape[1] + leaf]
         found: Floats = self.mean + times * added.sum(axis=1)
         return found
+
+    def first_part(self) -> "Surrogate":
+        """One of the parts by itself: what it leaves is as wide as what is left of rows, which the mean of all is not."""
+        trees = len(self.cuts) // self.parts
+        leaves = self.leaves[:trees] * self.parts
+        return Surrogate(self.mean, self.columns[:trees], self.cuts[:trees], leaves, self.usual)
 
     def knows(self, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Of which rows all values are such as it was fitted on, as far as missing and new ones go: (rows,)."""
@@ -181,7 +187,8 @@ def _by_others(bins: NDArray[np.intp], target: Floats) -> tuple[Surrogate, Float
     """Surrogates of all parts of the rows (in stream order) but one each, and what they make expect of that one, (rows,); NaN
     where they know nothing.
     """
-    edges = np.linspace(0, len(target), (_PARTS_OF_FEW if len(target) < _FEW_ROWS else 2) + 1).astype(int)
+    parts = next((parts for rows, parts in _PARTS if len(target) < rows), 2)
+    edges = np.linspace(0, len(target), parts + 1).astype(int)
     expected, fitted = np.full(len(target), np.nan), []
     for first, end in itertools.pairwise(edges.tolist()):
         others = np.append(np.arange(first), np.arange(end, len(target)))

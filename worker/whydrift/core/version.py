@@ -345,7 +345,8 @@ class VersionWatch:
         if self._surrogate is None or residual is None or not residual.n:
             return None
         columns = tuple(self.inputs.columns[place] for place, _ in self._binned)
-        return Trees(columns, tuple(reference for _, reference in self._binned), self._surrogate, residual.quantiles)
+        references = tuple(reference for _, reference in self._binned)
+        return Trees(columns, references, self._surrogate.first_part(), residual.quantiles)
 
     @property
     def answer_times(self) -> Mapping[str, float]:
