@@ -33,9 +33,11 @@ from whydrift.core.settings import Settings
 from whydrift_schemas import Diagnosis, Fault, Status
 
 HALVES = {
-    "tune": ("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
+    "tune": (
+        *("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
+        *("insured", "doctor", "baseball"),
+    ),
     "look": ("weather", "late", "rwm"),
-    "new": ("insured", "doctor", "baseball"),
 }
 FAMILIES = ("boosted", "linear", "forest", "neural")
 WARMED_UP = 1_500

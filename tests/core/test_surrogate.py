@@ -143,6 +143,16 @@ def test_what_was_written_before_there_were_trees_expects_the_same() -> None:
     assert Surrogate.restore(again.snapshot()).expect(bins) == pytest.approx(added)
 
 
+def test_what_was_written_before_there_were_parts_is_one_for_all_rows() -> None:
+    bins, answers = BINNING.bins(HEALTH), model(HEALTH)
+    written = SURROGATE.snapshot()
+    del written["parts"]
+    left = Surrogate.restore(written).left(answers, bins, np.arange(len(HEALTH)))[:, 0]
+    assert left == pytest.approx(answers - SURROGATE.expect(bins))
+    with pytest.raises(ValueError, match="60 trees in 7 parts"):
+        Surrogate.restore({**written, "parts": 7})
+
+
 def test_a_surrogate_through_bytes_expects_the_same() -> None:
     again = Surrogate.restore(unpack("surrogate", pack("surrogate", SURROGATE.snapshot())))
     bins = BINNING.bins(HEALTH)
