@@ -174,7 +174,7 @@ class Builder:
             return None
         columns = tuple(self._columns[name] for name in self._names)
         references = tuple(self.references[name] for name in self._names)
-        return Trees(columns, references, self._surrogate.first_part(), self.references["residual"].quantiles)
+        return Trees(columns, references, self._surrogate, self.references["residual"].quantiles)
 
     def _healthy_answered(self) -> AlignedRows:
         """A sample of health; without residuals of rows that the surrogate was fitted on."""

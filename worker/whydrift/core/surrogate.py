@@ -8,7 +8,7 @@ label arrives.
 Residuals of rows fitted on would be too narrow: those of health are crosswise, each half, third or fifth of the rows by the
 surrogate of the others. Consecutive rows, because neighbours may be much the same: where inputs wander off for a while, that of
 the others errs as it will next time (cross-validation of dependent rows: Burman, Chow and Nolan 1994; Roberts et al. 2017).
-Each row to come is judged by one of these surrogates, drawn by its offset, so that its residual is as those of health are. One of
+Each row to come is judged by one of these surrogates, drawn by its time, so that its residual is as those of health are. One of
 all rows errs less where answers are all but exact, and cases that are all the same leave something else of it: of baseball
 players, and of marks for lecturers, healthy streams were told to have another model.
 
@@ -100,23 +100,17 @@ class Surrogate:
         found: Floats = self.mean + times * added.sum(axis=1)
         return found
 
-    def first_part(self) -> "Surrogate":
-        """One of the parts by itself: what it leaves is as wide as what is left of rows, which the mean of all is not."""
-        trees = len(self.cuts) // self.parts
-        leaves = self.leaves[:trees] * self.parts
-        return Surrogate(self.mean, self.columns[:trees], self.cuts[:trees], leaves, self.usual)
-
     def knows(self, bins: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Of which rows all values are such as it was fitted on, as far as missing and new ones go: (rows,)."""
         found: NDArray[np.bool_] = (_as_usual(bins, self.usual) == bins).all(axis=1)
         return found
 
-    def left(self, answers: Floats, bins: NDArray[np.intp], offsets: NDArray[np.int64]) -> Floats:
+    def left(self, answers: Floats, bins: NDArray[np.intp], times_ms: NDArray[np.int64]) -> Floats:
         """Residuals of rows, each by one of the parts, and over the size that is usual for such inputs: (rows, 2).
 
         The second is NaN where sizes are not known.
         """
-        part = ((offsets.astype(np.uint64) * _SCATTER) >> _SCATTERED).astype(np.intp)
+        part = ((times_ms.astype(np.uint64) * _SCATTER) >> _SCATTERED).astype(np.intp)
         residuals = answers - self._by_part(bins, part)
         if self.sizes is None:
             return np.stack([residuals, np.full(len(residuals), np.nan)], axis=1)

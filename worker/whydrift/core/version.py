@@ -319,7 +319,7 @@ class VersionWatch:
 
     def _fill_residual(self, rows: Rows, surrogate: Surrogate, inputs: BinnedRows) -> None:
         bins = inputs.bins if self._is_shared(inputs.binning) else self._own_bins(inputs.rows.values)
-        both = surrogate.left(rows.values[:, _PREDICTION], bins, rows.offsets)
+        both = surrogate.left(rows.values[:, _PREDICTION], bins, rows.times_ms)
         # What health hardly has the like of may be answered as it always would have been: there is nothing to expect.
         both[~surrogate.knows(bins)] = nan
         if inputs.is_odd is not None:
@@ -346,7 +346,7 @@ class VersionWatch:
             return None
         columns = tuple(self.inputs.columns[place] for place, _ in self._binned)
         references = tuple(reference for _, reference in self._binned)
-        return Trees(columns, references, self._surrogate.first_part(), residual.quantiles)
+        return Trees(columns, references, self._surrogate, residual.quantiles)
 
     @property
     def answer_times(self) -> Mapping[str, float]:
