@@ -138,10 +138,10 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
         and _trimmed_variance(values) < chance * _trimmed_variance(healthy)
     ):
         return None
-    best = (0.0, 0.0)
+    best, normal = (0.0, 0.0), _normal(len(healthy))
     for factor in (0.8, 1.0, 1.25):
         sd = factor * likeliest.sd
-        p = same_p(values, healthy + sd * _normal(len(healthy)))
+        p = same_p(values, healthy + sd * normal)
         best = max(best, (p, sd))
     p, sd = best
     # No noise reaches so far: those are single extremes, whatever they do to the variance.
