@@ -38,8 +38,8 @@ LEARN_MS = 120 * MINUTE_MS
 """Of the day before, to learn health from: some 4,000 predictions."""
 READY_S = 20.0
 """A worker that its group has not given its partition by then will not get it."""
-CATCH_UP_S = 15.0
-"""The worker may be so far behind when the day is over, on a busy machine."""
+STANDSTILL_S = 30.0
+"""A worker that has processed nothing for so long will not go on (traffic never pauses so long). A slow one is waited for."""
 _TURN_S = 0.1
 _SPEED_OVER_S = 2.0
 
@@ -116,11 +116,13 @@ class Performance:
 
     def _pass_day(self, shown: Screen) -> float:
         """Until everything is sent, processed and told. Returns how many seconds that took."""
-        begun_s = time.monotonic()
-        deadline_s = begun_s + self._day_takes_s + CATCH_UP_S
-        while not self._is_over() and time.monotonic() < deadline_s:
+        begun_s = moved_s = time.monotonic()
+        processed = 0
+        while not self._is_over() and time.monotonic() < moved_s + STANDSTILL_S:
             turn_s = time.monotonic()
             self._watch.check()
+            if (records := self._watch.worker.status().records) != processed:
+                moved_s, processed = turn_s, records
             self._feed.send_due(turn_s - begun_s)
             self._take_steps(shown)
             self._listen(shown)
@@ -173,7 +175,7 @@ class Performance:
         if worker.records < self._feed.sent:
             behind = self._feed.sent - worker.records
             self._console.print(
-                f"the worker did not keep up: {behind:,} events were not processed in time", style="red"
+                f"the worker stood still for {STANDSTILL_S:.0f} s: {behind:,} events were not processed", style="red"
             )
         self._console.print(
             f"{worker.records:,} events in {taken_s:.0f} s ({worker.records / taken_s:,.0f} events/s, paced), "
