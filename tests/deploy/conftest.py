@@ -63,7 +63,7 @@ class ContainerKafka:
     outside: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def container_kafka(docker_client: Any) -> Iterator[ContainerKafka]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.network import Network

@@ -100,9 +100,11 @@ class Scene:
     send: Callable[[list[str]], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scene(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """An incident is open, everything about it is scraped, and an alert of it was sent."""
+    """An incident is open, everything about it is scraped, and an alert of it was sent. Ended with the file that asked: what runs
+    on costs the other tests their time.
+    """
     folder = tmp_path_factory.mktemp("observed")
     name = f"t{uuid.uuid4().hex[:10]}"
     alertmanager = Alertmanager(folder / "alertmanager").start()

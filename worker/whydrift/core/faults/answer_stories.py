@@ -109,7 +109,13 @@ def stories(case: Case, without: float | None = None) -> Stories | None:
     scores, wanted = scores[-_MOST_NOW:], wanted[-_MOST_NOW:]
     if have.sum() < _LEAST_BEFORE or len(scores) < _LEAST_NOW or scores.min() < 0 or scores.max() > 1:
         return None
-    return judged(Health((answers - left)[have], answers[have]), wanted, scores)
+    return judged(Health((answers - left)[have], answers[have]), wanted, scores, can_turn=has_two_classes(case))
+
+
+def has_two_classes(case: Case) -> bool:
+    """Whether a score is the complement of another class's. Of more classes it is how sure the model is of the likeliest one."""
+    decision = case.outputs.get("decision")
+    return decision is None or len(decision.reference.shares) <= 2
 
 
 def is_turned(case: Case) -> bool:
@@ -176,12 +182,12 @@ class Health:
         return found
 
 
-def judged(health: Health, wanted: Floats, scores: Floats) -> Stories:
-    """Scores beside those that the inputs make expect: (rows,) each."""
+def judged(health: Health, wanted: Floats, scores: Floats, *, can_turn: bool = True) -> Stories:
+    """Scores beside those that the inputs make expect: (rows,) each. can_turn: 1 − score is a score, too."""
     odds, last = _log_odds(scores, health.edge), health.last
     middle, size = health.around(wanted)
     as_ever = _log_p(odds, middle, size, last)
-    turned = _in_part(as_ever, _log_p(-odds, middle, size, last))
+    turned = _in_part(as_ever, _log_p(-odds, middle, size, last)) if can_turn else -np.inf
     still = [_stretches(odds, middle, size * one, as_ever, _STRETCHED, last) for one in _STILL_HEALTH]
     stretched = logsumexp(still, axis=0) - np.log(len(still))
     wider = [logsumexp(_stretches(odds, middle, size * one, as_ever, _OTHER, last)) for one in _WIDER.tolist()]

@@ -1,8 +1,10 @@
 """The classes of the answers are exchanged: the model is as sure and as sharp as ever, of the wrong class.
 
-Told apart: exchanged back, scores given the inputs look as in health, row by row (`answer_stories`); with labels, the confusion
-matrix is the healthy one with its columns permuted. Another model (`wrong_model`) ranks cases in a way of its own, and one whose
-inputs are mixed up (`preprocessing_mismatch`) is sure of the wrong class now and then: no exchange makes either right.
+Told apart: exchanged back, scores given the inputs look as in health, row by row (`answer_stories`). Of many classes, cases are
+called now what others like them were in health (`exchanged_classes`); with labels, the confusion matrix is the healthy one with
+its columns permuted, but where cases are called what they always were it is the world that has turned (`concept_drift`). Another
+model (`wrong_model`) ranks cases in a way of its own, and one whose inputs are mixed up (`preprocessing_mismatch`) is sure of the
+wrong class now and then: no exchange makes either right.
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,8 @@ from scipy.optimize import linear_sum_assignment
 
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
-from whydrift.core.faults.answer_stories import expected, is_probability, is_turned, stories
+from whydrift.core.faults.answer_stories import expected, has_two_classes, is_probability, is_turned, stories
+from whydrift.core.faults.exchanged_classes import are_asked, exchange
 from whydrift.core.faults.inputs import graded, match_p, percent, shares_p, undone
 from whydrift.core.faults.misaligned_feature import lost_by_answers
 from whydrift.core.faults.model_events import permuted_outputs, shown_by, silent_change
@@ -23,7 +26,6 @@ from whydrift.core.faults.outputs import (
     answer_signals,
     disturbance,
     has_alarm,
-    pairs,
     score_has_moved,
     shortened,
 )
@@ -35,14 +37,16 @@ from whydrift_schemas import Fault, RuledOut, Undo
 FAULT = Fault("output_permutation")
 _GAIN = 12.0
 """Log-likelihood that the exchange must gain over "as in health"."""
-_EVENT, _SURE, _SHARES_ONLY = 0.98, 0.95, 0.55
-_MIN_LABELLED = 30
-_KEPT, _LOST = 0.1, 0.25
-"""Accuracy that may be missing when exchanged back, that must be missing as it is."""
+_EVENT, _SURE, _LABELS_ONLY, _SHARES_ONLY = 0.98, 0.95, 0.7, 0.55
+"""Fit of an exchange that a model event shows; that rows show; that labels show, without inputs that say whose it is; and that
+only makes the classes' shares those of health.
+"""
 _ALL = 0.97
 _UNTOLD = 0.8
 """Part of the fit where too few rows of health are known, to compare an exchange with other stories row by row."""
 _LEAST_FIT = 0.2
+_SHOWN, _MAX_NAME = 4, 30
+"""Names of classes in words, and letters of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class _Exchange:
 def examine(case: Case) -> list[Proposal | RuledOut]:
     if (seen := _from_event(case)) is not None:
         return [seen]
-    if not score_has_moved(case) and not has_alarm(case, "decision"):
+    if not score_has_moved(case) and not has_alarm(case, "decision") and exchange(case) is None:
         return []
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
@@ -92,6 +96,8 @@ def _scores_turned(case: Case) -> _Exchange | None:
     view, residual, wanted = case.outputs.get("prediction"), case.outputs.get("residual"), expected(case)
     if view is None or residual is None or wanted is None or not is_probability(view) or not residual.reference.n:
         return None
+    if not has_two_classes(case):
+        return None
     usable = ~(np.isnan(view.current_values) | np.isnan(wanted))
     scores, wanted = view.current_values[usable], wanted[usable]
     density = density_of(residual.reference)
@@ -124,12 +130,11 @@ def _scores_turned(case: Case) -> _Exchange | None:
 
 
 def _classes_permuted(case: Case) -> _Exchange | None:
+    if (learnt := exchange(case)) is not None:
+        return _exchange(learnt.before, learnt.after, learnt.back, _SURE if learnt.is_models else _LABELS_ONLY)
     view = case.outputs.get("decision")
-    if view is None or not view.is_alarmed() or len(view.reference.shares) < 2 or not len(view.current):
+    if view is None or not view.is_alarmed() or not len(view.current) or are_asked(case):
         return None
-    learnt = _from_labels(case)
-    if learnt is not None:
-        return learnt
     now, was = view.categories(), view.reference.shares
     names = sorted(was)
     if len(names) < 3 or any(name not in was for name in now):
@@ -150,31 +155,16 @@ def _classes_permuted(case: Case) -> _Exchange | None:
     return _exchange(view.log10_evidence(view.current), view.log10_evidence(restored), back, _SHARES_ONLY)
 
 
-def _from_labels(case: Case) -> _Exchange | None:
-    """The exchange after which decisions are as often right as in health."""
-    before, now = (pairs(rows, "decision", "actual") for rows in (case.labelled.reference, case.labelled.current))
-    if min(len(before), len(now)) < _MIN_LABELLED:
-        return None
-    classes = np.unique(np.concatenate([before.ravel(), now.ravel()]))
-    if len(classes) > 50:
-        return None
-    later = now[len(now) // 3 :]
-    counts = np.array([[((later == (d, a)).all(axis=1)).sum() for a in classes] for d in classes])
-    places = linear_sum_assignment(-counts)[1]
-    usual, as_is = float((before[:, 0] == before[:, 1]).mean()), float((later[:, 0] == later[:, 1]).mean())
-    exchanged = float(counts[np.arange(len(classes)), places].sum() / max(counts.sum(), 1))
-    if exchanged < usual - _KEPT or as_is > usual - _LOST:
-        return None
-    column = case.outputs["decision"].column
-    named = [column.category(float(code)) for code in classes]
-    back = {named[i]: named[j] for i, j in enumerate(places.tolist()) if i != j}
-    return _exchange(10 * (usual - as_is), 10 * (usual - exchanged), back, _SURE) if back else None
-
-
 def _exchange(before: float, after: float, back: Mapping[str, str], fit: float) -> _Exchange:
-    exchanged = [f"{said} → {meant}" for said, meant in list(back.items())[:4]]
-    undo = Undo(transform=f"decision: {', '.join(exchanged)}", evidence_before=before, evidence_after=after)
-    return _Exchange(fit, undo, f"classes are exchanged: what is called {exchanged[0]} is meant")
+    named = [(shortened(said, _MAX_NAME), shortened(meant, _MAX_NAME)) for said, meant in list(back.items())[:_SHOWN]]
+    more = ", …" if len(back) > _SHOWN else ""
+    exchanged = ", ".join(f"{said} → {meant}" for said, meant in named)
+    undo = Undo(transform=f"decision: {exchanged}{more}", evidence_before=before, evidence_after=after)
+    if len(named) == 2:
+        return _Exchange(fit, undo, f"{named[0][0]} and {named[1][0]} have changed places")
+    return _Exchange(
+        fit, undo, f"what is called {', '.join(f'{said} is {meant}' for said, meant in named[:2])}, and so on"
+    )
 
 
 def _proposal(case: Case, found: _Exchange) -> Proposal:

@@ -13,6 +13,7 @@ from whydrift.core.bias import SIGNAL as LEANS
 from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.answer_stories import OTHERWISE_NATS, expected, goes_otherwise, is_probability, stories
+from whydrift.core.faults.exchanged_classes import exchange
 from whydrift.core.faults.inputs import (
     Atom,
     Mask,
@@ -99,8 +100,12 @@ def residual_has_moved(case: Case, *aspects: str) -> bool:
 
 
 def score_has_moved(case: Case) -> bool:
-    """Whether what the model answers has changed: the score, the score given the inputs, or, without a score, the decision."""
+    """Whether what the model answers has changed: the score, the score given the inputs, names of classes, or, without a score,
+    the decision.
+    """
     if residual_has_moved(case, *_CONTENT) or has_alarm(case, "prediction", *_CONTENT):
+        return True
+    if (exchanged := exchange(case)) is not None and exchanged.is_models:
         return True
     return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
 
