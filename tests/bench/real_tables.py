@@ -74,11 +74,11 @@ def read_table(path: Path) -> list[Row]:
     """Rows with numbers as numbers, True and False as such, and None for empty cells and `?`."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
-    columns = [_typed(column) for column in zip(*lines, strict=True)]
+    columns = [typed(column) for column in zip(*lines, strict=True)]
     return [dict(zip(header, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
-def _typed(column: Sequence[str]) -> list[Any]:
+def typed(column: Sequence[str]) -> list[Any]:
     cells = [None if cell.strip() in ("", "?") else cell.strip() for cell in column]
     for read in (int, float, {"True": True, "False": False}.__getitem__):
         try:
@@ -131,7 +131,7 @@ def _insects(folder: Path) -> tuple[list[Row], list[float]]:
 
 
 def _packaged(name: str) -> Callable[[Path], tuple[list[Row], list[float]]]:
-    return lambda folder: packaged_tables.TABLES[name](_typed)
+    return lambda folder: packaged_tables.TABLES[name](typed)
 
 
 _CLASSES = {"adult": (">50K", "<=50K"), "elec": ("up", "down"), "insects": ("it", "another"), **packaged_tables.CLASSES}

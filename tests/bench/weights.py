@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from breaks import Draw
-from faults import Stage, Trial, follow, interval, stage
+from faults import Stage, Trial, follow, heard, interval, stage
 from real_tables import Trained
 
 from whydrift_schemas.names import FAMILY_OF, Family, Fault
@@ -118,7 +118,7 @@ def trials(it: Stage, seed: int) -> Iterator[tuple[str, Trial]]:
         with np.errstate(over="ignore"):  # a huge weight is meant to saturate
             answers = damaged(served, name, np.random.default_rng([seed, number]))([one.row for one in it.after])
         events = [replace(one, answer=answer) for one, answer in zip(it.after, answers, strict=True)]
-        yield name, follow(it, events, Trial(it.table, name, 2, (), ()))
+        yield name, follow(heard(it, events), len(events), Trial(it.table, name, 2, (), ()))
 
 
 def main() -> None:
