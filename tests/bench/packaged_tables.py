@@ -30,35 +30,10 @@ _GENRES = ("Action", "Animation", "Comedy", "Drama", "Documentary", "Romance", "
 _MOVIE = ("year", "length", "votes", "rating", *_GENRES, "mpaa")
 _RWM = ("docvis", "hospvis", "edlevel", "age", "outwork", "female", "married", "kids", "hhninc", "educ", "self")
 _MAGIC = ("length", "width", "size", "conc", "conc1", "asym", "m3_long", "m3_trans", "alpha", "dist")
-_DOCTOR = (
-    "mdu",
-    "lc",
-    "idp",
-    "lpi",
-    "fmde",
-    "physlim",
-    "ndisease",
-    "health",
-    "linc",
-    "lfam",
-    "educdec",
-    "age",
-    "sex",
-    "black",
-)
-_INSURED = (
-    "whi",
-    "whrswk",
-    "hhi",
-    "education",
-    "race",
-    "hispanic",
-    "experience",
-    "kidslt6",
-    "kids618",
-    "husby",
-    "region",
-)
+_DOCTOR = ("mdu", "lc", "idp", "lpi", "fmde", "physlim", "ndisease", "health", "linc", "lfam", "educdec", "age")
+_DOCTOR += ("sex", "black")
+_INSURED = ("whi", "whrswk", "hhi", "education", "race", "hispanic", "experience", "kidslt6", "kids618", "husby")
+_INSURED += ("region",)
 _BASEBALL = ("r", "year", "lg", "g", "ab", "h", "X2b", "X3b", "hr", "rbi", "sb", "bb", "so", "stint")
 
 

@@ -148,6 +148,11 @@ def thin(rows: Rows, count: int) -> Rows:
     return rows.take(np.sort(np.argsort(hashes ^ (hashes >> np.uint64(32)), kind="stable")[:count]))
 
 
+def scattered(numbers: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """Whole numbers from 0 that look drawn where these come in a row: the upper bits of Fibonacci hashes."""
+    return ((numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)).astype(np.intp)
+
+
 def widen(rows: Rows, width: int) -> Rows:
     """The same rows with further columns, which they do not have, up to this width."""
     more = ((0, 0), (0, width - rows.values.shape[1]))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.autocorrelation import level_time
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, scattered
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN, ColumnReference
 
 COMBINATIONS = "combinations"
@@ -49,7 +49,7 @@ class Combinations:
 
     def scores(self, bins: NDArray[np.integer], number: int) -> Floats:
         """Of a chunk's rows by the bins of these inputs (rows, inputs), by the half that its first row's number says: (rows,)."""
-        half = (number * 0x9E3779B97F4A7C15 >> 40) & 1
+        half = scattered(np.array([number]))[0] % 2
         return _sums(indicators(self.groups, bins), self.news[half])
 
 

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, scattered
 from whydrift.core.reference import BINS, NO_BIN, UNSEEN
 
 TREES, DEPTH = 60, 5
@@ -51,9 +51,6 @@ would be about the digits of exact hits."""
 _PARTS = ((400, 5), (2 * _MAX_ROWS, 3))
 """Rows below which so many parts, and not two, are each told by the others: of 200 rows, half fit twice as badly as all do."""
 _PLACES = BINS + 1
-_SCATTER, _SCATTERED = np.uint64(0x9E3779B97F4A7C15), np.uint64(40)
-"""Multiplier and bits that make numbers in a row look drawn (Fibonacci hashing): whoever comes in turn, as replicas may, gets all
-parts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +107,7 @@ class Surrogate:
 
         The second is NaN where sizes are not known.
         """
-        part = ((times_ms.astype(np.uint64) * _SCATTER) >> _SCATTERED).astype(np.intp)
+        part = scattered(times_ms)  # not in turn: who comes in turn, as replicas may, gets all parts
         residuals = answers - self._by_part(bins, part)
         if self.sizes is None:
             return np.stack([residuals, np.full(len(residuals), np.nan)], axis=1)

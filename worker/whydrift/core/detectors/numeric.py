@@ -23,8 +23,7 @@ from whydrift.core.detectors.bets import (
 
 TAIL = 0.0105
 """Mass up to which outer bins count as a tail: the outermost quantiles are .002 and .01."""
-_TAIL_ODDS = (3.0, 20.0)
-_LOCAL_ODDS = (1.5, 4.0)
+_ODDS = {"tails": (3.0, 20.0), "local": (1.5, 4.0)}
 _WEIGHTS = {"centre": 0.3, "spread": 0.2, "form": 0.15, "tails": 0.2, "local": 0.15}
 """Shares of the mixture. "local", the bets on single bins, finds a new atom amid a continuous distribution."""
 _SHAPES_CONFIDENCE = 0.6
@@ -37,13 +36,13 @@ def shapes(masses: Floats) -> dict[str, Floats]:
     return {"centre": x, "spread": (3 * x**2 - 1) / 2, "form": (35 * x**4 - 30 * x**2 + 3) / 8}
 
 
-def _shapes(masses: Floats, tolerance: Tolerance) -> list[Health]:
+def _shapes(masses: Floats, tolerance: Tolerance) -> dict[str, Health]:
     own = shapes(masses)
     sides = 2 * len(own) / _SHAPES_CONFIDENCE
-    return [shape_health(phi[None, :], masses, tolerance.of(group), sides) for group, phi in own.items()]
+    return {group: shape_health(phi[None, :], masses, tolerance.of(group), sides) for group, phi in own.items()}
 
 
-def _rates(masses: Floats, tolerance: Tolerance) -> list[Health]:
+def _rates(masses: Floats, tolerance: Tolerance) -> dict[str, Health]:
     """Tails, and single bins. Only what rises is bet on, so that one side is all there is to pay for."""
     low, high = tails(masses)
     sets = {"tails": np.stack([low, high, np.maximum(low, high)])}
@@ -51,22 +50,20 @@ def _rates(masses: Floats, tolerance: Tolerance) -> list[Health]:
         # Cases that are all the same leave the same of a fit, and another fit would leave something else.
         sets["local"] = np.eye(len(masses))
     sides = sum(map(len, sets.values())) / (1 - _SHAPES_CONFIDENCE)
-    found = [rate_health(inside, masses, tolerance.of(group), sides) for group, inside in sets.items()]
-    return [Health(one.directions, np.zeros(len(one.high)), one.high) for one in found]
+    found = {group: rate_health(inside, masses, tolerance.of(group), sides) for group, inside in sets.items()}
+    return {group: Health(one.directions, np.zeros(len(one.high)), one.high) for group, one in found.items()}
 
 
 def _health(masses: Floats, tolerance: Tolerance) -> Health:
-    return reduce(add, _shapes(masses, tolerance) + _rates(masses, tolerance))
+    return reduce(add, (_shapes(masses, tolerance) | _rates(masses, tolerance)).values())
 
 
 def _make(masses: Floats, tolerance: Tolerance) -> Bets:
-    groups = [shape_bets(shape) for shape in _shapes(masses, tolerance)]
-    groups += [rate_bets(*one) for one in zip(_rates(masses, tolerance), (_TAIL_ODDS, _LOCAL_ODDS), strict=False)]
-    log_f = [group / tolerance.time(name) for group, name in zip(groups, _WEIGHTS, strict=False)]
-    shares = np.array(list(_WEIGHTS.values())[: len(groups)])
-    weights = [
-        np.full(group.shape[1], w / group.shape[1]) for group, w in zip(groups, shares / shares.sum(), strict=True)
-    ]
+    groups = {name: shape_bets(one) for name, one in _shapes(masses, tolerance).items()}
+    groups |= {name: rate_bets(one, _ODDS[name]) for name, one in _rates(masses, tolerance).items()}
+    log_f = [group / tolerance.time(name) for name, group in groups.items()]
+    total = sum(_WEIGHTS[name] for name in groups)
+    weights = [np.full(group.shape[1], _WEIGHTS[name] / total / group.shape[1]) for name, group in groups.items()]
     return Bets(np.concatenate(log_f, axis=1), np.concatenate(weights))
 
 
@@ -75,7 +72,7 @@ def least_shift(masses: Floats, tolerance: Tolerance) -> float:
 
     A shift of δ moves the mean of 2u − 1 by δ / √π (u: the rank under the reference).
     """
-    return float(_shapes(masses, tolerance)[0].high[0] * np.sqrt(np.pi))
+    return float(_shapes(masses, tolerance)["centre"].high[0] * np.sqrt(np.pi))
 
 
 def tails(masses: Floats) -> tuple[Floats, Floats]:
