@@ -144,3 +144,27 @@ def test_scores_of_two_digits_are_0_from_half_a_hundredth_down(change: object, s
     found = judged(health, wanted, changed)
     assert getattr(found, story) > 0.8, found
     assert judged(health, wanted, np.round(answers, 2)).nats < OTHERWISE_NATS
+
+
+def sure(seed: int, count: int) -> tuple[Floats, Floats]:
+    """Of a model that is sure of most cases: its scores have four digits, and are 1 or nearly so; stand-ins are less sure."""
+    draw = np.random.default_rng(seed)
+    middle = draw.normal(11.0, 4.0, count)
+    return 0.98 * share_of(middle) + 0.01 * draw.normal(size=count), share_of(middle + draw.standard_t(5, count)).round(
+        4
+    )
+
+
+@pytest.mark.parametrize("is_turned", [False, True], ids=["ones", "zeros"])
+def test_scores_at_an_edge_as_in_health_are_not_told_to_be_others(is_turned: bool) -> None:
+    """Most are only known to be beyond it: their middle is not at the edge."""
+
+    def side(pair: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        return (1 - pair[0], (1 - pair[1]).round(4)) if is_turned else pair
+
+    health = Health(*side(sure(0, 500)))
+    nats = [judged(health, *side(sure(seed, ROWS))).nats for seed in range(1, 21)]
+    assert max(nats) < OTHERWISE_NATS
+    wanted, answers = side(sure(1, ROWS))
+    blunt = np.clip(share_of(0.4 * log_odds_of(np.clip(answers, 1e-5, 1 - 1e-5))), 0, 1).round(4)
+    assert judged(health, wanted, blunt).nats > OTHERWISE_NATS, "less sure is seen"

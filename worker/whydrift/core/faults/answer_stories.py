@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp, stdtr
 
 from whydrift.core.case import Case, ColumnView
@@ -37,6 +36,8 @@ _GROUPS, _LEAST_SIZE, _TAILS = 5, 0.05, 4.0
 are taken for."""
 _SIZES = np.exp(np.linspace(np.log(_LEAST_SIZE), np.log(10.0), 46))
 """Sizes that residuals of health may have."""
+_AT_EDGE, _BEYOND = 0.3, np.linspace(0.0, 8.0, 33)
+"""Share of the scores at an edge from which the middle may be beyond, and by how much, in log-odds."""
 _SCALES, _SHIFTS = np.exp(np.linspace(np.log(0.25), np.log(6.0), 27)), np.linspace(-3.0, 3.0, 31)
 _STRETCHED, _OTHER = (0.6, 1.0), (0.35, 0.7)
 """How much calibrations, and other models trained for the same end, differ by these (standard deviations of the logarithm of the
@@ -154,15 +155,21 @@ class Health:
         """Log-odds of a score that is as near to 1 as can be told."""
         x, self.odds = _log_odds(wanted, _EDGE_EXPECTED), _log_odds(answers, self.edge)
         groups = [rows for rows in np.array_split(np.argsort(x, kind="stable"), _GROUPS) if len(rows)]
-        left = self.odds - x
         self._centres = np.array([np.median(x[rows]) for rows in groups])
-        self._middles = np.array([np.median(left[rows]) for rows in groups])
-        self._sizes = np.array([self._size(rows, x[rows] + np.median(left[rows])) for rows in groups])
+        lies = np.array([self._lie(self.odds[rows], x[rows]) for rows in groups]).reshape(-1, 2)
+        self._middles: Floats = lies[:, 0]
+        self._sizes: Floats = lies[:, 1]
 
-    def _size(self, rows: NDArray[np.intp], middle: Floats) -> float:
-        """The likeliest one of the residuals of these rows around their middle."""
-        found = _log_p(self.odds[rows], middle, np.repeat(_SIZES[:, None], len(rows), axis=1), self.last)
-        return float(_SIZES[int(np.argmax(found.sum(axis=1)))])
+    def _lie(self, odds: Floats, x: Floats) -> tuple[float, float]:
+        """Middle and size of the residuals of these rows. Where most are at an edge, their middle is beyond it: the likeliest."""
+        middle, side = float(np.median(odds - x)), float(np.sign(np.median(odds)))
+        at_edge = float((np.abs(odds) >= self.last - 1e-9).mean())
+        middles = middle + side * _BEYOND if at_edge > _AT_EDGE else np.array([middle])
+        shape = (len(middles), len(_SIZES), len(odds))
+        sizes = np.broadcast_to(_SIZES[:, None], shape).copy()
+        found = _log_p(odds, x + np.broadcast_to(middles[:, None, None], shape), sizes, self.last).sum(axis=2)
+        place, size = np.unravel_index(int(np.argmax(found)), found.shape)
+        return float(middles[place]), float(_SIZES[size])
 
     def around(self, wanted: Floats) -> tuple[Floats, Floats]:
         """Middle and size of the answers in log-odds, given what is expected: (rows,) each."""

@@ -10,6 +10,7 @@ import numpy as np
 from whydrift.core.case import Case
 from whydrift.core.columns import Floats
 from whydrift.core.faults.answer_stories import OTHERWISE_NATS, is_probability, stories
+from whydrift.core.faults.exchanged_classes import are_called_otherwise
 from whydrift.core.faults.inputs import graded, match_p, number, undone
 from whydrift.core.faults.model_events import silent_change
 from whydrift.core.faults.outcomes import shared
@@ -44,6 +45,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because="a model event shows other weights under the same version")]
     if disturbance(case) or announced_at(case, case.onset_ms) is not None or len(view.current) < _MIN_ROWS:
         return []
+    if are_called_otherwise(case):
+        return [RuledOut(fault=FAULT, because="cases are called otherwise, which being more or less sure does not do")]
     told = stories(case)
     if told is not None and (told.stretched < _LEAST or told.nats < OTHERWISE_NATS):
         return [RuledOut(fault=FAULT, because="cases do not keep their order, as they would under another calibration")]

@@ -16,9 +16,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.special import logsumexp
 
 from whydrift.core.case import ANSWERS, AlignedRows, Case
 from whydrift.core.columns import Floats
+from whydrift.core.faults.answer_stories import has_two_classes
 from whydrift.core.reference import BINS
 
 _LEAST_LABELLED, _MOST_CLASSES = 30, 50
@@ -34,8 +36,10 @@ _OWN = 2.0
 """Labels by which another name must win over a class's own."""
 _SURE = 0.98
 """No answer is taken to be right more often than this, by however many labels."""
-CLEAR_NATS = 5.0
+_CLEAR_NATS = 5.0
 """Logarithm of the odds from which inputs tell who turned round: about 150 to 1."""
+_UNRELATED = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0 - 1e-9)
+"""Shares of the cases whose names may have nothing to do with what they look like."""
 _PARTS = 4
 """Of the rows of health, each guessed by the others."""
 _PRIOR, _PRIOR_ROWS = 0.5, 2.0
@@ -80,6 +84,12 @@ def are_asked(case: Case) -> bool:
     return _looks(case) is not None
 
 
+def are_called_otherwise(case: Case) -> bool:
+    """Whether cases of several classes are clearly called otherwise than such cases were in health, all or some of them."""
+    looks = None if has_two_classes(case) else _looks(case)
+    return looks is not None and looks.otherwise >= _CLEAR_NATS
+
+
 # -- inputs ----------------------------------------------------------------------------------------------------
 
 
@@ -88,7 +98,7 @@ class _Looks:
     """fits (classes, classes): log-likelihood of what today's cases of one answer look like, were it the other.
 
     of_any (classes,): the same were they cases of all kinds. rows (classes,): how many. tells (classes,): how much more likely a
-    case of health is on average among its own kind.
+    case of health is on average among its own kind. otherwise: logarithm of the odds that some of today's cases get any name.
     """
 
     classes: Floats
@@ -96,6 +106,7 @@ class _Looks:
     of_any: Floats
     rows: Floats
     tells: Floats
+    otherwise: float
 
     def exchanged(self) -> dict[float, float]:
         """What is called so → is meant: rings of names each of which gains enough, and whose cases then look as in health.
@@ -156,7 +167,9 @@ def _looks(case: Case) -> _Looks | None:
     logs = np.log(shares / shares.sum(axis=1, keepdims=True))
     of_any = np.log(shares.sum(axis=0) / shares.sum())
     tells = (guesses * (logs - of_any)).sum(axis=1) / guesses.sum(axis=1)
-    return _Looks(classes, seen @ logs.T, seen @ of_any, seen.sum(axis=1), tells)
+    some = [(seen * np.logaddexp(logs + np.log(1 - part), of_any + np.log(part))).sum() for part in _UNRELATED]
+    otherwise = float(logsumexp(some) - np.log(len(some)) - (seen * logs).sum())
+    return _Looks(classes, seen @ logs.T, seen @ of_any, seen.sum(axis=1), tells, otherwise)
 
 
 def _table(rows: NDArray[np.intp], columns: NDArray[np.intp], size: int) -> Floats:
@@ -217,9 +230,9 @@ def _by_labels(case: Case, looks: _Looks | None) -> Exchange | None:
         return None
     moved = {float(classes[said]): float(classes[meant]) for said, meant in enumerate(places) if said != meant}
     by_inputs = 0.0 if looks is None else looks.odds(moved)
-    if by_inputs <= -CLEAR_NATS:
+    if by_inputs <= -_CLEAR_NATS:
         return None
-    return Exchange(_named(case, moved), by_inputs >= CLEAR_NATS, float(gain) / np.log(10), 0.0)
+    return Exchange(_named(case, moved), by_inputs >= _CLEAR_NATS, float(gain) / np.log(10), 0.0)
 
 
 def _answered(case: Case, rows: AlignedRows) -> Floats:

@@ -253,7 +253,7 @@ def _freedom(case: Case, view: ColumnView, rows: Mask, least_varied: int) -> flo
     here = wanted[rows]
     if not len(here):
         return None
-    if len(here) >= least_varied and _iqr(here) < _VARIED * view.reference.spread:
+    if len(here) >= least_varied and _iqr(here) < _VARIED * _iqr(view.reference.quantiles):
         return 0.0
     # Before the first such answer the model was in health: those rows would make any answer look free.
     others = ~rows & ~np.isnan(wanted)
@@ -370,22 +370,27 @@ def _collapse(view: ColumnView, values: Floats) -> Sign | None:
     different = len(np.unique(values))
     if different <= _FEW and view.reference.distinct > 10 * _FEW:
         return Sign(f"{len(values)} cases got {different} different {'answer' if different == 1 else 'answers'}", 0.6)
-    spread = _iqr(values)
-    if spread < _NARROW * view.reference.spread:
-        says = (
-            f"the answers hardly differ: they scatter {percent(spread / view.reference.spread)} as widely as in health"
-        )
-        return Sign(says, 0.65)
+    widths = _widths(view, values)
+    if widths and max(widths) < _NARROW:
+        return Sign(f"the answers hardly differ: they scatter {percent(max(widths))} as widely as in health", 0.65)
     return None
 
 
 def _explosion(view: ColumnView, values: Floats) -> Sign | None:
-    ratio = _iqr(values) / view.reference.spread if view.reference.spread > 0 else 0.0
-    return (
-        Sign(f"the answers scatter {number(round(ratio, 1))} times as widely as in health", 0.6)
-        if ratio > _WIDE
-        else None
-    )
+    widths = _widths(view, values)
+    if len(widths) > 1 and min(widths) > _WIDE:
+        return Sign(f"the answers scatter {number(round(min(widths), 1))} times as widely as in health", 0.6)
+    return None
+
+
+def _widths(view: ColumnView, values: Floats) -> list[float]:
+    """How widely values scatter, by the middle half and by all, in parts of health: of what health does not scatter by, nothing.
+
+    A model that is sure of most cases has a middle half that is nothing, and is a little wider or narrower by leaps.
+    """
+    known = view.reference.quantiles
+    pairs = [(_iqr(values), _iqr(known)), (float(values.std()), float(known.std()))]
+    return [now / was for now, was in pairs if was > 0]
 
 
 # -- loss ------------------------------------------------------------------------------------------------------
