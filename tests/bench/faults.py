@@ -130,8 +130,9 @@ def stage(
     warmed_up: int = WARMED_UP,
     has_reference: bool = True,
     relearnt_at: int | None = None,
+    broken_rows: int = BROKEN,
 ) -> Stage:
-    """A model that has served `warmed_up` healthy rows, and what it serves next.
+    """A model that has served `warmed_up` healthy rows, and what it serves next, `broken_rows`.
 
     has_reference: of 4,000 rows of health; otherwise it is learnt from the stream. relearnt_at: row before which somebody has
     everything learnt anew.
@@ -140,7 +141,7 @@ def stage(
     settings = Settings()
     draw = np.random.default_rng([seed, 1])
     order = draw.permutation(it.breaks_at) if table == "car_loan" else draw.permutation(len(it.live))
-    chosen = order[: warmed_up + BROKEN].tolist()
+    chosen = order[: warmed_up + broken_rows].tolist()
     rows, truth = [dict(it.live[place]) for place in chosen], [it.live_truth[place] for place in chosen]
     healthy = [dict(row) for row in it.healthy[:4_000]]
     healthy_answers = it.answers(healthy)

@@ -17,13 +17,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from breaks import TROUBLES
-from faults import BROKEN, WARMED_UP, Stage, Trial, lines_of, stage, trials_of
+from faults import WARMED_UP, Stage, Trial, lines_of, stage, trials_of
 from sample import SAMPLE
 
 TABLES = ("adult", "diamonds")
 """Those of which the project contains rows."""
 SEED = 0
 MEDIUM = 1
+ROWS = 2_000
+"""Broken ones, of the bench's 3,000: what is not found by then is NOT_YET."""
 LEAST_FOUND = 0.83
 LEAST_FIRST, LEAST_AMONG_THREE = 0.9, 0.93
 """Of those that were found."""
@@ -40,7 +42,7 @@ NO_FLOOR = frozenset({"mixed inputs", "unrelated"})
 
 @cache
 def stages() -> Sequence[Stage]:
-    return [stage(table, SAMPLE, "boosted", SEED) for table in TABLES]
+    return [stage(table, SAMPLE, "boosted", SEED, broken_rows=ROWS) for table in TABLES]
 
 
 @cache
@@ -58,7 +60,7 @@ def share(holds: Callable[[Trial], bool], of: Sequence[Trial]) -> float:
 
 
 def test_nothing_is_said_of_the_healthy_rows_before_a_break_nor_of_their_unbroken_twin() -> None:
-    assert all(len(one.before) == WARMED_UP and len(one.after) == BROKEN for one in stages())
+    assert all(len(one.before) == WARMED_UP and len(one.after) == ROWS for one in stages())
     assert [(one.table, said.summary) for one in stages() for said in one.false] == []
 
 

@@ -99,11 +99,16 @@ class Project:
         self._url = f"http://127.0.0.1:{port}/metrics"
 
     def __call__(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [*self._command, *arguments], env=self._environment, capture_output=True, text=True, check=False
-        )
+        done = self._run(*arguments)
         assert done.returncode == 0, f"{arguments}: {done.stdout[-2_000:]} {done.stderr[-2_000:]}"
         return done.stdout
+
+    def can(self, *arguments: str) -> bool:
+        return self._run(*arguments).returncode == 0
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [*self._command, *arguments]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
 
     def metric(self, name: str, **labels: str) -> float:
         """0 while it is not there."""
@@ -135,11 +140,15 @@ def test_a_fault_that_is_switched_on_is_named_and_one_that_is_mended_resolves(pr
         "FAIL  alertmanager     http://alertmanager:9093: the name alertmanager is not known here "
         "(Name or service not known)"
     ], "it is not run here"
-    project("exec", "-T", "serving", "touch", "/faults/unit_change")
+    project("exec", "-T", "serving", "touch", "/tmp/faults/unit_change")
     opened = {"fault": "unit_change", "model_id": "ldl-estimate"}
     until_long(lambda: project.metric("whydrift_incidents_open", **opened) == 1, "the incident")
-    project("exec", "-T", "serving", "rm", "/faults/unit_change")
+    project("exec", "-T", "serving", "rm", "/tmp/faults/unit_change")
     until_long(lambda: project.metric("whydrift_model_incidents") == 0, "its end")
+    project("restart", "--timeout", "1", "serving")  # as when Kafka was not there yet
+    until_long(
+        lambda: project.can("exec", "-T", "serving", "touch", "/tmp/faults/unit_change"), "a switch after a restart"
+    )
 
 
 def until_long(condition: Callable[[], bool], what: str) -> None:

@@ -349,12 +349,12 @@ def profile(config: Config, events: Sequence[str], output: Path, *, keep_sample:
         for batch in source.batches(BATCH_RECORDS):
             report.add(profiler.add(batch))
             advance(len(batch))
+    print_rejects(console, report.rejected)  # before anything fails: they may be why
     content = profiler.finish()
     with _named(output):
         write_whole(output, content)
     made = read_profile(content)
     print_models(console, profiler.models, {model_id: len(one.keys) for model_id, one in made.items()})
-    print_rejects(console, report.rejected)
     for remark in (*_too_few(profiler, config.core.baseline_events), *_blind(made, config.core)):
         console.print(printable_text(remark), style="yellow")
     console.print(f"{counted(len(content), 'byte')} written to {printable_text(str(output))}")

@@ -1,6 +1,7 @@
 """What a replay or a profile tells in the end: incidents, rejected lines, models, as tables for people.
 
-Made from the outputs alone, without a clock: the same input prints the same text.
+Made from the outputs alone, without a clock: the same input prints the same text. Lines are counted from 1, as editors do;
+offsets, which diagnoses have, from 0.
 Belongs here: collecting and laying out. Not here: what an incident is (the core), where it is printed to (`whydrift.app`).
 """
 
@@ -71,7 +72,7 @@ class Report:
                 Text(_cause(told.last)),
                 Text(printable_text(told.last.summary), overflow="fold"),
                 Text(_status(told.last), style="green" if _is_over(told.last) else STYLES[told.last.severity]),
-                Text(str(told.first.detected.offset)),
+                Text(str(told.first.detected.offset + 1)),
             )
         return table
 
@@ -103,7 +104,7 @@ def print_rejects(console: Console, rejected: Mapping[str, Rejected]) -> None:
     table.columns[1].justify = table.columns[2].justify = "right"
     for reason, one in sorted(rejected.items(), key=lambda item: (-item[1].count, item[0])):
         message = Text(printable_text(one.first.message), overflow="fold")
-        table.add_row(reason, f"{one.count:,}", str(one.first.record.offset), message)
+        table.add_row(reason, f"{one.count:,}", str(one.first.record.offset + 1), message)
     console.print(table, "")
 
 
