@@ -13,7 +13,7 @@ Belongs here: running and counting. Not here: tables (`real_tables`), troubles (
 import argparse
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -96,24 +96,38 @@ def served(
 
 
 def wire(events: Sequence[Served], classes: tuple[str, str] | None, segment: str | None) -> list[tuple[int, bytes]]:
+    """A value or two classes with a score, and what came true, as `on_wire`."""
+
+    def prediction(one: Served) -> dict[str, Any]:
+        if classes is None:
+            return {"value": round(one.answer, 5)}
+        decided = one.answer > 0.5 if one.decision is None else one.decision
+        return {"label": classes[0 if decided else 1], "score": round(one.answer, 6)}
+
+    def actual(one: Served) -> Any:
+        return one.truth if classes is None else classes[0 if one.truth else 1]
+
+    return on_wire(events, prediction, actual, segment)
+
+
+def on_wire(
+    events: Sequence[Served],
+    prediction: Callable[[Served], dict[str, Any]],
+    actual: Callable[[Served], Any],
+    segment: str | None,
+) -> list[tuple[int, bytes]]:
     """Predictions and labels in order of arrival, with the broker's time."""
     found: list[tuple[int, dict[str, Any]]] = []
     for one in events:
         common = {"event_id": one.event_id, "model_id": MODEL_ID}
-        prediction: dict[str, Any] | None = {"value": round(one.answer, 5)}
-        truth: Any = one.truth
-        if classes is not None:
-            decided = one.answer > 0.5 if one.decision is None else one.decision
-            prediction = {"label": classes[0 if decided else 1], "score": round(one.answer, 6)}
-            truth = classes[0 if one.truth else 1]
         said: dict[str, Any] = {"kind": "prediction", **common, "model_version": "1", "timestamp": one.at_ms}
-        said |= {"features": one.row, "prediction": None if one.error else prediction, "replica": one.replica}
+        said |= {"features": one.row, "prediction": None if one.error else prediction(one), "replica": one.replica}
         said |= {"latency_ms": round(one.latency_ms, 3), "error": one.error}
         if segment is not None and one.row.get(segment) is not None:
             said["segment"] = {segment: str(one.row[segment])}
         found.append((one.at_ms, said | one.other))
         if one.label_ms is not None and not one.error:
-            found.append((one.label_ms, {"kind": "label", **common, "timestamp": one.label_ms, "actual": truth}))
+            found.append((one.label_ms, {"kind": "label", **common, "timestamp": one.label_ms, "actual": actual(one)}))
     found.sort(key=lambda pair: pair[0])
     return [(at_ms, json.dumps(event).encode()) for at_ms, event in found]
 
@@ -295,10 +309,16 @@ def heard(it: Stage, events: Sequence[Served]) -> Iterator[tuple[int, list[Diagn
     breaks_ms = it.after[0].at_ms
     late = [pair for pair in wire(it.before, it.served.classes, segment) if pair[0] >= breaks_ms]
     values = sorted([*late, *wire(events, it.served.classes, segment)], key=lambda pair: pair[0])
-    # Predictions before each offset: a delay counts events of the model, not labels.
+    return counted(pipeline, values, it.first_offset)
+
+
+def counted(
+    pipeline: Pipeline, values: Sequence[tuple[int, bytes]], first_offset: int
+) -> Iterator[tuple[int, list[Diagnosis]]]:
+    """Predictions seen by each record, and what is said: a delay counts events of the model, not labels."""
     predictions = np.cumsum([b'"kind": "prediction"' in value[:30] for _, value in values])
-    for offset, some in said(pipeline, records(values, it.first_offset)):
-        yield int(predictions[offset - it.first_offset]), some
+    for offset, some in said(pipeline, records(values, first_offset)):
+        yield int(predictions[offset - first_offset]), some
 
 
 def follow(told: Iterator[tuple[int, list[Diagnosis]]], rows: int, found: Trial, later_rows: int = LATER_ROWS) -> Trial:

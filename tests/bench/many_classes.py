@@ -7,7 +7,6 @@ for each case (`breaks`).
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +20,14 @@ from faults import (
     BROKEN,
     FAMILIES,
     LATER_ROWS,
-    MODEL_ID,
     SLICE_ROWS,
     WARMED_UP,
     Trial,
     can,
+    counted,
     follow,
     is_spread,
+    on_wire,
     records,
     report,
     said,
@@ -136,22 +136,13 @@ def prediction(shares: np.ndarray, classes: Sequence[str], form: str) -> dict[st
 def wire(
     events: Sequence[Served], shares: Shares, classes: Sequence[str], form: str, segment: str | None
 ) -> list[tuple[int, bytes]]:
-    """Predictions and labels in order of arrival, with the broker's time."""
-    found: list[tuple[int, dict[str, Any]]] = []
-    for one in events:
-        common = {"event_id": one.event_id, "model_id": MODEL_ID}
-        answer = None if one.error else prediction(shares[one.event_id], classes, form)
-        event: dict[str, Any] = {"kind": "prediction", **common, "model_version": "1", "timestamp": one.at_ms}
-        event |= {"features": one.row, "prediction": answer, "replica": one.replica}
-        event |= {"latency_ms": round(one.latency_ms, 3), "error": one.error}
-        if segment is not None and one.row.get(segment) is not None:
-            event["segment"] = {segment: str(one.row[segment])}
-        found.append((one.at_ms, event | one.other))
-        if one.label_ms is not None and not one.error:
-            label = {"kind": "label", **common, "timestamp": one.label_ms, "actual": classes[int(one.truth)]}
-            found.append((one.label_ms, label))
-    found.sort(key=lambda pair: pair[0])
-    return [(at_ms, json.dumps(event).encode()) for at_ms, event in found]
+    """As `faults.wire`."""
+    return on_wire(
+        events,
+        lambda one: prediction(shares[one.event_id], classes, form),
+        lambda one: classes[int(one.truth)],
+        segment,
+    )
 
 
 def stage(table: str, folder: Path, family: str, seed: int, form: str) -> Stage:
@@ -215,9 +206,7 @@ def heard(it: Stage, events: Sequence[Served], shares: Shares) -> Iterator[tuple
     pipeline = Pipeline.restore(it.settings, "events", 0, it.profiles, it.state)
     live = wire(events, shares, it.classes, it.form, segment_of(it.healthy))
     values = sorted([*it.late, *live], key=lambda pair: pair[0])
-    predictions = np.cumsum([b'"kind": "prediction"' in value[:30] for _, value in values])
-    for offset, what in said(pipeline, records(values, it.first_offset)):
-        yield int(predictions[offset - it.first_offset]), what
+    return counted(pipeline, values, it.first_offset)
 
 
 # -- troubles of answers and outcomes

@@ -148,6 +148,16 @@ def thin(rows: Rows, count: int) -> Rows:
     return rows.take(np.sort(np.argsort(hashes ^ (hashes >> np.uint64(32)), kind="stable")[:count]))
 
 
+def recoded(codes: Floats, was: Column, to: Column) -> Floats:
+    """Codes of one column of categories as those of another, for the same names: (rows,); NaN where that has no such name."""
+    names = was.categories()
+    known = np.array([to.codes.get(name, np.nan) for name in names] + [np.nan])
+    found = np.full(len(codes), np.nan)
+    is_there = ~np.isnan(codes)
+    found[is_there] = known[np.minimum(codes[is_there], len(names)).astype(np.intp)]
+    return found
+
+
 def scattered(numbers: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
     """Whole numbers from 0 that look drawn where these come in a row: the upper bits of Fibonacci hashes."""
     return ((numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)).astype(np.intp)

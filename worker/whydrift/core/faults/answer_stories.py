@@ -165,9 +165,7 @@ class Health:
         middle, side = float(np.median(odds - x)), float(np.sign(np.median(odds)))
         at_edge = float((np.abs(odds) >= self.last - 1e-9).mean())
         middles = middle + side * _BEYOND if at_edge > _AT_EDGE else np.array([middle])
-        shape = (len(middles), len(_SIZES), len(odds))
-        sizes = np.broadcast_to(_SIZES[:, None], shape).copy()
-        found = _log_p(odds, x + np.broadcast_to(middles[:, None, None], shape), sizes, self.last).sum(axis=2)
+        found = _log_p(odds, x + middles[:, None, None], _SIZES[:, None], self.last).sum(axis=2)
         place, size = np.unravel_index(int(np.argmax(found)), found.shape)
         return float(middles[place]), float(_SIZES[size])
 

@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from whydrift.core.case import ANSWERS, AlignedRows, Case
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, recoded
 from whydrift.core.faults.answer_stories import has_two_classes
 from whydrift.core.reference import BINS
 
@@ -52,13 +52,12 @@ _PLACES = BINS + 1
 class Exchange:
     """back: what is called so → is meant. is_models: inputs show that it is the model.
 
-    before, after: evidence (decimal logarithm) against answers as they are, and exchanged back, of inputs or else of labels.
+    evidence: decimal logarithm of how much likelier inputs, or else labels, are when names are exchanged back.
     """
 
     back: Mapping[str, str]
     is_models: bool
-    before: float
-    after: float
+    evidence: float
 
 
 @lru_cache(maxsize=8)
@@ -75,8 +74,14 @@ def exchange(case: Case) -> Exchange | None:
     looks = _looks(case)
     moved = {} if looks is None else looks.exchanged()
     if looks is not None and moved:
-        return Exchange(_named(case, moved), True, looks.odds(moved) / np.log(10), 0.0)
+        return Exchange(_named(case, moved), True, looks.odds(moved) / np.log(10))
     return _by_labels(case, looks)
+
+
+def is_models_exchange(case: Case) -> bool:
+    """Whether inputs show that the model calls some classes by each other's names."""
+    found = exchange(case)
+    return found is not None and found.is_models
 
 
 def are_asked(case: Case) -> bool:
@@ -232,7 +237,7 @@ def _by_labels(case: Case, looks: _Looks | None) -> Exchange | None:
     by_inputs = 0.0 if looks is None else looks.odds(moved)
     if by_inputs <= -_CLEAR_NATS:
         return None
-    return Exchange(_named(case, moved), by_inputs >= _CLEAR_NATS, float(gain) / np.log(10), 0.0)
+    return Exchange(_named(case, moved), by_inputs >= _CLEAR_NATS, float(gain) / np.log(10))
 
 
 def _answered(case: Case, rows: AlignedRows) -> Floats:
@@ -240,12 +245,7 @@ def _answered(case: Case, rows: AlignedRows) -> Floats:
     decision, actual = case.outputs.get("decision"), case.labels.get("actual")
     if decision is None or actual is None or not actual.reference.kind.is_coded:
         return np.empty((0, 2))
-    names = actual.column.categories()
-    as_answer = np.array([decision.column.codes.get(name, np.nan) for name in names] + [np.nan])
-    codes = rows.outputs.get("actual", np.empty(0))
-    came = np.full(len(codes), np.nan)
-    is_known = ~np.isnan(codes)
-    came[is_known] = as_answer[np.minimum(codes[is_known], len(names)).astype(np.intp)]
+    came = recoded(rows.outputs.get("actual", np.empty(0)), actual.column, decision.column)
     both = np.stack([rows.outputs.get("decision", np.empty(0)), came], axis=1)
     found: Floats = both[~np.isnan(both).any(axis=1)]
     return found

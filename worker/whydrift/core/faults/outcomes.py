@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtri
 
 from whydrift.core.case import AlignedRows, Case, Dimension
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, recoded
 from whydrift.core.faults.outputs import (
     alarms_of,
     announced_at,
@@ -168,12 +168,8 @@ def _wrong(case: Case, rows: AlignedRows) -> Floats:
     """1.0 where the decision is another class than came true; by the score where there is no decision."""
     actual, decision = rows.outputs["actual"], rows.outputs["decision"]
     if "decision" in case.outputs and not np.isnan(decision).all():
-        codes = case.labels["actual"].column.codes
-        names = case.outputs["decision"].column.categories()
-        as_actual = np.array([codes.get(name, -1.0) for name in names] + [-1.0])
-        usable = ~np.isnan(decision)
-        given = np.full(len(decision), np.nan)
-        given[usable] = as_actual[np.minimum(decision[usable], len(names)).astype(np.intp)]
+        given = recoded(decision, case.outputs["decision"].column, case.labels["actual"].column)
+        given[np.isnan(given) & ~np.isnan(decision)] = -1.0  # never comes true
     else:
         given = _by_score(case, rows.outputs["prediction"])
     found: Floats = (given != actual).astype(float)

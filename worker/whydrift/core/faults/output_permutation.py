@@ -131,7 +131,7 @@ def _scores_turned(case: Case) -> _Exchange | None:
 
 def _classes_permuted(case: Case) -> _Exchange | None:
     if (learnt := exchange(case)) is not None:
-        return _exchange(learnt.before, learnt.after, learnt.back, _SURE if learnt.is_models else _LABELS_ONLY)
+        return _exchange(learnt.evidence, 0.0, learnt.back, _SURE if learnt.is_models else _LABELS_ONLY)
     view = case.outputs.get("decision")
     if view is None or not view.is_alarmed() or not len(view.current) or are_asked(case):
         return None

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.special import kolmogorov
 
 from whydrift.core.bias import SIGNAL as LEANS
-from whydrift.core.case import ANSWERS, RESIDUALS, AlignedRows, Case, ColumnView, ModelChange, SignalEvidence
+from whydrift.core.case import ANSWERS, RESIDUALS, Case, ColumnView, ModelChange, SignalEvidence
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.answer_stories import OTHERWISE_NATS, expected, goes_otherwise, is_probability, stories
-from whydrift.core.faults.exchanged_classes import exchange
+from whydrift.core.faults.exchanged_classes import is_models_exchange
 from whydrift.core.faults.inputs import (
     Atom,
     Mask,
@@ -105,7 +105,7 @@ def score_has_moved(case: Case) -> bool:
     """
     if residual_has_moved(case, *_CONTENT) or has_alarm(case, "prediction", *_CONTENT):
         return True
-    if (exchanged := exchange(case)) is not None and exchanged.is_models:
+    if is_models_exchange(case):
         return True
     return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
 
@@ -159,15 +159,6 @@ def _alarms(case: Case, name: str, *aspects: str) -> list[SignalEvidence]:
     view = case.outputs.get(name) or case.labels.get(name)
     found = [] if view is None else [s for a, s in view.signals.items() if not aspects or a in aspects]
     return [s for s in found if s.is_alarmed]
-
-
-def pairs(rows: AlignedRows, first: str, second: str) -> Floats:
-    """Two outputs of the rows that have both: (rows, 2)."""
-    if first not in rows.outputs or second not in rows.outputs:
-        return np.empty((0, 2))
-    both = np.stack([rows.outputs[first], rows.outputs[second]], axis=1)
-    known: Floats = both[~np.isnan(both).any(axis=1)]
-    return known
 
 
 # -- answers ---------------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ ever. Where the scores themselves moved, decisions follow them, and the model is
 
 import numpy as np
 
-from whydrift.core.case import Case
+from whydrift.core.case import AlignedRows, Case
 from whydrift.core.columns import Floats
 from whydrift.core.cut import Cut, learn_cut
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.model_events import moved_threshold, parameter_alarm
-from whydrift.core.faults.outputs import alarms_of, has_alarm, pairs
+from whydrift.core.faults.outputs import alarms_of, has_alarm
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, describe, predict
 from whydrift_schemas import Fault, RuledOut, Undo
@@ -50,7 +50,7 @@ def _told(case: Case, was: float, now: float) -> Proposal:
 def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if "decision" not in case.outputs or not (has_alarm(case, "decision") or has_alarm(case, "contradiction")):
         return []
-    healthy, now = (pairs(rows, "prediction", "decision") for rows in (case.answered.reference, case.answered.current))
+    healthy, now = (_decided(rows) for rows in (case.answered.reference, case.answered.current))
     old = learn_cut(healthy[:, 0], healthy[:, 1])
     if old is None:
         return [RuledOut(fault=FAULT, because="decisions are not made by cutting the score")]
@@ -62,6 +62,15 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
     if new is None or new.above != old.above:
         return [RuledOut(fault=FAULT, because="decisions do not follow the score at any one cut")]
     return [_proposal(case, old, new, later)]
+
+
+def _decided(rows: AlignedRows) -> Floats:
+    """Score and decision of the rows that have both: (rows, 2)."""
+    if not {"prediction", "decision"} <= rows.outputs.keys():
+        return np.empty((0, 2))
+    both = np.stack([rows.outputs["prediction"], rows.outputs["decision"]], axis=1)
+    known: Floats = both[~np.isnan(both).any(axis=1)]
+    return known
 
 
 def _beyond(old: Cut, rows: Floats) -> Cut | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.answer_stories import given_to_others, goes_otherwise
-from whydrift.core.faults.exchanged_classes import exchange
+from whydrift.core.faults.exchanged_classes import is_models_exchange
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
 from whydrift.core.faults.outputs import (
@@ -87,7 +87,7 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
         and (constant.is_everywhere or (constant.freedom or 0.0) > 0.5)
     ):
         return [RuledOut(fault=FAULT, because=f"the changed answers are one constant, {number(constant.atom.value)}")]
-    if (exchanged := exchange(case)) is not None and exchanged.is_models:
+    if is_models_exchange(case):
         because = "with some classes' names exchanged, the answers are those that such inputs always got"
         return [RuledOut(fault=FAULT, because=because)]
     returned, mixed = undone_by(case)
