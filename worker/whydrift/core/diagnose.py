@@ -38,6 +38,7 @@ from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.inside import inside, left_given_others
+from whydrift.core.reference import UNSEEN
 from whydrift.core.settings import DAY_MS
 from whydrift.core.signals import Aspect
 from whydrift.core.slices import Slice, guilty_slice
@@ -80,6 +81,7 @@ _MAX_LOOKS = 6
 MAX_HEADLINE = 150
 _LEAD_ROWS, _LAG_ROWS = 300.0, 2_000.0
 """What follows from a fault begins, as far as onsets can be estimated, at most so many events before it, or after it."""
+_NEARLY_ALL = (0.005, 0.995)
 _MOST_APART = 4
 """Findings of one fault at one time that are told apart; more of them are one thing that broke, and one incident."""
 _BURST_MS = 3_600_000
@@ -253,7 +255,8 @@ class _Bench:
     def _is_timely(self, cause: _Suspect, follower: str) -> bool:
         """Whether a signal began when it should if it follows: not well before its cause, nor, for answers, long after.
 
-        Only what broke at one moment can be asked so: of a drift nobody knows when it began to matter.
+        Only what broke at one moment can be asked so: of a drift nobody knows when it began to matter. And what a model makes of
+        values that health never had, nobody knows: with the hour, or the other inputs, answers may depart at any time later.
         """
         per_hour = self._case.arrivals.expected_per_hour
         is_step = FAMILY_OF[cause.proposal.fault] is Family.DATA_QUALITY and cause.proposal.fit >= _SURE
@@ -261,8 +264,9 @@ class _Bench:
             return True
         onsets = self._case.onset_dates
         lag_rows = (onsets[follower] - min(onsets[name] for name in cause.own)) * per_hour / _HOUR_MS
-        # Labels come when they come, in any order: only answers must follow at once.
-        return -_LEAD_ROWS <= lag_rows <= _LAG_ROWS if follower in self._answers else lag_rows >= -_LAG_ROWS
+        if follower not in self._answers:
+            return lag_rows >= -_LAG_ROWS  # labels come when they come, in any order
+        return lag_rows >= -_LEAD_ROWS and (lag_rows <= _LAG_ROWS or _is_beyond_health(self._case, cause.proposal))
 
     def kept_by_others(self, lead: _Suspect, left: frozenset[str]) -> frozenset[str]:
         """Signals that may follow from the leading suspect, but are the own ones of a sure one that does not follow from it."""
@@ -297,6 +301,20 @@ class _Bench:
                 because = f"what speaks for it follows from this: {lead.proposal.headline}"
             found.append(RuledOut(fault=suspect.proposal.fault, because=because))
         return tuple(found)
+
+
+def _is_beyond_health(case: Case, proposal: Proposal) -> bool:
+    """Whether most rows have no value in an input that it names, or one that health never had."""
+    views = [case.features[name] for name in proposal.features if name in case.features]
+    return any(2 * _seen_before(view) < len(view.current_values) for view in views)
+
+
+def _seen_before(view: ColumnView) -> int:
+    """Values of now that lie where nearly all of health's do."""
+    if view.reference.kind.is_coded:
+        return int((view.reference.bins(view.column, view.current) != UNSEEN).sum())
+    low, high = (view.reference.quantile(p) for p in _NEARLY_ALL)
+    return int(((view.current >= low) & (view.current <= high)).sum())
 
 
 def _ask(rule: Rule, case: Case) -> tuple[list[_Suspect], list[RuledOut]]:
