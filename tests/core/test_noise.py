@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from whydrift.core.case import ColumnView
+from whydrift.core.case import Case, ColumnView, SignalEvidence
 from whydrift.core.columns import Floats
 from whydrift.core.faults import (
     covariate_drift,
@@ -18,7 +18,14 @@ from whydrift.core.faults import (
     stale_feature,
     unit_change,
 )
-from whydrift.core.faults.inputs import digits_of, finer_share, reference_share
+from whydrift.core.faults.inputs import (
+    digits_of,
+    finer_share,
+    has_lost_repeats,
+    new_atoms,
+    reference_share,
+    repeated_rows,
+)
 from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
 from whydrift.core.faults.rule import Proposal
 from whydrift.core.faults.transforms import Density, best_map
@@ -241,3 +248,95 @@ def test_what_noise_leaves_of_a_dependence_is_tried_on_rows_of_health() -> None:
     limit[4_000:] += draw.normal(0, 2.0, 300)
     views = [view_of(n, v[:4_000], v[4_000:]) for n, v in (("limit", limit), ("plan", plan))]
     assert noisy_feature._dependence(case_of_columns(views), views[0], 2.0) >= noisy_feature._FREE
+
+
+_SALARIES = np.random.default_rng(30).lognormal(3.4, 0.3, 12)
+_DRAW = np.random.default_rng(31)
+INCOMES = np.where(_DRAW.random(4_000) < 0.3, _DRAW.choice(_SALARIES, 4_000), _DRAW.lognormal(3.4, 0.6, 4_000))
+"""Leaning to one side, and some of them usual ones that come again and again."""
+
+
+def with_repeats(view: ColumnView, now: Floats) -> ColumnView:
+    """The same with what is known of repeated values."""
+    share = float(repeated_rows(now).mean())
+    signal = SignalEvidence(f"{view.name}.repeated", view.name, "repeated", 0.0, 7.0, 0, is_alarmed=False)
+    signal = replace(signal, reference_share=float(repeated_rows(INCOMES).mean()), current_share=share)
+    return replace(view, signals={**view.signals, "repeated": signal})
+
+
+def fit(rule: ModuleType, case: Case) -> float:
+    return max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("is_noise", [True, False])
+def test_values_that_no_longer_come_twice_are_noisy_and_no_map_of_those_that_did(is_noise: bool, seed: int) -> None:
+    """With as many rows a map with a scale and an offset makes noise on a leaning column as likely as noise does."""
+    draw = np.random.default_rng(seed)
+    now = draw.choice(INCOMES, 120)
+    now = now + draw.normal(0, 40, len(now)) if is_noise else 111.0 - 2.7 * now
+    view = with_repeats(alarmed(view_of("income", INCOMES, now)), now)
+    assert has_lost_repeats(view) == is_noise
+    case = case_of_columns([view])
+    assert (fit(noisy_feature, case) > fit(unit_change, case)) == is_noise
+    assert (fit(unit_change, case) > 0.5) != is_noise
+
+
+def test_noise_moves_the_centre_of_what_leans_to_one_side() -> None:
+    draw = np.random.default_rng(33)
+    wealth = draw.lognormal(3.0, 1.2, 4_000)
+    now = draw.choice(wealth, 400) + draw.normal(0, 60, 400)
+    view = view_of("wealth", wealth, now)
+    assert np.median(now) > np.median(wealth) + 0.5 * view.reference.spread
+    assert fit(noisy_feature, case_of_columns([alarmed(view)])) > 0.5
+
+
+def test_values_that_all_differ_are_noisy_where_how_wide_it_scatters_is_not_seen() -> None:
+    draw = np.random.default_rng(34)
+    now = draw.choice(INCOMES, 240) + draw.uniform(-0.05, 0.05, 240)
+    view = with_repeats(alarmed(view_of("income", INCOMES, now), "repeated"), now)
+    view = replace(view, signals={"repeated": replace(view.signals["repeated"], is_alarmed=True)})
+    assert fit(noisy_feature, case_of_columns([view])) > 0.6
+
+
+def test_a_value_among_many_that_come_a_few_times_may_come_as_often_again() -> None:
+    """Of percents with two digits most are there once or twice, the small ones ten times."""
+    draw = np.random.default_rng(35)
+    percents = np.round(draw.lognormal(1.4, 1.8, 4_000).clip(max=95), 2)
+    view = view_of("percent", percents, draw.choice(percents, 480))
+    assert 0.4 * view.reference.n < view.reference.distinct < 0.6 * view.reference.n
+    assert new_atoms(view) == []
+    filled = np.where(draw.random(480) < 0.2, 12.34, view.current_values)
+    assert [one.value for one in new_atoms(view_of("percent", percents, filled))] == [12.34]
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_grows_past_several_known_ratios_is_none_of_them(grows: bool) -> None:
+    draw = np.random.default_rng(36)
+    density = draw.lognormal(3.8, 1.4, 4_000)
+    now = draw.choice(density, 140)
+    now = now + np.arange(140) * 1.2 * draw.uniform(0, 2, 140) if grows else 2.54 * now
+    case = case_of_columns([alarmed(view_of("density", density, now))])
+    assert (fit(unit_change, case) > 0.5) != grows
+
+
+@pytest.mark.parametrize("is_exchange", [True, False])
+def test_a_flag_whose_shares_moved_is_not_exchanged_with_another_that_is_as_ever(is_exchange: bool) -> None:
+    draw = np.random.default_rng(37)
+    first, second = ((draw.random(4_000) < p).astype(float) for p in (0.5, 0.12))
+    a, b = ((draw.random(460) < p).astype(float) for p in ((0.12, 0.5) if is_exchange else (0.37, 0.12)))
+    pair = alarmed(view_of("eldest", first, a, "ny")), view_of("abroad", second, b, "ny")
+    fits = [one.fit for one in feature_swap.examine(case_of_columns(pair)) if isinstance(one, Proposal)]
+    assert (max(fits, default=0.0) > 0.7) == is_exchange
+
+
+def test_a_few_rows_that_are_rare_in_both_columns_are_no_exchange() -> None:
+    """Mothers of many children who hardly went to school, where the same year of schooling comes too often."""
+    draw = np.random.default_rng(38)
+    years, children = np.round(draw.normal(12, 2, 4_000)).clip(6, 17), 2.0 + draw.poisson(0.5, 4_000).clip(max=3)
+    now, beside = draw.choice(years, 600), draw.choice(children, 600)
+    now[draw.random(600) < 0.04] = 13.0
+    now[[300, 380, 460, 540]], beside[[300, 380, 460, 540]] = [3, 3, 2, 4], [6, 5, 6, 8]
+    pair = alarmed(view_of("years", years, now)), view_of("children", children, beside)
+    fits = [one.fit for one in feature_swap.examine(case_of_columns(pair)) if isinstance(one, Proposal)]
+    assert max(fits, default=0.0) < 0.5

@@ -27,6 +27,7 @@ from whydrift.core.faults.inputs import (
     dragged,
     examined,
     explained,
+    has_lost_repeats,
     has_moved_partner,
     is_growing,
     is_sudden,
@@ -68,6 +69,8 @@ _ALONE, _TOGETHER = 0.6, 0.75
 """Fit where nothing else explains the column; higher where inputs that depend on each other moved together."""
 _JUMPED = 0.6
 """Factor where a column jumps from row to row as it never did: the world drifts, pipes jump."""
+_NO_REPEATS = 0.5
+"""The same where no value comes twice any more: other cases have the same digits."""
 _EXPLAINED = 0.7
 """Fit of another proposal from which a column counts as explained by it."""
 
@@ -160,6 +163,8 @@ def _proposal(case: Case, views: list[ColumnView], others: dict[str, tuple[str, 
     fit = (_TOGETHER if together else _ALONE) * (1 - 0.3 * rival[1])
     if any(view.is_alarmed(Aspect.STEP) for view in views):
         fit *= _JUMPED
+    if any(has_lost_repeats(view) for view in views):
+        fit *= _NO_REPEATS
     labels = {
         s.signal
         for name in ("actual",)

@@ -21,6 +21,10 @@ Mask = NDArray[np.bool_]
 
 MAX_EXAMINED = 64
 """Alarmed inputs that a costly rule looks at, most evidence first: diagnosis stays quick when a thousand break at once."""
+_ONCE = 0.7
+"""Share of values that came once, from which none is known to come often."""
+_FEW, _LOST = 0.2, 1 - 1e-4
+"""Part of the repeated values of health that may be left where they are lost; chance of more of them then."""
 ALL = 1_000_000
 """For rules that cost next to nothing."""
 ATOM_P = 1e-6
@@ -186,7 +190,7 @@ def reference_share(view: ColumnView, value: float) -> float:
         return float(reference.atoms[value])
     if value < reference.low or value > reference.high:
         return least
-    if reference.distinct > 0.5 * reference.n:
+    if reference.singletons > _ONCE * reference.n:
         return 2 * least
     most = min(reference.atoms.values()) if len(reference.atoms) == _MAX_ATOMS_KEPT else 0.01
     # It has no more than the bin that it falls into, which is small where values are rare.
@@ -199,6 +203,21 @@ def chance_of(ones: int, n: int, share: float) -> float:
     if ones <= 0:
         return 1.0
     return float(betainc(ones, n - ones + 1, min(max(share, 0.0), 1.0)))
+
+
+def has_lost_repeats(view: ColumnView) -> bool:
+    """Whether hardly any value comes twice any more: then they are made otherwise.
+
+    A map takes equal ones to equal ones, and other cases have the same digits.
+    """
+    found = view.signals.get("repeated")
+    if found is None or found.current_share is None or found.reference_share is None:
+        return False
+    rows = int(len(view.current_values) / view.reference.times.get("repeated", 1.0))
+    most = round(found.current_share * rows)
+    return (
+        found.current_share < _FEW * found.reference_share and chance_of(most + 1, rows, found.reference_share) > _LOST
+    )
 
 
 def repeated_rows(values: Floats) -> Mask:

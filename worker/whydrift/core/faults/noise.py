@@ -14,7 +14,7 @@ import numpy as np
 
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import digits_of, without_new_atoms
+from whydrift.core.faults.inputs import digits_of, has_lost_repeats, without_new_atoms
 from whydrift.core.faults.transforms import best_map, density_of, parameter_cost, scattered_gain
 
 _ALLOWED, _BLURRED = 2.0, 0.05
@@ -77,8 +77,8 @@ def noise_gain(view: ColumnView) -> float:
 
 
 def map_gain(view: ColumnView) -> float:
-    """The same of the best map."""
-    found = best_map(view)
+    """The same of the best map; 0 where values no longer come twice, as they would under any."""
+    found = None if has_lost_repeats(view) else best_map(view)
     return 0.0 if found is None else max(found.gain, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Noise on an input: its spread grows while its centre stays, and what it says of the other inputs fades.
+"""Noise on an input: its spread grows while its centre stays where noise leaves it, and what it says of the other inputs fades.
 
 Told apart: health with noise of the missing variance added looks like what is seen; a shift of the whole shape is drift. Where
 the input depends on others in health, the dependence weakens as noise makes it, while a world that scatters more keeps it.
@@ -59,12 +59,11 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         repetition = _repetition(view)
         # Noise makes values repeat less, never more.
         noise = None if repetition > 0 else _noise(view)
-        if noise is None and repetition < 0 and not view.is_alarmed("distribution", "out_of_range"):
+        fit = 0.0 if noise is None else noise[1] * _dependence(case, view, noise[0])
+        if noise is not None and fit >= _LEAST_FIT:
+            found.append(_proposal(case, view, noise[0], fit))
+        elif repetition < 0 and not view.is_alarmed("distribution", "out_of_range"):
             found.append(_finer(case, view))
-        if noise is not None:
-            fit = noise[1] * _dependence(case, view, noise[0])
-            if fit >= _LEAST_FIT:
-                found.append(_proposal(case, view, noise[0], fit))
     return found or _by_the_others(case)
 
 
@@ -124,11 +123,14 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
     if len(values) < _MIN_ROWS // 2:
         return None
     spread = max(view.reference.spread, float(healthy.std()) * 0.3, 1e-12)
-    error = 1.25 * (np.sqrt(_trimmed_variance(values) / len(values)) + spread / np.sqrt(len(healthy)))
-    if abs(float(np.median(values)) - view.reference.median) > _CENTRE * spread + 3 * error:
-        return None
     likeliest = best_noise(view)
     if likeliest is None or likeliest.gain < _LEAST_GAIN:
+        return None
+    normal = _normal(len(healthy))
+    # The centre of what leans to one side moves with noise: incomes' towards their mean.
+    centre = float(np.median(healthy + likeliest.sd * normal))
+    error = 1.25 * (np.sqrt(_trimmed_variance(values) / len(values)) + spread / np.sqrt(len(healthy)))
+    if abs(float(np.median(values)) - centre) > _CENTRE * spread + 3 * error:
         return None
     # Where the input itself is quiet, it must be wider by more than chance.
     chance = 1 + _BEYOND_CHANCE * np.sqrt(2 / len(values))
@@ -138,7 +140,7 @@ def _noise(view: ColumnView) -> tuple[float, float] | None:
         and _trimmed_variance(values) < chance * _trimmed_variance(healthy)
     ):
         return None
-    best, normal = (0.0, 0.0), _normal(len(healthy))
+    best = (0.0, 0.0)
     for factor in (0.8, 1.0, 1.25):
         sd = factor * likeliest.sd
         p = same_p(values, healthy + sd * normal)

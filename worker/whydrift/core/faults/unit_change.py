@@ -24,6 +24,7 @@ from whydrift.core.faults.inputs import (
     dragged,
     examined,
     explained,
+    has_lost_repeats,
     has_moved_partner,
     is_growing,
     is_sudden,
@@ -62,6 +63,8 @@ _GROWS = 0.1
 """Plausibility of a small map where the column goes away from health ever more."""
 _SLOW, _WANDERED = 50.0, 0.3
 """Rows that tell as much as one, from which a quantity may have wandered to the other side of 0; plausibility of a sign then."""
+_NO_REPEATS = 0.1
+"""Plausibility where no value comes twice any more, as it would under every map."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
 """Rows, and standard errors, by which an input must be off what the others make expect."""
 _AS_CLOSE, _MAD = 2.0, 0.6745
@@ -200,15 +203,19 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     factor = abs(np.log(abs(found.map.scale)))
     if found.map.scale < 0 and _may_have_wandered(case, view):
         return _WANDERED
+    if has_lost_repeats(view):
+        return _NO_REPEATS
+    left = case.dependence.get(DEPENDENCE + view.name)
+    grows = any(one is not None and is_growing(case, one) for one in (view, left))
     if found.map.is_known and (factor > np.log(_LARGE_RATIO) or found.map.scale < 0 or found.map.offset):
         if found.share > _PARTIAL:
-            return 0.97
+            # Some of the known ratios is near to any: where several fit, what grows is on its way past them.
+            return _GROWS if found.rivals and grows else 0.97
         # Where several ratios fit a part of the rows none is exact: so many another change leaves them.
         return (0.68 if found.rivals else 0.93) * holds_against(found.gain, noise_gain(view))
     if found.is_exact:
         return _APART
-    left = case.dependence.get(DEPENDENCE + view.name)
-    if any(one is not None and is_growing(case, one) for one in (view, left)):
+    if grows:
         return _GROWS
     if found.map.is_known:
         # Drift of the world gets as far as a ratio of 1.6 or 2.2 too: all rows must follow it, and only in this column.
