@@ -120,3 +120,18 @@ def test_an_input_that_is_off_in_all_events_makes_no_new_kind_of_some(is_everywh
     views = [view_of(name, draw.normal(0, 1, HEALTH), draw.normal(0, 1, NOW)) for name in ("x", "y")]
     region = novel_region.Region(("x", "y"), "x with y", 1 / 6, 0, 500, 9.0, 0.0, frozenset(), 5.0, inside)
     assert bool(novel_region._why_not(case_of_columns(views, [of_x]), region)) == is_everywhere
+
+
+def test_what_is_nearly_always_nought_has_lost_nothing_where_one_row_is_otherwise() -> None:
+    """Days off work, and injuries: three of a hundred people had any. One who had only one of them is no change."""
+    draw = np.random.default_rng(21)
+
+    def side(rows: int) -> tuple[Array, Array]:
+        hurt = np.where(draw.random(rows) < 0.012, 1.0, 0.0)
+        return hurt, hurt * draw.integers(2, 9, rows)
+
+    (hurt, days), (now_hurt, now_days) = side(HEALTH), side(400)
+    now_days[np.flatnonzero(now_hurt)[0]] = 0.0
+    now_hurt[np.flatnonzero(now_hurt == 0)[0]] = 1.0
+    views = [view_of("hurt", hurt, now_hurt), view_of("days", days, now_days)]
+    assert relations_in(views, np.ones(400, bool)).lost[0, 1] == 0

@@ -54,8 +54,12 @@ _CLEAR = 0.7
 """Fit from which an exchange explains what inputs have lost of each other."""
 _PARTNERS = 60
 """Rows of health whose partner's values stand for any."""
-_EACH = 2.0
-"""Log-likelihood that an exchange must gain for each of the two."""
+_EACH, _PART = 2.0, 0.2
+"""Log-likelihood that an exchange must gain for each of the two, or that one may lose; of categories, where any shift of a flag's
+shares makes it look like some other flag, the part of the greatest gain that each must have."""
+_SEEN, _NOT_SEEN = 1.0, 0.4
+"""Evidence of the rows against health, as a decimal logarithm, that there must be for an undo to show anything; factor below:
+a few rows that are rare in both columns are put back into either."""
 _VALUES = 10.0
 """Values that might have come most."""
 _OFF = 4.0
@@ -156,16 +160,18 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
     if usable.sum() < _MIN_ROWS:
         return None
     values = [view.current_values[usable] for view in cycle]
-    ratio = np.ones(int(usable.sum()))
-    for place, view in enumerate(cycle):
-        source = cycle[(place + 1) % len(cycle)]
-        ratio = ratio * _density(source, view, values[place]) / _density(view, view, values[place])
+    places = _place_ratios(cycle, values)
+    ratio = np.prod(places, axis=0)
     share = share_of(ratio)
     gain = float(np.log(1 - share + share * ratio).sum())
     if gain < _GAIN:
         return None
     first, since = onset(ratio, share)
     swapped: Mask = (np.arange(len(ratio)) >= first) & (since * ratio > 1 - since)
+    each = [float(np.log(1 - since + since * own[first:]).sum()) for own in places]
+    is_coded = cycle[0].reference.kind.is_coded
+    if min(each) < (_PART * max(each) if is_coded else -_EACH):
+        return None  # a column that is what it always was holds no other one's values
     before = after = 0.0
     p = 1.0
     for place in range(len(cycle)):
@@ -173,7 +179,6 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
         restored[swapped] = _as_codes(cycle[place], source, values[place][swapped])
         before += source.log10_evidence(values[(place + 1) % len(cycle)])
         after = max(after, source.log10_evidence(restored))
-        is_coded = source.reference.kind.is_coded
         late = restored[first:]
         p = min(
             p,
@@ -183,7 +188,18 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
             else min(match_p(late, source.reference), range_p(late, source.reference)),
         )
     sure = (0.98 if since > _PARTIAL else 0.95) * holds_against(gain, _by_itself(cycle))
+    if before < _SEEN:
+        sure *= _NOT_SEEN
     return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
+
+
+def _place_ratios(cycle: tuple[ColumnView, ...], values: Sequence[Floats]) -> list[Floats]:
+    """For each place, how much likelier its values, (rows,) each, are those of the column whose they would be than its own."""
+    sources = [*cycle[1:], cycle[0]]
+    return [
+        _density(source, view, own) / _density(view, view, own)
+        for view, source, own in zip(cycle, sources, values, strict=True)
+    ]
 
 
 def _by_itself(cycle: tuple[ColumnView, ...]) -> float:

@@ -34,7 +34,8 @@ from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults.inputs import Mask, strength
 
 _MIN_ROWS = 40
-_MIN_NEW_ROWS = 20
+_MIN_NEW_ROWS, _MIN_OFF_MODE = 20, 12
+"""Rows now; values of each side that are not the most frequent one."""
 LOST_Z = 4.0
 """Standard errors by which a relation must have become weaker to count as lost."""
 TOLD = 0.25
@@ -196,10 +197,17 @@ def related(
     lost = (np.abs(fisher(was)) - np.abs(fisher(now))) / error
     # A small sample without the few rows of health that are far off the line looks closer than health; none looks as mixed up.
     changed = np.abs(fisher(was) - fisher(now)) / np.where(lost < 0, size * error, error)
-    # Of a quantity that stands still just now nobody knows what it goes with.
-    is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool)
+    # Of a quantity that stands still just now, or nearly always, nobody knows what it goes with.
+    still = np.array([min(map(_off_mode, pair)) < _MIN_OFF_MODE for pair in zip(healthy, latest, strict=True)])
+    is_unknown = ~np.isfinite(now) | np.eye(len(now), dtype=bool) | still[:, None] | still
     lost[is_unknown] = changed[is_unknown] = 0.0
     return Relations(names, was, now, lost, changed, together)
+
+
+def _off_mode(values: Floats) -> int:
+    """Values other than the most frequent one."""
+    _, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    return int(counts.sum() - counts.max(initial=0))
 
 
 def _errors(healthy: list[Floats], was: Floats) -> tuple[Floats, Floats]:
