@@ -65,6 +65,16 @@ def test_payloads_that_come_again_at_once_are_duplicates_where_few_are_alike_by_
     assert "duplicate_events" in faults(feed(twice), Status.OPENED)
 
 
+def test_rows_of_which_little_is_left_are_alike_and_no_duplicates() -> None:
+    feed = Feed()
+    feed(events(0, 1_600, has_labels=False))
+
+    def lost(features: Event, i: int) -> None:
+        features |= {"income": None, "age": None}
+
+    assert faults(feed(events(1_600, 1_800, inputs=lost, has_labels=False)), Status.OPENED) == ["missing_values"]
+
+
 def test_features_called_like_our_own_signals_get_names_that_nothing_else_has() -> None:
     def own_names(features: Event, i: int) -> None:
         income = features["income"]

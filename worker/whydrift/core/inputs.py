@@ -36,6 +36,8 @@ _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
 _NEAR_PAYLOADS = 64
 """Where payloads may be alike by chance, only so many are looked back at: the share of repeats must not grow with memory."""
+_LEAST_THERE = 0.75
+"""Part of the values of health's rows that a row must have for its repetition to count."""
 _IN_ORDER = 8
 """Rows after the one that was repeated last, within which a repeat from long ago is one of a feed that is sent again. The same
 case scored again some day repeats a payload, too, in no order."""
@@ -218,9 +220,14 @@ class InputWatch:
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
             del payloads[digest]
         if found.any():
-            # Rows without any value are alike, and yet nobody sent them twice.
-            found &= (rows.presence == Presence.PRESENT).any(axis=1)
+            # Rows of which little is there are alike, and yet nobody sent them twice.
+            there = (rows.presence == Presence.PRESENT).sum(axis=1)
+            found &= there >= max(_LEAST_THERE * self._usually_there(), 1)
         return found
+
+    def _usually_there(self) -> float:
+        """Values that a row of health has; 0 while that is not known."""
+        return sum(one.n / one.rows for one in self.monitor.references if one is not None and one.rows)
 
     def _reach(self) -> int:
         """How many rows back equal payloads count as repeats."""
