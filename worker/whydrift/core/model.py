@@ -453,8 +453,8 @@ class ModelWatch:
     def _retune(self, stream_ms: int) -> None:
         """Thresholds for at most `false_incidents_per_week`: H = signals · chunks a week / incidents a week (detection.md).
 
-        Both are rounded up to powers of two, and looked at ever more rarely: a threshold that moved with every chunk would make
-        bets anew all the time.
+        Looked at ever more rarely. Bets are told of a number of signals that is rounded up to a power of two: of one that moved
+        with every column learnt they would be made anew all the time.
         """
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()
@@ -462,16 +462,17 @@ class ModelWatch:
         signals = sum(monitor.signal_count for monitor in monitors) + _GUARD_SIGNALS
         signals += sum(one.signal_count for one in replicas)
         signals += sum(version.bias.signal_count for version in self.versions.values())
-        signals = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         elapsed_ms = max(stream_ms - (self.first_ms or 0), 1)
-        chunks_a_week = 2 ** ceil(log2(self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)))
-        threshold = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
+        chunks_a_week = self.chunks * max(_WEEK_MS / elapsed_ms, 1.0)
+        wanted = log10(signals * chunks_a_week / self.settings.false_incidents_per_week)
+        threshold = max(wanted, _LEAST_LOG10_THRESHOLD)
+        shared_by = max(_LEAST_SIGNALS, 2 ** ceil(log2(signals)))
         for monitor in monitors:
-            monitor.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+            monitor.retune(shared_by, threshold)
         for watch in replicas:
-            watch.log10_threshold = max(threshold, _LEAST_LOG10_THRESHOLD)
+            watch.log10_threshold = threshold
         for version in self.versions.values():
-            version.bias.retune(signals, max(threshold, _LEAST_LOG10_THRESHOLD))
+            version.bias.retune(shared_by, threshold)
 
     # -- alarms and incidents -------------------------------------------------------------------------------------------
 
