@@ -1,16 +1,20 @@
-"""Columns as rules see them, made of two arrays: what health had, and what is seen now; and a case that has nothing else."""
+"""Columns as rules see them, made of two arrays: what health had, and what is seen now; a case that has nothing else; and the
+stand-in of a model.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.case import Case, ColumnView, ErrorPicture, RatePicture, SchemaPicture, SignalEvidence
-from whydrift.core.columns import Column, Floats, Kind
+from whydrift.core.columns import Column, Floats, Kind, Presence
 from whydrift.core.detectors.bets import Tolerance
-from whydrift.core.reference import learn_column
+from whydrift.core.reference import Binning, learn_column
 from whydrift.core.signals import distribution_bets
+from whydrift.core.stand_in import Trees
+from whydrift.core.surrogate import fit_crosswise
 
 
 def view_of(name: str, health: NDArray[np.float64], now: NDArray[np.float64], names: str = "") -> ColumnView:
@@ -60,3 +64,16 @@ def case_of_columns(features: Sequence[ColumnView], dependence: Sequence[ColumnV
         performance=None,
         dependence={view.name: view for view in dependence},
     )
+
+
+def stand_in_of(inputs: Mapping[str, Floats], answers: Floats) -> Trees:
+    """Fitted on rows of health; an input called `kind` is a category of a, b and c."""
+    columns = tuple(
+        Column(name, Kind.CATEGORICAL if name == "kind" else Kind.NUMERIC, {"a": 0.0, "b": 1.0, "c": 2.0})
+        for name in inputs
+    )
+    there = np.full(len(answers), Presence.PRESENT, np.int8)
+    references = tuple(learn_column(column, inputs[column.name], there) for column in columns)
+    bins = Binning(columns, references).bins(np.stack(list(inputs.values()), axis=1))
+    surrogate, residuals = fit_crosswise(bins, answers)
+    return Trees(columns, references, surrogate, residuals[:, 0])

@@ -1,4 +1,4 @@
-"""What errors follow: the three stories of labelled rows, for classes and for numbers, and where rows do not decide."""
+"""What errors follow: the four stories of labelled rows, for classes and for numbers, and where rows do not decide."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +10,8 @@ from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.faults.outcomes import Attribution, attribution, errors
 
+from .columns_of_rows import stand_in_of
+
 SEEDS = range(5)
 
 
@@ -18,6 +20,7 @@ class Picture(SimpleNamespace):
 
     __hash__ = object.__hash__
     guards = ()
+    stand_in = None
 
 
 def rows(x: Floats, z: Floats, answers: Floats, actual: Floats, source: Floats, names: tuple[str, ...]) -> AlignedRows:
@@ -77,8 +80,31 @@ def numbers(seed: int, n: int, breaks: Any) -> Case:
 def judged(case: Case) -> Attribution:
     found = attribution(case)
     assert found is not None
-    assert found.noise + found.by_source + found.drift == pytest.approx(1)
+    assert found.noise + found.by_source + found.drift + found.others == pytest.approx(1)
     return found
+
+
+def with_others_values(seed: int, kind: Kind, breaks: Any, share: float = 1.0) -> Case:
+    """A model of two inputs; in a share of today's rows it was given another row's x. `breaks(draw, x, actual)`: as above."""
+    draw = np.random.default_rng(seed)
+
+    def side(n: int, *, is_now: bool) -> AlignedRows:
+        x, z = draw.normal(size=n), draw.normal(size=n)
+        given = np.where(draw.random(n) < share, draw.permutation(x), x) if is_now else x
+        noise = draw.normal(size=n)
+
+        def told(x: Floats) -> Floats:
+            return 10 + 3 * x + 2 * z if kind is Kind.NUMERIC else 1 / (1 + np.exp(-2 * x - 2 * z))
+
+        actual = told(x) + noise if kind is Kind.NUMERIC else (draw.random(n) < told(x)).astype(float)
+        if is_now and breaks is not None:
+            actual = breaks(draw, x, actual)
+        return rows(given, z, told(given), actual, np.zeros(n), ("crm",))
+
+    case = case_of(side(500, is_now=False), side(400, is_now=True), kind)
+    health = side(4_000, is_now=False)
+    case.stand_in = stand_in_of(health.inputs, health.outputs["prediction"])  # type: ignore[misc]
+    return case
 
 
 def turned(chosen: Floats, actual: Floats) -> Floats:
@@ -142,6 +168,33 @@ def test_numbers_that_moved_are_drift(seed: int, where: str) -> None:
         "where x is low": lambda draw, x, source, y: y - 2 * (x < -0.7),
     }[where]
     assert judged(numbers(seed, 400, moved)).drift > 0.9
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("kind", [Kind.NUMERIC, Kind.CATEGORICAL])
+def test_outcomes_that_have_nothing_to_do_with_an_input_any_more_are_those_of_other_rows(
+    kind: Kind, share: float
+) -> None:
+    """Four hundred classes decide it mostly, as many numbers always."""
+    found = [judged(with_others_values(seed, kind, None, share)) for seed in SEEDS]
+    assert {one.place for one in found} == {"x"}
+    assert sum(one.others > 0.9 for one in found) >= (5 if kind is Kind.NUMERIC else 4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_outcomes_that_follow_an_input_otherwise_or_scatter_wider_are_not(seed: int) -> None:
+    higher = with_others_values(seed, Kind.NUMERIC, lambda draw, x, y: y + 3 * (x > 0.5), share=0.0)
+    assert judged(higher).drift > 0.9
+    # A model that leans on an input less than it should errs the other way round.
+    steeper = with_others_values(seed, Kind.NUMERIC, lambda draw, x, y: y + 2 * x, share=0.0)
+    assert judged(steeper).drift > 0.9
+    assert judged(with_others_values(seed, Kind.NUMERIC, lambda draw, x, y: y - 1.5 * x, share=0.0)).others < 0.1
+    wider = with_others_values(seed, Kind.NUMERIC, lambda draw, x, y: y + 2 * draw.normal(size=len(y)), share=0.0)
+    assert judged(wider).noise > 0.8
+    flipped = with_others_values(
+        seed, Kind.CATEGORICAL, lambda draw, x, y: turned(draw.random(len(y)) < 0.25, y), share=0.0
+    )
+    assert judged(flipped).noise > 0.7
 
 
 def test_too_few_rows_or_none_that_compare_are_no_story() -> None:

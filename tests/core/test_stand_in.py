@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from whydrift.core.columns import Column, Floats, Kind, Presence
-from whydrift.core.reference import Binning, ColumnReference, learn_column
-from whydrift.core.stand_in import Linear, Trees, closest
-from whydrift.core.surrogate import fit_crosswise
+from whydrift.core.columns import Floats
+from whydrift.core.stand_in import Linear, closest
+
+from .columns_of_rows import stand_in_of
 
 ROWS = 600
 
@@ -22,21 +22,6 @@ def inputs() -> dict[str, Floats]:
         "age": draw.integers(18, 70, ROWS).astype(float),
         "kind": draw.integers(0, 3, ROWS).astype(float),
     }
-
-
-def trees(inputs: dict[str, Floats], answers: Floats) -> Trees:
-    columns = tuple(
-        Column(name, Kind.CATEGORICAL if name == "kind" else Kind.NUMERIC, {"a": 0.0, "b": 1.0, "c": 2.0})
-        for name in inputs
-    )
-    references = tuple(learn(column, inputs[column.name]) for column in columns)
-    bins = Binning(columns, references).bins(np.stack(list(inputs.values()), axis=1))
-    surrogate, residuals = fit_crosswise(bins, answers)
-    return Trees(columns, references, surrogate, residuals[:, 0])
-
-
-def learn(column: Column, values: Floats) -> ColumnReference:
-    return learn_column(column, values, np.full(len(values), Presence.PRESENT, np.int8))
 
 
 def linear(inputs: dict[str, Floats]) -> Floats:
@@ -55,7 +40,7 @@ def crooked(inputs: dict[str, Floats]) -> Floats:
 def test_the_parts_of_all_inputs_add_up_to_what_the_surrogate_expects_missing_values_too(
     inputs: dict[str, Floats],
 ) -> None:
-    stand_in = trees(inputs, crooked(inputs))
+    stand_in = stand_in_of(inputs, crooked(inputs))
     rows = {name: values[:50].copy() for name, values in inputs.items()}
     rows["age"][::7] = np.nan
     parts = np.sum([stand_in.part(name, values) for name, values in rows.items()], axis=0)
@@ -69,19 +54,19 @@ def test_a_linear_model_is_known_where_inputs_go_together_as_they_never_did(
     def answer(rows: dict[str, Floats]) -> Floats:
         return 1 / (1 + np.exp(4 - linear(rows))) if is_probability else linear(rows)
 
-    found = closest(trees(inputs, answer(inputs)), inputs, answer(inputs), is_probability)
+    found = closest(stand_in_of(inputs, answer(inputs)), inputs, answer(inputs), is_probability)
     assert isinstance(found, Linear)
     mixed = {**inputs, "size": np.roll(inputs["size"], 100)}
     np.testing.assert_allclose(found.expect(mixed), answer(mixed), atol=0.02)
 
 
 def test_trees_stand_in_for_a_model_that_is_not_linear(inputs: dict[str, Floats]) -> None:
-    stand_in = trees(inputs, crooked(inputs))
+    stand_in = stand_in_of(inputs, crooked(inputs))
     assert closest(stand_in, inputs, crooked(inputs), is_probability=False) is stand_in
 
 
 def test_without_rows_of_health_or_without_one_of_the_inputs_the_trees_are_asked(inputs: dict[str, Floats]) -> None:
-    stand_in = trees(inputs, linear(inputs))
+    stand_in = stand_in_of(inputs, linear(inputs))
     few = {name: values[:50] for name, values in inputs.items()}
     assert closest(stand_in, few, linear(few), is_probability=False) is stand_in
     without = {name: values for name, values in inputs.items() if name != "age"}
@@ -89,7 +74,7 @@ def test_without_rows_of_health_or_without_one_of_the_inputs_the_trees_are_asked
 
 
 def test_a_linear_model_of_as_many_terms_as_rows_is_not_tried(inputs: dict[str, Floats]) -> None:
-    stand_in = trees(inputs, linear(inputs))
+    stand_in = stand_in_of(inputs, linear(inputs))
     few = {name: values[:110] for name, values in inputs.items()}
     few["kind"] = np.arange(110.0)
     assert closest(stand_in, few, linear(inputs)[:110], is_probability=False) is stand_in

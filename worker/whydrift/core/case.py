@@ -7,7 +7,7 @@ change and end with the chunk that completed the evidence. Within a view, row i 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -240,6 +240,15 @@ class AlignedRows:
 
     def __len__(self) -> int:
         return len(self.times_ms)
+
+    def only(self, rows: NDArray[np.bool_]) -> "AlignedRows":
+        """Of these rows, (rows,)."""
+        return AlignedRows(
+            self.times_ms[rows],
+            {name: values[rows] for name, values in self.inputs.items()},
+            {name: values[rows] for name, values in self.outputs.items()},
+            {name: replace(one, codes=one.codes[rows]) for name, one in self.dimensions.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

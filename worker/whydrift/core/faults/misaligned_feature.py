@@ -14,10 +14,11 @@ from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
-from whydrift.core.faults import feature_swap, novel_region
+from whydrift.core.faults import feature_swap, label_shift, novel_region
 from whydrift.core.faults.inputs import dragged, finer_share, listed, new_atoms, number, percent, rank_correlation
 from whydrift.core.faults.mix_ups import Unrelated, unrelated_input
-from whydrift.core.faults.outputs import announced_at, disturbance, score_has_moved
+from whydrift.core.faults.outcomes import attribution, errs_more, loss_signals, shared
+from whydrift.core.faults.outputs import announced_at, disturbance, loss_words, score_has_moved
 from whydrift.core.faults.relations import (
     ELSEWHERE_P,
     LOST_Z,
@@ -38,6 +39,8 @@ _FIT, _EITHER, _SEVERAL = 0.93, 0.75, 0.5
 """Fit where one input is to blame; where one of two is, or one of two groups; where no single one can be."""
 _BY_ANSWERS = 0.9
 """Fit where only the answers tell."""
+_LEAST_CHANCE = 0.02
+"""By outcomes, below which it is not proposed."""
 _AS_GUILTY = 0.75
 _NOT_ITS_OWN = 0.3
 """Share of values with digits that health does not have, above which they are not those of other rows."""
@@ -107,11 +110,36 @@ def _by_answers(case: Case) -> list[Proposal | RuledOut]:
     """An input that no other goes with: that its logged values are others' shows in the answers alone."""
     found = lost_by_answers(case)
     if found is None:
-        return []
+        return _by_outcomes(case)
     if goes_with_others(case, found.place):
         because = f"{found.place} goes with the other inputs as in health: what is logged is right"
         return [RuledOut(fault=FAULT, because=because)]
     return [_from_answers(case, found)]
+
+
+def _by_outcomes(case: Case) -> list[Proposal | RuledOut]:
+    """An input that the model answers on as ever, though it is not the case's own: what comes true knows nothing of it."""
+    told = attribution(case) if errs_more(case) and not label_shift.explains_loss(case) else None
+    if told is None or told.others < _LEAST_CHANCE:
+        return []
+    name = told.place
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=shared(told.others),
+            explains=loss_signals(case),
+            headline=f"{name} seems to come from the wrong rows: what comes true has nothing to do with it any more"[
+                :150
+            ],
+            explanation=(
+                f"{loss_words(case)}. All inputs and the answers look as in health, and outcomes are such as cases with other "
+                f"values of {name} get, while they follow the other inputs as ever."
+            ),
+            action=f"Look at the join that brings {name}: its key, its time window, its cache.",
+            features=(name,),
+            decider=f"{name} of ten logged events beside the same case's value at the source: are they the same?",
+        )
+    ]
 
 
 def lost_by_answers(case: Case) -> Unrelated | None:

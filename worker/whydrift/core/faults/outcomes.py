@@ -1,9 +1,10 @@
 """What the rules about labels share: how wrong the answers are, row by row, and what the errors follow.
 
-Three stories compete for a loss that rose while inputs and answers did not move. *Noise*: any label may be wrong, as often where
+Four stories compete for a loss that rose while inputs and answers did not move. *Noise*: any label may be wrong, as often where
 the model is sure as elsewhere. *Source*: the labels of one source are wrong. *Drift*: the outcome follows the inputs in another
-way, so errors gather in some group of cases. Each is a small Bayesian model of the labelled rows, averaged over what it leaves
-open (a grid of rates, the input that is followed), so that a story with more freedom pays for it and few rows decide nothing.
+way, so errors gather in some group of cases. *Others' values*: one input was looked up for other rows (`others_values`). Each is
+a small Bayesian model of the labelled rows, averaged over what it leaves open (a grid of rates, the input that is followed), so
+that a story with more freedom pays for it and few rows decide nothing.
 
 Belongs here: pure helpers of more than one rule on labelled rows. Not here: rules (this file has none, and is passed over).
 """
@@ -18,6 +19,7 @@ from scipy.special import logsumexp, ndtri
 
 from whydrift.core.case import AlignedRows, Case, Dimension
 from whydrift.core.columns import Floats, recoded
+from whydrift.core.faults.others_values import OthersValues, others_values
 from whydrift.core.faults.outputs import (
     alarms_of,
     announced_at,
@@ -58,13 +60,13 @@ _TAILS = 5.0
 """Degrees of freedom of the t-distribution that scores are taken for: some few are far off in health, too."""
 _SPIKE = 0.5
 """Chance that a group of cases is untouched by a drift, or a source by errors."""
-_DRIFT, _NOISE, _SOURCE = 0.5, 0.3, 0.2
+_DRIFT, _NOISE, _SOURCE, _OTHERS = 0.45, 0.3, 0.15, 0.1
 """Chances before any row is seen; without sources to tell apart, theirs is the noise's."""
 _EVERYWHERE = 0.2
 """Part of the drifts that move all cases alike: errors that follow nothing seen may be such a one."""
 _LEAST_OF_SOURCE = 8
 ODDS = 9.0
-"""Odds that a loss risen alone is one of the three rather than something else."""
+"""Odds that a loss risen alone is one of the four rather than something else."""
 
 
 # -- whether there is anything to explain --------------------------------------------------------------------------
@@ -139,9 +141,27 @@ def errors(case: Case) -> Errors | None:
         scored = [_normal_scores(before, first, values, own) for values, own in ((before, first), (now, then))]
         nothing = np.zeros(len(before)), np.zeros(len(now))
         return Errors(True, scored[0], scored[1], *nothing, _spreads(before, first)[then], have, has)
-    wrong = np.bincount(first, before, _ANSWER_BINS + 1)
-    rates = (wrong + 0.5) / (np.bincount(first, minlength=_ANSWER_BINS + 1) + 1.0)
-    return Errors(False, before, now, rates[first], rates[then], np.ones(len(now)), have, has)
+    usual = _usually_wrong(*answers, before, (first, then))
+    return Errors(False, before, now, *usual, np.ones(len(now)), have, has)
+
+
+def _usually_wrong(
+    answers: Floats, answers_now: Floats, wrong: Floats, groups: tuple[Groups, Groups]
+) -> tuple[Floats, Floats]:
+    """How often such answers are wrong in health, for the rows of health and of now: between the middles of groups in proportion,
+    as by a few steps alone the surest would be taken to be wrong as often as their neighbours.
+    """
+    known = np.unique(groups[0][~np.isnan(answers)])
+    if not len(known):
+        known = np.unique(groups[0])
+    rates = (np.bincount(groups[0], wrong) + 0.5) / (np.bincount(groups[0]) + 1.0)
+    centres = np.array([np.median(np.nan_to_num(answers[groups[0] == group])) for group in known.tolist()])
+    without = float((wrong.sum() + 0.5) / (len(wrong) + 1.0))
+
+    def usual(values: Floats) -> Floats:
+        return np.where(np.isnan(values), without, np.interp(values, centres, rates[known]))
+
+    return usual(answers), usual(answers_now)
 
 
 def _spreads(health: Floats, groups: Groups) -> Floats:
@@ -254,7 +274,7 @@ def _coded(codes: Floats, kept: Floats) -> Groups:
     return found
 
 
-# -- the three stories -----------------------------------------------------------------------------------------
+# -- the stories -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,13 +282,15 @@ class Attribution:
     """What the errors follow: the chance of each story, which sum to 1.
 
     source: the one with the most errors beyond health where that story leads, else "". input: what errors follow if they follow
-    any. sure: share of wrong answers (or mean size of what is missed) in the half where health errs less, before and now;
-    unsure: in the other half. rows: labelled rows now.
+    any. place: the input that has others' values, if one has. sure: share of wrong answers (or mean size of what is missed) in
+    the half where health errs less, before and now; unsure: in the other half. rows: labelled rows now.
     """
 
     noise: float
     by_source: float
     drift: float
+    others: float
+    place: str
     source: str
     input: str
     sure: tuple[float, float]
@@ -308,23 +330,49 @@ def attribution(case: Case) -> Attribution | None:
         source = _evidence(found, plain, groups, _SPIKE, np.inf)
         source -= _evidence(found, plain, together, 0.0, _MOST_NOISE)
     has_sources = np.isfinite(source)
-    priors = np.log([_NOISE if has_sources else _NOISE + _SOURCE, _SOURCE, _DRIFT])
-    chances = priors + np.array([0.0, source, drift])
+    other = _others(case, found)
+    others = -np.inf
+    if other is not None:
+        # Densities of numbers are of other scales there and here: what counts is how much likelier than in health.
+        in_health = (
+            float(_likelihoods(found, plain, is_noise=False)[:, 0].sum()) if found.is_numeric else other.in_health
+        )
+        others = other.log_odds + in_health - _evidence(found, plain, together, 0.0, _MOST_NOISE)
+    priors = np.log([_NOISE if has_sources else _NOISE + _SOURCE, _SOURCE, _DRIFT, _OTHERS])
+    chances = priors + np.array([0.0, source, drift, others])
     if found.is_numeric and errors_lean(case):
         # Noise scatters wider, to both sides.
         chances[0] = -np.inf
-    noise, by_source, drifted = np.exp(chances - logsumexp(chances)).tolist()
+    noise, by_source, drifted, of_others = np.exp(chances - logsumexp(chances)).tolist()
     sure, unsure = _halves(found)
     return Attribution(
         noise=noise,
         by_source=by_source,
         drift=drifted,
+        others=of_others,
+        place="" if other is None else other.name,
         source=_worst(found, sources, groups) if sources is not None and by_source > noise else "",
         input=names[int(np.argmax(stories))],
         sure=sure,
         unsure=unsure,
         rows=len(found.now),
     )
+
+
+def _others(case: Case, found: Errors) -> OthersValues | None:
+    """How likely one input with others' values makes the outcomes."""
+    rows = case.labelled.reference.only(found.rows_before), case.labelled.current.only(found.rows_now)
+    if case.stand_in is None or any(np.isnan(one.outputs["prediction"]).any() for one in rows):
+        return None
+    true = [one.outputs["actual"] for one in rows]
+    if not found.is_numeric:
+        classes = np.unique(true[0])
+        if len(classes) != 2:
+            return None
+        # Scores stand for the class that had the higher ones.
+        high = max(classes, key=lambda c: float(rows[0].outputs["prediction"][true[0] == c].mean()))
+        true = [(one == high).astype(float) for one in true]
+    return others_values(case.stand_in, *rows, *true, is_numeric=found.is_numeric)
 
 
 def _adjusted(found: Errors, before: Groups, now: Groups) -> Floats:
@@ -416,5 +464,5 @@ def _mean(values: Floats, chosen: NDArray[np.bool_]) -> float:
 
 
 def shared(chance: float) -> float:
-    """Fit of a story with this chance among the three: fits are read as odds, and share ODDS."""
+    """Fit of a story with this chance among the four: fits are read as odds, and share ODDS."""
     return ODDS * chance / (1 + ODDS * chance)
