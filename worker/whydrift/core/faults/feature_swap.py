@@ -58,8 +58,8 @@ _EACH, _PART = 2.0, 0.2
 """Log-likelihood that an exchange must gain for each of the two, or that one may lose; of categories, where any shift of a flag's
 shares makes it look like some other flag, the part of the greatest gain that each must have."""
 _SEEN, _NOT_SEEN = 1.0, 0.4
-"""Evidence of the rows against health, as a decimal logarithm, that there must be for an undo to show anything; factor below:
-a few rows that are rare in both columns are put back into either."""
+"""Evidence of the rows against health, as a decimal logarithm, that there must be for an undo to show anything where no value is
+beyond all of health; factor below: a few rows that are rare in both columns are put back into either."""
 _VALUES = 10.0
 """Values that might have come most."""
 _OFF = 4.0
@@ -188,7 +188,7 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
             else min(match_p(late, source.reference), range_p(late, source.reference)),
         )
     sure = (0.98 if since > _PARTIAL else 0.95) * holds_against(gain, _by_itself(cycle))
-    if before < _SEEN:
+    if before < _SEEN and not any(view.is_alarmed("out_of_range", "unseen") for view in cycle):
         sure *= _NOT_SEEN
     return _Permutation(cycle, gain, since, before, after, sure * graded(p) * undone(before, after))
 
