@@ -10,7 +10,7 @@ from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.faults.outcomes import Attribution, attribution, errors
 
-from .columns_of_rows import stand_in_of
+from .columns_of_rows import stand_in_of, view_of
 
 SEEDS = range(5)
 
@@ -80,7 +80,7 @@ def numbers(seed: int, n: int, breaks: Any) -> Case:
 def judged(case: Case) -> Attribution:
     found = attribution(case)
     assert found is not None
-    assert found.noise + found.by_source + found.drift + found.others == pytest.approx(1)
+    assert found.noise + found.by_source + found.drift + found.others + found.answers == pytest.approx(1)
     return found
 
 
@@ -195,6 +195,17 @@ def test_outcomes_that_follow_an_input_otherwise_or_scatter_wider_are_not(seed: 
         seed, Kind.CATEGORICAL, lambda draw, x, y: turned(draw.random(len(y)) < 0.25, y), share=0.0
     )
     assert judged(flipped).noise > 0.7
+
+
+@pytest.mark.parametrize("wider", [1.0, 1.6])
+def test_answers_that_scatter_wider_than_in_health_tell_of_another_model_before_that_is_an_alarm(wider: float) -> None:
+    case = numbers(1, 400, lambda draw, x, source, y: y + 2 * draw.normal(size=len(y)))
+    draw = np.random.default_rng(2)
+    residual = view_of("residual", draw.normal(size=500), wider * draw.normal(size=400))
+    case.outputs["residual"] = residual  # type: ignore[index]
+    found = judged(case)
+    assert (found.answers > 0.9) == (wider > 1)
+    assert (found.noise > 0.8) == (wider == 1)
 
 
 def test_too_few_rows_or_none_that_compare_are_no_story() -> None:

@@ -4,7 +4,8 @@ Four stories compete for a loss that rose while inputs and answers did not move.
 the model is sure as elsewhere. *Source*: the labels of one source are wrong. *Drift*: the outcome follows the inputs in another
 way, so errors gather in some group of cases. *Others' values*: one input was looked up for other rows (`others_values`). Each is
 a small Bayesian model of the labelled rows, averaged over what it leaves open (a grid of rates, the input that is followed), so
-that a story with more freedom pays for it and few rows decide nothing.
+that a story with more freedom pays for it and few rows decide nothing. Beside them all stands that another model answers: answers
+that scatter wider around what the inputs make expect tell of it before that is an alarm.
 
 Belongs here: pure helpers of more than one rule on labelled rows. Not here: rules (this file has none, and is passed over).
 """
@@ -15,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtri
+from scipy.special import expit, logsumexp, ndtri
 
 from whydrift.core.case import AlignedRows, Case, Dimension
 from whydrift.core.columns import Floats, recoded
@@ -29,6 +30,7 @@ from whydrift.core.faults.outputs import (
     loss_alarmed,
     loss_change,
     loss_onset_ms,
+    scatter,
     score_has_moved,
 )
 from whydrift.core.faults.selection import selection
@@ -62,6 +64,8 @@ _SPIKE = 0.5
 """Chance that a group of cases is untouched by a drift, or a source by errors."""
 _DRIFT, _NOISE, _SOURCE, _OTHERS = 0.45, 0.3, 0.15, 0.1
 """Chances before any row is seen; without sources to tell apart, theirs is the noise's."""
+_ANSWERS, _MOST_TOLD = float(np.log(0.1)) - 1.0, 8.0
+"""Log odds that another model answers, before its answers are looked at and less what wider ones cost; the most they tell."""
 _EVERYWHERE = 0.2
 """Part of the drifts that move all cases alike: errors that follow nothing seen may be such a one."""
 _LEAST_OF_SOURCE = 8
@@ -279,7 +283,7 @@ def _coded(codes: Floats, kept: Floats) -> Groups:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What the errors follow: the chance of each story, which sum to 1.
+    """What the errors follow: the chance of each story, and of another model's answers, which sum to 1.
 
     source: the one with the most errors beyond health where that story leads, else "". input: what errors follow if they follow
     any. place: the input that has others' values, if one has. sure: share of wrong answers (or mean size of what is missed) in
@@ -290,6 +294,7 @@ class Attribution:
     by_source: float
     drift: float
     others: float
+    answers: float
     place: str
     source: str
     input: str
@@ -343,13 +348,15 @@ def attribution(case: Case) -> Attribution | None:
     if found.is_numeric and errors_lean(case):
         # Noise scatters wider, to both sides.
         chances[0] = -np.inf
-    noise, by_source, drifted, of_others = np.exp(chances - logsumexp(chances)).tolist()
+    answers = _other_answers(case)
+    noise, by_source, drifted, of_others = ((1 - answers) * np.exp(chances - logsumexp(chances))).tolist()
     sure, unsure = _halves(found)
     return Attribution(
         noise=noise,
         by_source=by_source,
         drift=drifted,
         others=of_others,
+        answers=answers,
         place="" if other is None else other.name,
         source=_worst(found, sources, groups) if sources is not None and by_source > noise else "",
         input=names[int(np.argmax(stories))],
@@ -357,6 +364,12 @@ def attribution(case: Case) -> Attribution | None:
         unsure=unsure,
         rows=len(found.now),
     )
+
+
+def _other_answers(case: Case) -> float:
+    """Chance that another model answers, by how much wider its answers scatter."""
+    z = scatter(case)[1]
+    return float(expit(_ANSWERS + min(z * z / 2, _MOST_TOLD))) if z > 1 else 0.0
 
 
 def _others(case: Case, found: Errors) -> OthersValues | None:

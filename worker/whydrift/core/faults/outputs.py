@@ -94,6 +94,11 @@ def has_guard(case: Case, column: str) -> bool:
     return any(guard.is_alarmed and guard.column == column for guard in case.guards)
 
 
+_LEAST_SCATTERED, _IQR_ERROR, _A_LITTLE_WIDER = 40, 1.2, 1.05
+"""Answers that show how wide they scatter; standard error of the logarithm of an interquartile range, times the root of the rows;
+how much less well cases of another hour may be told."""
+
+
 def residual_has_moved(case: Case, *aspects: str) -> bool:
     """Whether the score given the inputs has changed."""
     return has_guard(case, "residual") or any(has_alarm(case, name, *aspects) for name in RESIDUALS)
@@ -108,6 +113,25 @@ def score_has_moved(case: Case) -> bool:
     if is_models_exchange(case):
         return True
     return "prediction" not in case.outputs and has_alarm(case, "decision", *_CONTENT)
+
+
+def scatter(case: Case) -> tuple[float, float]:
+    """How many times as wide as in health answers lie around what the inputs make expect, and how many standard errors beyond a
+    little wider that is, alarm or not. (1.0, 0.0) where nothing is expected of them.
+    """
+    found = (1.0, 0.0)
+    for name in RESIDUALS:
+        view = case.outputs.get(name)
+        if view is None or len(view.healthy) < _LEAST_SCATTERED:
+            continue
+        now = view.current[len(view.current) // 4 :]
+        was, width = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (view.healthy, now))
+        if len(now) >= _LEAST_SCATTERED and min(was, width) > 0:
+            error = _IQR_ERROR * np.sqrt(1 / len(now) + 1 / len(view.healthy))
+            found = max(
+                found, (width / was, float(np.log(width / was / _A_LITTLE_WIDER) / error)), key=lambda one: one[1]
+            )
+    return found
 
 
 def is_as_asked(case: Case) -> bool:

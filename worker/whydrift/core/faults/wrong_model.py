@@ -9,10 +9,12 @@ same model (`preprocessing_mismatch`). A decision that moves while the score sta
 from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
+from whydrift.core.faults import label_shift
 from whydrift.core.faults.answer_stories import given_to_others, goes_otherwise
 from whydrift.core.faults.exchanged_classes import is_models_exchange
 from whydrift.core.faults.inputs import number
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
+from whydrift.core.faults.outcomes import attribution, errs_more, loss_signals, shared
 from whydrift.core.faults.outputs import (
     AS_ASKED,
     Agreement,
@@ -30,6 +32,7 @@ from whydrift.core.faults.outputs import (
     loss_onset_ms,
     loss_words,
     residual_has_moved,
+    scatter,
     score_has_moved,
     shortened,
     sign_of_broken_weights,
@@ -48,6 +51,8 @@ that rank cases otherwise; that are shifted or stretched (recalibration and chan
 small for all but the mean; of answers that look broken; of weights."""
 _MIXED, _CLEARLY = 0.5, 0.95
 """Greatest fit where a mix-up of the inputs, undone, brings the old answers back; how well, to rule another model out."""
+_LEAST_CHANCE = 0.02
+"""By labels, below which it is not proposed."""
 _MAX_NAME = 30
 """Letters of a version in a headline: some are digests."""
 
@@ -67,7 +72,7 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
         if has_alarm(case, "decision", "distribution", "unseen"):
             because = "the score is as ever, only the decision has changed: look at the threshold"
             return [RuledOut(fault=FAULT, because=because)]
-        return []
+        return _by_labels(case)
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
     if is_as_asked(case):
@@ -95,6 +100,30 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"{mixed}: undone, the old model's answers are back")]
     found = _from_answers(case, agreement(case), sign_of_broken_weights(case))
     return [replace(found, fit=min(found.fit, _MIXED)) if returned else found]
+
+
+def _by_labels(case: Case) -> list[Proposal | RuledOut]:
+    """It errs more, and its answers scatter wider than in health, though not so much that this is an alarm by itself."""
+    told = attribution(case) if errs_more(case) and not label_shift.explains_loss(case) else None
+    if told is None or told.answers < _LEAST_CHANCE:
+        return []
+    wider = number(float(f"{scatter(case)[0]:.2g}"))
+    return [
+        Proposal(
+            fault=FAULT,
+            fit=shared(told.answers),
+            explains=loss_signals(case),
+            headline=f"another model seems to answer: it errs more, and otherwise on such inputs: {loss_words(case)}"[
+                :150
+            ],
+            explanation=(
+                f"{loss_words(case)}. The inputs look as in health; the answers lie {wider} times as widely around what they "
+                "make expect. No model event shows other weights or an announced version."
+            ),
+            action="Look which model file each replica has loaded, and what was deployed at that time.",
+            decider=_DIGEST,
+        )
+    ]
 
 
 # -- a new version ---------------------------------------------------------------------------------------------
