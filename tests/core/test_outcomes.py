@@ -197,6 +197,17 @@ def test_outcomes_that_follow_an_input_otherwise_or_scatter_wider_are_not(seed: 
     assert judged(flipped).noise > 0.7
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e300])
+def test_outcomes_that_are_exact_or_too_large_to_reckon_with_are_no_trouble(size: float) -> None:
+    case = with_others_values(1, Kind.NUMERIC, None)
+    for side in (case.labelled.reference, case.labelled.current):
+        side.outputs["prediction"][:] *= size
+        side.outputs["actual"][:] *= size
+    with np.errstate(all="ignore"):
+        found = judged(case)
+    assert np.isfinite([found.noise, found.drift, found.others]).all()
+
+
 @pytest.mark.parametrize("wider", [1.0, 1.6])
 def test_answers_that_scatter_wider_than_in_health_tell_of_another_model_before_that_is_an_alarm(wider: float) -> None:
     case = numbers(1, 400, lambda draw, x, source, y: y + 2 * draw.normal(size=len(y)))

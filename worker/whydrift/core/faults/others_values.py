@@ -30,14 +30,18 @@ _BINS, _TAILS = 8, 5.0
 """Groups of answers by which health's outcomes are known; degrees of freedom of the t-distribution of what is missed."""
 _FOLLOWS_Z, _FAR = 3.5, 3.0
 """Standard errors by which outcomes must follow what others' values are on the mean; sizes beyond which all count alike."""
+_FARTHEST = 1e6
+"""Sizes beyond which nothing is told apart: densities would underflow."""
 _LEAST = 0.02
 """Part of the answers' spread that an input must move them by for outcomes to tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OthersValues:
-    """log_odds: by which outcomes are likelier than in health, averaged over the inputs. in_health: log of how likely they are
-    then. name: the likeliest input."""
+    """log_odds: by which outcomes are likelier than in health, averaged over the inputs. name: the likeliest of these.
+
+    in_health: logarithm of how likely they are in health.
+    """
 
     log_odds: float
     in_health: float
@@ -72,7 +76,10 @@ def others_values(
         return None
     together = float(logsumexp(list(found.values()))) - float(np.log(len(found)))
     leaning = outcomes.leaning(health.outputs["prediction"], before_true, answers, now_true)
-    return OthersValues(together - leaning, float(np.log(as_ever).sum()), max(found, key=lambda name: found[name]))
+    in_health = float(np.log(as_ever).sum())
+    if not np.isfinite([together - leaning, in_health]).all():
+        return None  # numbers so large that their differences overflow
+    return OthersValues(together - leaning, in_health, max(found, key=lambda name: found[name]))
 
 
 def _moved(stand_in: Trees, health: Mapping[str, Floats], now: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -141,6 +148,6 @@ class _Outcomes:
             chance: Floats = np.where(true > 0.5, middle, 1 - middle)
             return chance
         size = self._size(answers)
-        score = self._left(answers, true) / size
+        score = np.clip(self._left(answers, true) / size, -_FARTHEST, _FARTHEST)
         found: Floats = (1 + score**2 / _TAILS) ** (-(_TAILS + 1) / 2) / size
         return found
