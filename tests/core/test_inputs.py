@@ -75,6 +75,20 @@ def test_rows_of_which_little_is_left_are_alike_and_no_duplicates() -> None:
     assert faults(feed(events(1_600, 1_800, inputs=lost, has_labels=False)), Status.OPENED) == ["missing_values"]
 
 
+def test_an_event_that_is_sent_again_is_counted_once_however_little_is_left_of_it() -> None:
+    feed = Feed()
+    feed(events(0, 1_600, has_labels=False))
+    (watch,) = (model.inputs.monitor for model in feed.pipeline._models.values())
+    before = watch.rows_seen
+
+    def lost(features: Event, i: int) -> None:
+        features |= {"income": None, "age": None}
+
+    thin = [[event] * 2 for event in events(1_600, 1_620, inputs=lost, has_labels=False)]
+    feed([event for pair in thin for event in pair])
+    assert watch.rows_seen - before == 20
+
+
 def test_features_called_like_our_own_signals_get_names_that_nothing_else_has() -> None:
     def own_names(features: Event, i: int) -> None:
         income = features["income"]

@@ -6,8 +6,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from whydrift.core.case import Case, ColumnView, SignalEvidence
-from whydrift.core.columns import Floats
+from whydrift.core.case import Case, ColumnView
+from whydrift.core.columns import Column, Floats, Kind, Presence
+from whydrift.core.detectors.bets import Tolerance
 from whydrift.core.faults import (
     covariate_drift,
     default_fill,
@@ -24,11 +25,12 @@ from whydrift.core.faults.inputs import (
     has_lost_repeats,
     new_atoms,
     reference_share,
-    repeated_rows,
 )
 from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
 from whydrift.core.faults.rule import Proposal
 from whydrift.core.faults.transforms import Density, best_map
+from whydrift.core.reference import learn_column
+from whydrift.core.signals import distribution_bets
 
 from .columns_of_rows import alarmed, case_of_columns, view_of
 
@@ -256,14 +258,6 @@ INCOMES = np.where(_DRAW.random(4_000) < 0.3, _DRAW.choice(_SALARIES, 4_000), _D
 """Leaning to one side, and some of them usual ones that come again and again."""
 
 
-def with_repeats(view: ColumnView, now: Floats) -> ColumnView:
-    """The same with what is known of repeated values."""
-    share = float(repeated_rows(now).mean())
-    signal = SignalEvidence(f"{view.name}.repeated", view.name, "repeated", 0.0, 7.0, 0, is_alarmed=False)
-    signal = replace(signal, reference_share=float(repeated_rows(INCOMES).mean()), current_share=share)
-    return replace(view, signals={**view.signals, "repeated": signal})
-
-
 def fit(rule: ModuleType, case: Case) -> float:
     return max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
 
@@ -275,11 +269,31 @@ def test_values_that_no_longer_come_twice_are_noisy_and_no_map_of_those_that_did
     draw = np.random.default_rng(seed)
     now = draw.choice(INCOMES, 120)
     now = now + draw.normal(0, 40, len(now)) if is_noise else 111.0 - 2.7 * now
-    view = with_repeats(alarmed(view_of("income", INCOMES, now)), now)
+    view = alarmed(view_of("income", INCOMES, now))
     assert has_lost_repeats(view) == is_noise
     case = case_of_columns([view])
     assert (fit(noisy_feature, case) > fit(unit_change, case)) == is_noise
     assert (fit(unit_change, case) > 0.5) != is_noise
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.9])
+def test_where_most_values_are_missing_the_others_still_come_again(missing: float) -> None:
+    draw = np.random.default_rng(39)
+    view = view_of("income", INCOMES, draw.choice(INCOMES, 1_000))
+    presence = np.where(draw.random(1_000) < missing, Presence.NULL, Presence.PRESENT).astype(np.int8)
+    now = np.where(presence == Presence.PRESENT, view.current_values, np.nan)
+    assert not has_lost_repeats(replace(view, current_values=now, current_presence=presence))
+    nothing = np.full(1_000, Presence.NULL, np.int8)
+    assert not has_lost_repeats(replace(view, current_values=np.full(1_000, np.nan), current_presence=nothing))
+
+
+def test_a_known_ratio_may_come_with_other_digits() -> None:
+    draw = np.random.default_rng(40)
+    km = np.round(draw.lognormal(3.5, 0.8, 4_000))
+    now = (draw.choice(km, 120) + draw.uniform(-0.5, 0.5, 120)) * 1_000
+    view = alarmed(view_of("distance", km, now))
+    assert has_lost_repeats(view)
+    assert fit(unit_change, case_of_columns([view])) > 0.7
 
 
 def test_noise_moves_the_centre_of_what_leans_to_one_side() -> None:
@@ -294,8 +308,9 @@ def test_noise_moves_the_centre_of_what_leans_to_one_side() -> None:
 def test_values_that_all_differ_are_noisy_where_how_wide_it_scatters_is_not_seen() -> None:
     draw = np.random.default_rng(34)
     now = draw.choice(INCOMES, 240) + draw.uniform(-0.05, 0.05, 240)
-    view = with_repeats(alarmed(view_of("income", INCOMES, now), "repeated"), now)
-    view = replace(view, signals={"repeated": replace(view.signals["repeated"], is_alarmed=True)})
+    view = alarmed(view_of("income", INCOMES, now), "repeated")
+    signal = replace(view.signals["repeated"], reference_share=0.16, current_share=0.0)
+    view = replace(view, signals={"repeated": signal})
     assert fit(noisy_feature, case_of_columns([view])) > 0.6
 
 
@@ -328,6 +343,23 @@ def test_a_flag_whose_shares_moved_is_not_exchanged_with_another_that_is_as_ever
     pair = alarmed(view_of("eldest", first, a, "ny")), view_of("abroad", second, b, "ny")
     fits = [one.fit for one in feature_swap.examine(case_of_columns(pair)) if isinstance(one, Proposal)]
     assert (max(fits, default=0.0) > 0.7) == is_exchange
+
+
+def test_a_column_of_many_categories_may_be_exchanged_with_one_of_few() -> None:
+    draw = np.random.default_rng(41)
+    merchant, country = draw.integers(0, 800, 4_000).astype(float), draw.integers(0, 3, 4_000).astype(float)
+    names = [f"m{i}" for i in range(800)], ["de", "fr", "it"]
+    codes = [{name: float(i) for i, name in enumerate([*own, *others])} for own, others in (names, names[::-1])]
+    now, beside = draw.integers(0, 3, 200) + 800.0, draw.integers(0, 800, 200) + 3.0
+    views = [view_of(n, h, v) for n, h, v in (("merchant", merchant, now), ("country", country, beside))]
+    made = []
+    for view, own, health in zip(views, codes, (merchant, country), strict=True):
+        column = Column(view.name, Kind.CATEGORICAL, own)
+        reference = learn_column(column, health, np.zeros(len(health), np.int8))
+        bets = distribution_bets(reference, Tolerance(reference.rows, 10, 0.2))
+        made.append(alarmed(replace(view, column=column, reference=reference, bets=bets), "unseen"))
+    fits = [one.fit for one in feature_swap.examine(case_of_columns(made)) if isinstance(one, Proposal)]
+    assert max(fits, default=0.0) > 0.7
 
 
 @pytest.mark.parametrize("is_exchange", [True, False])

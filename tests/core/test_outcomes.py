@@ -1,6 +1,6 @@
 """What errors follow: the four stories of labelled rows, for classes and for numbers, and where rows do not decide."""
 
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -8,6 +8,8 @@ import pytest
 
 from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
 from whydrift.core.columns import Column, Floats, Kind
+from whydrift.core.faults import misaligned_feature, wrong_model
+from whydrift.core.faults.others_values import _Outcomes
 from whydrift.core.faults.outcomes import Attribution, attribution, errors
 
 from .columns_of_rows import stand_in_of, view_of
@@ -104,6 +106,10 @@ def with_others_values(seed: int, kind: Kind, breaks: Any, share: float = 1.0) -
     case = case_of(side(500, is_now=False), side(400, is_now=True), kind)
     health = side(4_000, is_now=False)
     case.stand_in = stand_in_of(health.inputs, health.outputs["prediction"])  # type: ignore[misc]
+    case.features = {  # type: ignore[misc]
+        name: view_of(name, values, case.labelled.current.inputs[name])
+        for name, values in case.labelled.reference.inputs.items()
+    }
     return case
 
 
@@ -195,6 +201,63 @@ def test_outcomes_that_follow_an_input_otherwise_or_scatter_wider_are_not(seed: 
         seed, Kind.CATEGORICAL, lambda draw, x, y: turned(draw.random(len(y)) < 0.25, y), share=0.0
     )
     assert judged(flipped).noise > 0.7
+
+
+@pytest.mark.parametrize("is_troubled", [True, False])
+@pytest.mark.parametrize(
+    ("rule", "propose", "features"), [(misaligned_feature, "_by_outcomes", ("x",)), (wrong_model, "_by_labels", ())]
+)
+def test_what_outcomes_tell_is_proposed_and_less_surely_where_labels_may_be_a_selection(
+    monkeypatch: pytest.MonkeyPatch, rule: ModuleType, propose: str, features: tuple[str, ...], is_troubled: bool
+) -> None:
+    case = with_others_values(1, Kind.NUMERIC, None)
+    if rule is wrong_model:
+        draw = np.random.default_rng(2)
+        case.outputs["residual"] = view_of("residual", draw.normal(size=500), 2 * draw.normal(size=400))  # type: ignore[index]
+    known = {"errs_more_everywhere": True, "feed_is_troubled": is_troubled, "loss_words": "mae 1 → 2"}
+    for name, value in (known | {"loss_signals": frozenset({"loss.mean"})}).items():
+        monkeypatch.setattr(rule, name, lambda case, value=value: value)
+    (found,) = getattr(rule, propose)(case)
+    assert found.features == features
+    assert found.explains == {"loss.mean"}
+    assert (found.fit > 0.8) != is_troubled
+    monkeypatch.setattr(rule, "errs_more_everywhere", lambda case: False)
+    assert getattr(rule, propose)(case) == []
+
+
+def test_an_input_that_goes_with_another_as_ever_is_its_own_though_outcomes_no_longer_follow_it() -> None:
+    def world_without_x(draw: np.random.Generator, x: Floats, actual: Floats) -> Floats:
+        return (draw.random(len(x)) < 0.5).astype(float)
+
+    case = with_others_values(1, Kind.CATEGORICAL, world_without_x, share=0.0)
+    draw = np.random.default_rng(5)
+    for name in ("x", "z"):
+        both = case.labelled.reference.inputs[name], case.labelled.current.inputs[name]
+        beside = (values + 0.3 * draw.normal(size=len(values)) for values in both)
+        case.features[f"beside {name}"] = view_of(f"beside {name}", *beside)  # type: ignore[index]
+    assert judged(case).others == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_that_come_again_are_known_by_all_rows_that_got_them(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    answers = draw.choice([0.1, 0.5, 0.9], 600)
+    outcomes = _Outcomes(answers, np.sort(draw.random(600) < answers).astype(float), is_numeric=False)
+    same = _Outcomes(np.full(600, 0.3), np.sort(draw.random(600) < 0.3).astype(float), is_numeric=False)
+    assert len(set(outcomes.likely(np.array([0.1, 0.5, 0.9]), np.ones(3)).tolist())) == 3
+    assert same.likely(np.array([0.3]), np.ones(1))[0] == pytest.approx(0.3, abs=0.06)
+
+
+@pytest.mark.parametrize("shape", ["normal", "peaked"])
+def test_health_s_answers_hardly_ever_seem_to_scatter_wider(shape: str) -> None:
+    draw = np.random.default_rng(6)
+    seen = []
+    for _ in range(60):
+        values = draw.normal(size=900) ** (3 if shape == "peaked" else 1)
+        case = numbers(1, 60, lambda draw, x, source, y: y)
+        case.outputs["residual"] = view_of("residual", values[:500], values[500:])  # type: ignore[index]
+        seen.append(judged(case).answers)
+    assert np.mean(np.array(seen) > 0.5) <= 0.02
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-300, 1e300])

@@ -242,7 +242,7 @@ class AlignedRows:
         return len(self.times_ms)
 
     def only(self, rows: NDArray[np.bool_]) -> "AlignedRows":
-        """Of these rows, (rows,)."""
+        """Those of the rows that the mask, (rows,), has."""
         return AlignedRows(
             self.times_ms[rows],
             {name: values[rows] for name, values in self.inputs.items()},

@@ -81,9 +81,10 @@ _MAX_LOOKS = 6
 MAX_HEADLINE = 150
 _LEAD_ROWS, _LAG_ROWS = 300.0, 2_000.0
 """What follows from a fault begins, as far as onsets can be estimated, at most so many events before it, or after it."""
-_NEARLY_ALL = (0.005, 0.995)
 _MOST_APART = 4
 """Findings of one fault at one time that are told apart; more of them are one thing that broke, and one incident."""
+_NEARLY_ALL = (0.005, 0.995)
+"""Quantiles between which nearly all of a quantity's values lie; single ones beyond are as often mistakes."""
 _BURST_MS = 3_600_000
 _LOSS_GROWTH = 1.25
 """Realised loss against its reference from which the model's users are hurt."""
@@ -304,9 +305,11 @@ class _Bench:
 
 
 def _is_beyond_health(case: Case, proposal: Proposal) -> bool:
-    """Whether most rows have no value in an input that it names, or one that health never had."""
+    """Whether half of the values that an input has in health, of one that it names, are missing or such as health never had."""
     views = [case.features[name] for name in proposal.features if name in case.features]
-    return any(2 * _seen_before(view) < len(view.current_values) for view in views)
+    return any(
+        2 * _seen_before(view) * view.reference.rows < view.reference.n * len(view.current_values) for view in views
+    )
 
 
 def _seen_before(view: ColumnView) -> int:

@@ -36,8 +36,9 @@ _PAYLOADS = 4_096
 """Payloads remembered to recognise repeated ones."""
 _NEAR_PAYLOADS = 64
 """Where payloads may be alike by chance, only so many are looked back at: the share of repeats must not grow with memory."""
-_LEAST_THERE = 0.75
-"""Part of the values of health's rows that a row must have for its repetition to count."""
+_ALWAYS, _LEAST_THERE = 0.95, 0.75
+"""Share of health's rows from which a column has a value nearly always; part of such columns in which a row must have one for its
+payload to count as repeated."""
 _IN_ORDER = 8
 """Rows after the one that was repeated last, within which a repeat from long ago is one of a feed that is sent again. The same
 case scored again some day repeats a payload, too, in no order."""
@@ -136,7 +137,7 @@ class InputWatch:
         unknown = self._unknown(events, offsets)
         rows = self._rows(events, offsets)
         payload, again = self._repeats(rows), np.array(repeated, bool)
-        duplicates = int((payload | again).sum())
+        duplicates = int(((payload & self._are_whole(rows)) | again).sum())
         counts = np.array([duplicates, unknown, self._backwards(rows)], float)
         flags = np.stack([len(rows) - counts, counts], axis=1)
         is_new = ~(payload & again)
@@ -219,15 +220,19 @@ class InputWatch:
             payloads[digest] = first + place
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
             del payloads[digest]
-        if found.any():
-            # Rows of which little is there are alike, and yet nobody sent them twice.
-            there = (rows.presence == Presence.PRESENT).sum(axis=1)
-            found &= there >= max(_LEAST_THERE * self._usually_there(), 1)
         return found
 
-    def _usually_there(self) -> float:
-        """Values that a row of health has; 0 while that is not known."""
-        return sum(one.n / one.rows for one in self.monitor.references if one is not None and one.rows)
+    def _are_whole(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether rows have most of the values that nearly all rows of health have, (rows,): those of which little is there are
+        alike, and yet nobody sent them twice.
+        """
+        there = rows.presence == Presence.PRESENT
+        references = self.monitor.references
+        usual = [one is not None and one.n >= _ALWAYS * one.rows > 0 for one in references]
+        found: NDArray[np.bool_] = there.any(axis=1)
+        if any(usual):
+            found &= there[:, usual].mean(axis=1) >= _LEAST_THERE
+        return found
 
     def _reach(self) -> int:
         """How many rows back equal payloads count as repeats."""

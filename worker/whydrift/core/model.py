@@ -453,8 +453,9 @@ class ModelWatch:
     def _retune(self, stream_ms: int) -> None:
         """Thresholds for at most `false_incidents_per_week`: H = signals · chunks a week / incidents a week (detection.md).
 
-        Looked at ever more rarely. Bets are told of a number of signals that is rounded up to a power of two: of one that moved
-        with every column learnt they would be made anew all the time.
+        Of the signals and chunks there are: nothing is rounded up, which the bound does not ask for. Looked at ever more rarely.
+        Bets are told of a number of signals that is a power of two: of one that moved with every column learnt they would be made
+        anew all the time.
         """
         self._retune_at = self.chunks + min(self.chunks, _RETUNE_CHUNKS)
         monitors = self.monitors()

@@ -18,6 +18,7 @@ from whydrift.core.faults.outcomes import (
     attribution,
     errs_more,
     feed_is_troubled,
+    follows_else,
     loss_signals,
     shared,
 )
@@ -123,8 +124,8 @@ def _of_outcomes(case: Case) -> Proposal:
 
 
 def _because(found: Attribution) -> str:
-    if found.answers > _CLEAR:
-        return "answers scatter wider around what the inputs make expect: another model errs more, too"
+    if because := follows_else(found):
+        return because
     if found.source:
         return f'only the labels of source "{shortened(found.source, 40)}" say that the model errs more'
     return "the errors follow no input: they are as many where the model is sure"

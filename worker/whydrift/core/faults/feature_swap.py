@@ -55,8 +55,8 @@ _CLEAR = 0.7
 _PARTNERS = 60
 """Rows of health whose partner's values stand for any."""
 _EACH, _PART = 2.0, 0.2
-"""Log-likelihood that an exchange must gain for each of the two, or that one may lose; of categories, where any shift of a flag's
-shares makes it look like some other flag, the part of the greatest gain that each must have."""
+"""Log-likelihood that an exchange must gain for each of the two, or that one may lose; of categories without a new one, the part
+of the greatest gain that each must have: any shift of a flag's shares makes it look like some other flag."""
 _SEEN, _NOT_SEEN = 1.0, 0.4
 """Evidence of the rows against health, as a decimal logarithm, that there must be for an undo to show anything where no value is
 beyond all of health; factor below: a few rows that are rare in both columns are put back into either."""
@@ -170,7 +170,8 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
     swapped: Mask = (np.arange(len(ratio)) >= first) & (since * ratio > 1 - since)
     each = [float(np.log(1 - since + since * own[first:]).sum()) for own in places]
     is_coded = cycle[0].reference.kind.is_coded
-    if min(each) < (_PART * max(each) if is_coded else -_EACH):
+    is_flag = is_coded and not any(view.is_alarmed("unseen") for view in cycle)
+    if min(each) < (_PART * max(each) if is_flag else -_EACH):
         return None  # a column that is what it always was holds no other one's values
     before = after = 0.0
     p = 1.0

@@ -206,18 +206,16 @@ def chance_of(ones: int, n: int, share: float) -> float:
 
 
 def has_lost_repeats(view: ColumnView) -> bool:
-    """Whether hardly any value comes twice any more: then they are made otherwise.
+    """Whether hardly any value of a quantity comes twice any more: then they are made otherwise.
 
     A map takes equal ones to equal ones, and other cases have the same digits.
     """
-    found = view.signals.get("repeated")
-    if found is None or found.current_share is None or found.reference_share is None:
+    reference = view.reference
+    if reference.kind.is_coded or not reference.n or not len(view.current):
         return False
-    rows = int(len(view.current_values) / view.reference.times.get("repeated", 1.0))
-    most = round(found.current_share * rows)
-    return (
-        found.current_share < _FEW * found.reference_share and chance_of(most + 1, rows, found.reference_share) > _LOST
-    )
+    usual, now = reference.repeated / reference.n, float(repeated_rows(view.current).mean())
+    rows = int(len(view.current) / max(reference.times.get("repeated", 1.0), slowness(reference)))
+    return now < _FEW * usual and chance_of(round(now * rows) + 1, rows, usual) > _LOST
 
 
 def repeated_rows(values: Floats) -> Mask:

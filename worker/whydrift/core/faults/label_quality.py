@@ -12,7 +12,7 @@ from whydrift.core.case import Case
 from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.local_concept_drift import odd_replica
-from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, loss_signals, shared
+from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, follows_else, loss_signals, shared
 from whydrift.core.faults.outputs import loss_words, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, scatter, turn
@@ -28,7 +28,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if not errs_more(case) or label_shift.explains_loss(case) or (found := attribution(case)) is None:
         return []
     if found.quality < _LEAST:
-        return [RuledOut(fault=FAULT, because=f"errors follow {found.input}: wrong labels would follow nothing")]
+        because = follows_else(found) or f"errors follow {found.input}: wrong labels would follow nothing"
+        return [RuledOut(fault=FAULT, because=because)]
     if found.source:
         return [_from_source(case, found)]
     if (odd := odd_replica(case)) is not None:

@@ -17,7 +17,15 @@ from whydrift.core.columns import Floats
 from whydrift.core.dimensions import SEGMENT
 from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
-from whydrift.core.faults.outcomes import Attribution, attribution, errs_more, feed_is_troubled, loss_signals, shared
+from whydrift.core.faults.outcomes import (
+    Attribution,
+    attribution,
+    errs_more,
+    feed_is_troubled,
+    follows_else,
+    loss_signals,
+    shared,
+)
 from whydrift.core.faults.outputs import errors_lean, loss_words, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, scatter, turn
@@ -25,7 +33,7 @@ from whydrift.core.slices import Slice, guilty_slice
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("local_concept_drift")
-_UNTOLD, _FEED = 0.7, 0.4
+_UNTOLD, FEED = 0.7, 0.4
 """Fit where the labelled rows cannot be compared with each other; where the feed of labels is in trouble."""
 _LEAST = 0.02
 """Chance below which it is not proposed."""
@@ -41,11 +49,18 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     told = attribution(case)
     if told is not None and told.drift < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]
-    fit = _FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(told.drift)
+    fit = FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(told.drift)
     return [_proposal(case, found, fit)]
 
 
+def errs_more_everywhere(case: Case) -> bool:
+    """Whether the model errs more, not in one segment or on one replica only, and not by another mix of outcomes."""
+    return errs_more(case) and not label_shift.explains_loss(case) and odd_replica(case) is None and local(case) is None
+
+
 def _because(told: Attribution) -> str:
+    if because := follows_else(told):
+        return because
     if told.source:
         return (
             f'the errors follow the source of the labels, "{shortened(told.source, 40)}", more closely than any segment'

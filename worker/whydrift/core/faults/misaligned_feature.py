@@ -14,17 +14,17 @@ from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
-from whydrift.core.faults import feature_swap, label_shift, novel_region
+from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, finer_share, listed, new_atoms, number, percent, rank_correlation
+from whydrift.core.faults.local_concept_drift import FEED, errs_more_everywhere
 from whydrift.core.faults.mix_ups import Unrelated, unrelated_input
-from whydrift.core.faults.outcomes import attribution, errs_more, loss_signals, shared
+from whydrift.core.faults.outcomes import attribution, feed_is_troubled, loss_signals, shared
 from whydrift.core.faults.outputs import announced_at, disturbance, loss_words, score_has_moved
 from whydrift.core.faults.relations import (
     ELSEWHERE_P,
     LOST_Z,
-    TOLD,
     NewPairs,
-    fisher,
+    goes_with_others,
     joined_group,
     new_pairs,
     relations,
@@ -119,14 +119,14 @@ def _by_answers(case: Case) -> list[Proposal | RuledOut]:
 
 def _by_outcomes(case: Case) -> list[Proposal | RuledOut]:
     """An input that the model answers on as ever, though it is not the case's own: what comes true knows nothing of it."""
-    told = attribution(case) if errs_more(case) and not label_shift.explains_loss(case) else None
+    told = attribution(case) if errs_more_everywhere(case) else None
     if told is None or told.others < _LEAST_CHANCE:
         return []
     name = told.place
     return [
         Proposal(
             fault=FAULT,
-            fit=shared(told.others),
+            fit=min(shared(told.others), FEED if feed_is_troubled(case) else 1.0),
             explains=loss_signals(case),
             headline=f"{name} seems to come from the wrong rows: what comes true has nothing to do with it any more"[
                 :150
@@ -149,19 +149,6 @@ def lost_by_answers(case: Case) -> Unrelated | None:
     if any(name.startswith(DEPENDENCE) and view.is_alarmed() for name, view in case.dependence.items()):
         return None
     return unrelated_input(case)
-
-
-def goes_with_others(case: Case, name: str) -> bool:
-    """Whether an input is clearly seen to go with another one today as it did in health."""
-    seen = relations(case)
-    if seen is None or name not in seen.names:
-        return False
-    place = seen.names.index(name)
-    rows = len(case.features[name].current_values) * 2 // 3
-    still = np.sign(seen.was[place]) * fisher(seen.now[place]) * np.sqrt(rows) / 1.06
-    is_told = np.abs(np.nan_to_num(seen.was[place])) >= TOLD
-    is_told[place] = False
-    return bool((is_told & (np.nan_to_num(still) >= LOST_Z)).any() and seen.lost[place].max() < LOST_Z)
 
 
 def _from_answers(case: Case, found: Unrelated) -> Proposal:

@@ -2,7 +2,7 @@
 
 Where no other input goes with it, its distribution is as ever, and the model answers what it is asked, so that only what comes
 true can tell: the outcome has nothing to do with the input any more, while it follows all the others as it did. A concept that
-drifts makes it follow the input otherwise.
+drifts mostly makes it follow the input otherwise; where the world itself stops to follow one, the data cannot tell.
 
 The answer that the right value would have got is that which was given, and what the stand-in makes of the difference of both;
 the right value is any of health's.
@@ -63,7 +63,7 @@ def others_values(
     moved = _moved(stand_in, health.inputs, now.inputs)
     spread = float(np.nanstd(answers))
     strongest = sorted(moved, key=lambda name: -float(np.abs(moved[name]).mean()))[:_MOST_INPUTS]
-    found = {}
+    found: dict[str, float] = {}
     for name in strongest:
         if float(np.abs(moved[name]).mean()) < _LEAST * spread:
             continue
@@ -74,7 +74,7 @@ def others_values(
         found[name] = float(logsumexp(each)) - float(np.log(len(_SHARES)))
     if not found:
         return None
-    together = float(logsumexp(list(found.values()))) - float(np.log(len(found)))
+    together = float(logsumexp(list(found.values()))) - float(np.log(len(strongest)))
     leaning = outcomes.leaning(health.outputs["prediction"], before_true, answers, now_true)
     in_health = float(np.log(as_ever).sum())
     if not np.isfinite([together - leaning, in_health]).all():
@@ -102,7 +102,9 @@ class _Outcomes:
     """What comes true in health, given the answer."""
 
     def __init__(self, answers: Floats, true: Floats, *, is_numeric: bool) -> None:
-        order = [rows for rows in np.array_split(np.argsort(answers, kind="stable"), _BINS) if len(rows)]
+        edges = np.unique(np.quantile(answers, np.linspace(0, 1, _BINS + 1)[1:-1]))
+        groups = np.searchsorted(edges, answers, "right")
+        order = [np.flatnonzero(groups == group) for group in np.unique(groups).tolist()]
         self._is_numeric = is_numeric
         self._centres = np.array([np.median(answers[rows]) for rows in order])
         if is_numeric:

@@ -33,6 +33,7 @@ from whydrift.core.faults.outputs import (
     scatter,
     score_has_moved,
 )
+from whydrift.core.faults.relations import goes_with_others
 from whydrift.core.faults.selection import selection
 
 Groups = NDArray[np.intp]
@@ -64,6 +65,8 @@ _SPIKE = 0.5
 """Chance that a group of cases is untouched by a drift, or a source by errors."""
 _DRIFT, _NOISE, _SOURCE, _OTHERS = 0.45, 0.3, 0.15, 0.1
 """Chances before any row is seen; without sources to tell apart, theirs is the noise's."""
+_CLEAR = 0.9
+"""Chance from which it is said what the errors follow."""
 _ANSWERS, _MOST_TOLD = float(np.log(0.1)) - 1.0, 8.0
 """Log odds that another model answers, before its answers are looked at and less what wider ones cost; the most they tell."""
 _EVERYWHERE = 0.2
@@ -145,20 +148,26 @@ def errors(case: Case) -> Errors | None:
         scored = [_normal_scores(before, first, values, own) for values, own in ((before, first), (now, then))]
         nothing = np.zeros(len(before)), np.zeros(len(now))
         return Errors(True, scored[0], scored[1], *nothing, _spreads(before, first)[then], have, has)
-    usual = _usually_wrong(*answers, before, (first, then))
+    is_score = not np.isnan(reference.outputs["prediction"][have]).all()
+    usual = _usually_wrong(*answers, before, (first, then), is_score=is_score)
     return Errors(False, before, now, *usual, np.ones(len(now)), have, has)
 
 
 def _usually_wrong(
-    answers: Floats, answers_now: Floats, wrong: Floats, groups: tuple[Groups, Groups]
+    answers: Floats, answers_now: Floats, wrong: Floats, groups: tuple[Groups, Groups], *, is_score: bool
 ) -> tuple[Floats, Floats]:
-    """How often such answers are wrong in health, for the rows of health and of now: between the middles of groups in proportion,
-    as by a few steps alone the surest would be taken to be wrong as often as their neighbours.
+    """How often such answers are wrong in health, for the rows of health and of now.
+
+    Of scores between the middles of groups in proportion: by a few steps the surest would be taken to be wrong as often as their
+    neighbours.
     """
     known = np.unique(groups[0][~np.isnan(answers)])
     if not len(known):
         known = np.unique(groups[0])
-    rates = (np.bincount(groups[0], wrong) + 0.5) / (np.bincount(groups[0]) + 1.0)
+    size = _ANSWER_BINS + 1
+    rates = (np.bincount(groups[0], wrong, size) + 0.5) / (np.bincount(groups[0], minlength=size) + 1.0)
+    if not is_score:
+        return rates[groups[0]], rates[groups[1]]
     centres = np.array([np.median(np.nan_to_num(answers[groups[0] == group])) for group in known.tolist()])
     without = float((wrong.sum() + 0.5) / (len(wrong) + 1.0))
 
@@ -373,7 +382,7 @@ def _other_answers(case: Case) -> float:
 
 
 def _others(case: Case, found: Errors) -> OthersValues | None:
-    """How likely one input with others' values makes the outcomes."""
+    """How likely one input with others' values makes the outcomes; None where that input is seen to be the case's own."""
     rows = case.labelled.reference.only(found.rows_before), case.labelled.current.only(found.rows_now)
     if case.stand_in is None or any(np.isnan(one.outputs["prediction"]).any() for one in rows):
         return None
@@ -385,7 +394,17 @@ def _others(case: Case, found: Errors) -> OthersValues | None:
         # Scores stand for the class that had the higher ones.
         high = max(classes, key=lambda c: float(rows[0].outputs["prediction"][true[0] == c].mean()))
         true = [(one == high).astype(float) for one in true]
-    return others_values(case.stand_in, *rows, *true, is_numeric=found.is_numeric)
+    other = others_values(case.stand_in, *rows, *true, is_numeric=found.is_numeric)
+    return None if other is not None and goes_with_others(case, other.name) else other
+
+
+def follows_else(found: Attribution) -> str:
+    """Why errors follow neither inputs nor labels: in words, where that is clear; else ""."""
+    if found.answers > _CLEAR:
+        return "answers scatter wider around what the inputs make expect: another model errs more, too"
+    if found.others > _CLEAR:
+        return f"outcomes are such as cases with other values of {found.place} get"
+    return ""
 
 
 def _adjusted(found: Errors, before: Groups, now: Groups) -> Floats:

@@ -30,6 +30,8 @@ from whydrift.core.faults.inputs import (
 
 _CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
 """Aspects of what an answer says; `missing` is about whether there is one."""
+_LEAST_SCATTERED, _A_LITTLE_WIDER = 40, 1.05
+"""Answers that show how wide they scatter; how much less well cases of another hour may be told."""
 _EVERYWHERE = 0.97
 """Share of the rows from which an answer counts as given to all of them."""
 _VARIED = 0.3
@@ -94,11 +96,6 @@ def has_guard(case: Case, column: str) -> bool:
     return any(guard.is_alarmed and guard.column == column for guard in case.guards)
 
 
-_LEAST_SCATTERED, _IQR_ERROR, _A_LITTLE_WIDER = 40, 1.2, 1.05
-"""Answers that show how wide they scatter; standard error of the logarithm of an interquartile range, times the root of the rows;
-how much less well cases of another hour may be told."""
-
-
 def residual_has_moved(case: Case, *aspects: str) -> bool:
     """Whether the score given the inputs has changed."""
     return has_guard(case, "residual") or any(has_alarm(case, name, *aspects) for name in RESIDUALS)
@@ -127,11 +124,23 @@ def scatter(case: Case) -> tuple[float, float]:
         now = view.current[len(view.current) // 4 :]
         was, width = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (view.healthy, now))
         if len(now) >= _LEAST_SCATTERED and min(was, width) > 0:
-            error = _IQR_ERROR * np.sqrt(1 / len(now) + 1 / len(view.healthy))
+            slow = max([1.0, *view.reference.times.values()])
+            error = _quartiles_error(view.healthy) * np.sqrt(slow * (1 / len(now) + 1 / len(view.healthy)))
             found = max(
                 found, (width / was, float(np.log(width / was / _A_LITTLE_WIDER) / error)), key=lambda one: one[1]
             )
     return found
+
+
+def _quartiles_error(values: Floats) -> float:
+    """Standard error of the logarithm of an interquartile range, times the root of the rows: 1.17 of normals, more if peaked.
+
+    From the density at both quartiles (asymptotic variance of quantiles).
+    """
+    below, low, above_low, below_high, high, above = np.quantile(values, [0.15, 0.25, 0.35, 0.65, 0.75, 0.85])
+    first, last = (max(step, 1e-12) / 0.2 for step in (above_low - below, above - below_high))
+    variance = 3 / 16 * (first**2 + last**2) - 1 / 8 * first * last
+    return float(np.sqrt(variance) / max(high - low, 1e-12))
 
 
 def is_as_asked(case: Case) -> bool:

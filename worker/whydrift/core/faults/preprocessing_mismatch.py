@@ -12,7 +12,7 @@ from math import exp, log
 from whydrift.core.case import Case
 from whydrift.core.faults.answer_stories import is_turned
 from whydrift.core.faults.inputs import are, listed, number
-from whydrift.core.faults.misaligned_feature import goes_with_others, lost_by_answers
+from whydrift.core.faults.misaligned_feature import lost_by_answers
 from whydrift.core.faults.mix_ups import Mix, MixUp, Unrelated, mix_up
 from whydrift.core.faults.outputs import (
     announced_at,
@@ -22,6 +22,7 @@ from whydrift.core.faults.outputs import (
     score_has_moved,
     sign_of_broken_weights,
 )
+from whydrift.core.faults.relations import goes_with_others
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import change, predict, swap
 from whydrift_schemas import Fault, RuledOut

@@ -95,6 +95,19 @@ def relations(case: Case) -> Relations | None:
     return relations_in(views, np.arange(len(views[0].current_values)) >= first)
 
 
+def goes_with_others(case: Case, name: str) -> bool:
+    """Whether an input is clearly seen to go with another one today as it did in health."""
+    seen = relations(case)
+    if seen is None or name not in seen.names:
+        return False
+    place = seen.names.index(name)
+    rows = len(case.features[name].current_values) * 2 // 3
+    still = np.sign(seen.was[place]) * fisher(seen.now[place]) * np.sqrt(rows) / 1.06
+    is_told = np.abs(np.nan_to_num(seen.was[place])) >= TOLD
+    is_told[place] = False
+    return bool((is_told & (np.nan_to_num(still) >= LOST_Z)).any() and seen.lost[place].max() < LOST_Z)
+
+
 def _comparable(case: Case) -> list[ColumnView]:
     """The first inputs that have rows of health, and more than one group."""
     known = [view for view in case.features.values() if len(view.reference_values) and can_combine(view.reference)]

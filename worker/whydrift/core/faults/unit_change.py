@@ -203,8 +203,8 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     factor = abs(np.log(abs(found.map.scale)))
     if found.map.scale < 0 and _may_have_wandered(case, view):
         return _WANDERED
-    if has_lost_repeats(view):
-        return _NO_REPEATS
+    if has_lost_repeats(view) and not found.map.is_known:
+        return _NO_REPEATS  # a known ratio may come with other digits
     left = case.dependence.get(DEPENDENCE + view.name)
     grows = any(one is not None and is_growing(case, one) for one in (view, left))
     if found.map.is_known and (factor > np.log(_LARGE_RATIO) or found.map.scale < 0 or found.map.offset):

@@ -9,12 +9,12 @@ same model (`preprocessing_mismatch`). A decision that moves while the score sta
 from dataclasses import replace
 
 from whydrift.core.case import RESIDUALS, Case
-from whydrift.core.faults import label_shift
 from whydrift.core.faults.answer_stories import given_to_others, goes_otherwise
 from whydrift.core.faults.exchanged_classes import is_models_exchange
 from whydrift.core.faults.inputs import number
+from whydrift.core.faults.local_concept_drift import FEED, errs_more_everywhere
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
-from whydrift.core.faults.outcomes import attribution, errs_more, loss_signals, shared
+from whydrift.core.faults.outcomes import attribution, feed_is_troubled, loss_signals, shared
 from whydrift.core.faults.outputs import (
     AS_ASKED,
     Agreement,
@@ -104,14 +104,14 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
 
 def _by_labels(case: Case) -> list[Proposal | RuledOut]:
     """It errs more, and its answers scatter wider than in health, though not so much that this is an alarm by itself."""
-    told = attribution(case) if errs_more(case) and not label_shift.explains_loss(case) else None
+    told = attribution(case) if errs_more_everywhere(case) else None
     if told is None or told.answers < _LEAST_CHANCE:
         return []
     wider = number(float(f"{scatter(case)[0]:.2g}"))
     return [
         Proposal(
             fault=FAULT,
-            fit=shared(told.answers),
+            fit=min(shared(told.answers), FEED if feed_is_troubled(case) else 1.0),
             explains=loss_signals(case),
             headline=f"another model seems to answer: it errs more, and otherwise on such inputs: {loss_words(case)}"[
                 :150
