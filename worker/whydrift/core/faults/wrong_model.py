@@ -51,8 +51,8 @@ that rank cases otherwise; that are shifted or stretched (recalibration and chan
 small for all but the mean; of answers that look broken; of weights."""
 _MIXED, _CLEARLY = 0.5, 0.95
 """Greatest fit where a mix-up of the inputs, undone, brings the old answers back; how well, to rule another model out."""
-_LEAST_CHANCE = 0.02
-"""By labels, below which it is not proposed."""
+_LEAST_CHANCE = 0.15
+"""By labels, below which it is no more than what looks alike."""
 _MAX_NAME = 30
 """Letters of a version in a headline: some are digests."""
 
