@@ -35,7 +35,7 @@ from whydrift_schemas import Diagnosis, Fault, Status
 HALVES = {
     "tune": (
         *("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
-        *("insured", "doctor", "baseball", "counties", "mothers", "food", "pharmacy"),
+        *("insured", "doctor", "baseball", "counties", "mothers", "food", "pharmacy", "happiness"),
     ),
     "look": ("weather", "late", "rwm"),
 }

@@ -5,8 +5,8 @@ an hour late) and weather (regression: temperature) of New York's airports in 20
 movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel; insured (classes: a wife's
 health insurance by her job) of the Current Population Survey of 1993; doctor (classes: saw one this year) of the RAND health
 insurance experiment; baseball (regression: runs of a player's season) of plyr; food (regression: its share of what a Spanish
-household spends) and pharmacy (classes: a Vietnamese went to one) of Ecdat; counties (regression: income per head) and mothers
-(classes: works) of Wooldridge's textbook.
+household spends) and pharmacy (classes: a Vietnamese went to one) of Ecdat; counties (regression: income per head), mothers
+(classes: works) and happiness (classes: very happy, by the General Social Survey) of Wooldridge's textbook.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
@@ -55,6 +55,20 @@ _COUNTY = ("density", "popul", "perc1019", "perc2029", "percblack", "percmale", 
 _COUNTY += ("rpcunemins", "year", "statefips")
 _MOTHER = ("kids", "boys2", "girls2", "boy1st", "multi2nd", "age", "agefstm", "black", "hispan", "worked", "nonmomi")
 _MOTHER += ("educ",)
+_HAPPINESS = (
+    "year",
+    "workstat",
+    "prestige",
+    "educ",
+    "reg16",
+    "babies",
+    "preteen",
+    "teens",
+    "income",
+    "region",
+    "attend",
+)
+_HAPPINESS += ("owngun", "tvhours", "female", "black", "vhappy")
 _BASEBALL = ("r", "year", "lg", "g", "ab", "h", "X2b", "X3b", "hr", "rbi", "sb", "bb", "so", "stint")
 
 
@@ -172,6 +186,14 @@ def mothers(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("worked")) for row in rows]
 
 
+def happiness(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_wooldridge("happiness", _HAPPINESS, typed)
+    for row in rows:
+        row |= {name: "yes" if row[name] else "no" for name in ("female", "black")}
+    random.Random(_SEED).shuffle(rows)
+    return rows, [float(row.pop("vhappy")) for row in rows]
+
+
 def movies(typed: Typed) -> tuple[list[Row], list[float]]:
     rows = _of_r("ggplot2/movies", _MOVIE, typed)
     for row in rows:
@@ -191,7 +213,7 @@ TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
     one.__name__: one
     for one in (
         *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
-        *(counties, mothers, food, pharmacy),
+        *(counties, mothers, food, pharmacy, happiness),
     )
 }
 CLASSES = {
@@ -200,6 +222,7 @@ CLASSES = {
     "rwm": ("out", "in"),
     "insured": ("insured", "not insured"),
     "doctor": ("seen", "not seen"),
+    "happiness": ("very", "less"),
     "mothers": ("works", "does not"),
     "pharmacy": ("went", "did not"),
 }
