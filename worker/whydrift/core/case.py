@@ -241,8 +241,8 @@ class AlignedRows:
     def __len__(self) -> int:
         return len(self.times_ms)
 
-    def only(self, rows: NDArray[np.bool_]) -> "AlignedRows":
-        """Those of the rows that the mask, (rows,), has."""
+    def only(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "AlignedRows":
+        """Those of the rows that the mask, (rows,), has, or those at these places."""
         return AlignedRows(
             self.times_ms[rows],
             {name: values[rows] for name, values in self.inputs.items()},

@@ -12,6 +12,7 @@ from whydrift.core.case import Case
 from whydrift.core.faults import label_shift, local_concept_drift
 from whydrift.core.faults.inputs import ALL, examined, percent
 from whydrift.core.faults.outcomes import (
+    FEED,
     NOTABLE,
     OUTCOME_ASPECTS,
     Attribution,
@@ -40,8 +41,8 @@ from whydrift.core.faults.sketches import both, change, describe, predict, scatt
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("concept_drift")
-_UNTOLD, _FEED, _VERSION = 0.7, 0.4, 0.3
-"""Fit where too few labelled rows can be compared; where the feed of labels is in trouble; where a new version came in then."""
+_UNTOLD, _VERSION = 0.7, 0.3
+"""Fit where too few labelled rows can be compared; where a new version came in then."""
 _LEFT_OVER = 0.55
 """Fit where outcomes moved by themselves, and the model does not err notably more."""
 _READ = "twenty labelled cases read by a person: are the labels right?"
@@ -88,7 +89,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if errs_more(case) and (only := local_concept_drift.local(case)) is not None:
         return [RuledOut(fault=FAULT, because=f"the model errs more {only.slice.where} only, elsewhere as in health")]
     if feed_is_troubled(case):
-        return [_proposal(case, _FEED, "the loss when the late labels have come: those that came may be a selection")]
+        return [_proposal(case, FEED, "the loss when the late labels have come: those that came may be a selection")]
     found = attribution(case)
     if found is None:
         return [_proposal(case, _UNTOLD, _READ)]

@@ -18,6 +18,7 @@ from whydrift.core.dimensions import SEGMENT
 from whydrift.core.faults import label_shift
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.outcomes import (
+    FEED,
     Attribution,
     attribution,
     errs_more,
@@ -33,8 +34,8 @@ from whydrift.core.slices import Slice, guilty_slice
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("local_concept_drift")
-_UNTOLD, FEED = 0.7, 0.4
-"""Fit where the labelled rows cannot be compared with each other; where the feed of labels is in trouble."""
+_UNTOLD = 0.7
+"""Fit where the labelled rows cannot be compared with each other."""
 _LEAST = 0.02
 """Chance below which it is not proposed."""
 _DECIDER = "twenty labelled cases of that segment read by a person: are the labels right?"

@@ -16,9 +16,9 @@ from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, finer_share, listed, new_atoms, number, percent, rank_correlation
-from whydrift.core.faults.local_concept_drift import FEED, errs_more_everywhere
+from whydrift.core.faults.local_concept_drift import errs_more_everywhere
 from whydrift.core.faults.mix_ups import Unrelated, unrelated_input
-from whydrift.core.faults.outcomes import attribution, feed_is_troubled, loss_signals, shared
+from whydrift.core.faults.outcomes import FEED, attribution, feed_is_troubled, loss_signals, shared
 from whydrift.core.faults.outputs import announced_at, disturbance, loss_words, score_has_moved
 from whydrift.core.faults.relations import (
     ELSEWHERE_P,

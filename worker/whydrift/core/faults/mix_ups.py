@@ -184,13 +184,7 @@ def _search(case: Case) -> "_Search | None":
 def _later(rows: AlignedRows) -> AlignedRows:
     """The latest answered ones, without the first, which may be from before the onset."""
     kept = np.flatnonzero(~np.isnan(rows.outputs.get("prediction", np.empty(0))))
-    kept = kept[int(_BEFORE * len(kept)) :][-_MOST_ROWS:]
-    return AlignedRows(
-        rows.times_ms[kept],
-        {name: values[kept] for name, values in rows.inputs.items()},
-        {name: values[kept] for name, values in rows.outputs.items()},
-        {},
-    )
+    return rows.only(kept[int(_BEFORE * len(kept)) :][-_MOST_ROWS:])
 
 
 # -- the search ----------------------------------------------------------------------------------------------------

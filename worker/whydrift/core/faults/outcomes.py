@@ -72,6 +72,8 @@ _ANSWERS, _MOST_TOLD = float(np.log(0.1)) - 1.0, 8.0
 _EVERYWHERE = 0.2
 """Part of the drifts that move all cases alike: errors that follow nothing seen may be such a one."""
 _LEAST_OF_SOURCE = 8
+FEED = 0.4
+"""Fit of what labels tell where their feed is in trouble: those that came may be a selection."""
 ODDS = 9.0
 """Odds that a loss risen alone is one of the four rather than something else."""
 
@@ -161,14 +163,12 @@ def _usually_wrong(
     Of scores between the middles of groups in proportion: by a few steps the surest would be taken to be wrong as often as their
     neighbours.
     """
-    known = np.unique(groups[0][~np.isnan(answers)])
-    if not len(known):
-        known = np.unique(groups[0])
     size = _ANSWER_BINS + 1
     rates = (np.bincount(groups[0], wrong, size) + 0.5) / (np.bincount(groups[0], minlength=size) + 1.0)
     if not is_score:
         return rates[groups[0]], rates[groups[1]]
-    centres = np.array([np.median(np.nan_to_num(answers[groups[0] == group])) for group in known.tolist()])
+    known = np.unique(groups[0][~np.isnan(answers)])
+    centres = np.array([np.median(answers[groups[0] == group]) for group in known.tolist()])
     without = float((wrong.sum() + 0.5) / (len(wrong) + 1.0))
 
     def usual(values: Floats) -> Floats:
@@ -212,13 +212,22 @@ def _wrong(case: Case, rows: AlignedRows) -> Floats:
 
 def _by_score(case: Case, scores: Floats) -> Floats:
     """Actual class that a score stands for: above one half, the class that had the higher scores in health."""
-    reference = case.labelled.reference.outputs
-    classes = np.unique(reference["actual"][~np.isnan(reference["actual"])])
-    if len(classes) != 2:
+    classes = _two_classes(case.labelled.reference)
+    if classes is None:
         return np.full(len(scores), np.nan)
-    low, high = sorted(classes, key=lambda c: float(np.nanmean(reference["prediction"][reference["actual"] == c])))
+    low, high = classes
     found: Floats = np.where(np.isnan(scores), np.nan, np.where(scores >= 0.5, high, low))
     return found
+
+
+def _two_classes(health: AlignedRows) -> tuple[float, float] | None:
+    """Of two actual classes that which had the lower scores, and the one that scores stand for; None where there are others."""
+    scores, actual = health.outputs["prediction"], health.outputs["actual"]
+    classes = np.unique(actual[~np.isnan(actual)]).tolist()
+    if len(classes) != 2:
+        return None
+    low, high = sorted(classes, key=lambda c: float(np.nanmean(scores[actual == c])))
+    return low, high
 
 
 def _normal_scores(health: Floats, health_groups: Groups, values: Floats, groups: Groups) -> Floats:
@@ -335,14 +344,14 @@ def attribution(case: Case) -> Attribution | None:
     drift = float(logsumexp(stories)) - float(np.log(len(stories)))
     plain = found.usual_now
     # Moved alike everywhere: where labels are numbers, the world's level rather than noise.
-    everywhere = _evidence(found, plain, together, 0.0, np.inf) - _evidence(found, plain, together, 0.0, _MOST_NOISE)
+    in_noise = _evidence(found, plain, together, 0.0, _MOST_NOISE)
+    everywhere = _evidence(found, plain, together, 0.0, np.inf) - in_noise
     drift = float(np.logaddexp(drift + np.log(1 - _EVERYWHERE), everywhere + np.log(_EVERYWHERE)))
     sources = case.labelled.current.dimensions.get("source")
     groups = np.full(len(found.now), -1, np.intp) if sources is None else _source_groups(sources, found.rows_now)
     source = -np.inf
     if len(np.unique(groups)) > 1:
-        source = _evidence(found, plain, groups, _SPIKE, np.inf)
-        source -= _evidence(found, plain, together, 0.0, _MOST_NOISE)
+        source = _evidence(found, plain, groups, _SPIKE, np.inf) - in_noise
     has_sources = np.isfinite(source)
     other = _others(case, found)
     others = -np.inf
@@ -351,7 +360,7 @@ def attribution(case: Case) -> Attribution | None:
         in_health = (
             float(_likelihoods(found, plain, is_noise=False)[:, 0].sum()) if found.is_numeric else other.in_health
         )
-        others = other.log_odds + in_health - _evidence(found, plain, together, 0.0, _MOST_NOISE)
+        others = other.log_odds + in_health - in_noise
     priors = np.log([_NOISE if has_sources else _NOISE + _SOURCE, _SOURCE, _DRIFT, _OTHERS])
     chances = priors + np.array([0.0, source, drift, others])
     if found.is_numeric and errors_lean(case):
@@ -388,12 +397,10 @@ def _others(case: Case, found: Errors) -> OthersValues | None:
         return None
     true = [one.outputs["actual"] for one in rows]
     if not found.is_numeric:
-        classes = np.unique(true[0])
-        if len(classes) != 2:
+        classes = _two_classes(rows[0])
+        if classes is None:
             return None
-        # Scores stand for the class that had the higher ones.
-        high = max(classes, key=lambda c: float(rows[0].outputs["prediction"][true[0] == c].mean()))
-        true = [(one == high).astype(float) for one in true]
+        true = [(one == classes[1]).astype(float) for one in true]
     other = others_values(case.stand_in, *rows, *true, is_numeric=found.is_numeric)
     return None if other is not None and goes_with_others(case, other.name) else other
 

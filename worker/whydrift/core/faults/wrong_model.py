@@ -12,9 +12,9 @@ from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.answer_stories import given_to_others, goes_otherwise
 from whydrift.core.faults.exchanged_classes import is_models_exchange
 from whydrift.core.faults.inputs import number
-from whydrift.core.faults.local_concept_drift import FEED, errs_more_everywhere
+from whydrift.core.faults.local_concept_drift import errs_more_everywhere
 from whydrift.core.faults.model_events import SilentChange, permuted_outputs, resembled_version, shown_by, silent_change
-from whydrift.core.faults.outcomes import attribution, feed_is_troubled, loss_signals, shared
+from whydrift.core.faults.outcomes import FEED, attribution, feed_is_troubled, loss_signals, shared
 from whydrift.core.faults.outputs import (
     AS_ASKED,
     Agreement,
