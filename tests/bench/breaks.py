@@ -45,6 +45,7 @@ class Scene:
     segment: str | None
     healthy: Sequence[Row]
     healthy_answers: Sequence[float]
+    healthy_truth: Sequence[float]
     answers: Answers
     other_model: Answers | None
     is_binary: bool
@@ -119,10 +120,10 @@ def _map(formula: Callable[[np.ndarray, np.ndarray, Draw, int], np.ndarray], sha
     def change(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
         there = [one.row for one in some(events, draw, share) if one.row[scene.numeric] is not None]
         values = np.array([row[scene.numeric] for row in there], float)
-        for row, value in zip(
-            there, formula(values, scene.values(scene.numeric), draw, severity).tolist(), strict=True
-        ):
-            row[scene.numeric] = round(value, 6)
+        changed = formula(values, scene.values(scene.numeric), draw, severity)
+        for row, value, was in zip(there, changed.tolist(), values.tolist(), strict=True):
+            if value != was:
+                row[scene.numeric] = round(value, 6)
         return (scene.numeric,)
 
     return change
@@ -297,30 +298,34 @@ def _segment(events: list[Served], draw: Draw, severity: int, scene: Scene) -> S
 
 def _more_of_one(name: str, events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """One value of a category takes the place of a part of the others."""
-    values = [row[name] for row in scene.healthy if row[name] is not None]
-    names, counts = np.unique(values, return_counts=True)
-    # Of values that enough other cases have: a handful of cases again and again would be repeated events.
-    pools = {
-        str(value): [one for one in events if one.row[name] == value] for value in names[np.argsort(counts)].tolist()
-    }
-    common = [pool for pool in pools.values() if len(pool) >= 50]
+    values = [row[name] for row in scene.healthy]
+    names, counts = np.unique([value for value in values if value is not None], return_counts=True)
+    # Of values that enough cases have: a handful of cases again and again would be repeated events.
+    common = [
+        value for value, count in sorted(zip(names.tolist(), counts, strict=True), key=lambda x: x[1]) if count >= 100
+    ]
     if len(common) < 2:
         return ()
-    pool = common[(len(common) - 1) // 2]
-    for one in some(events, draw, (0.1, 0.25, 0.6)[severity]):
-        donor = pool[int(draw.integers(len(pool)))]
-        one.row, one.truth, one.answer = dict(donor.row), donor.truth, donor.answer
+    chosen = common[(len(common) - 1) // 2]
+    pool = [place for place, value in enumerate(values) if value is not None and str(value) == str(chosen)]
+    _others_instead(some(events, draw, (0.1, 0.25, 0.6)[severity]), pool, draw, scene)
     return (name,)
 
 
 def _label_shift(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """Cases of the high outcome take the place of a part of the others."""
-    cut = 0.5 if scene.is_binary else float(np.quantile([one.truth for one in events], 0.75))
-    pool = [one for one in events if one.truth > cut]
-    for one in some(events, draw, (0.1, 0.25, 0.5)[severity]):
-        donor = pool[int(draw.integers(len(pool)))]
-        one.row, one.truth, one.answer = dict(donor.row), donor.truth, donor.answer
+    high = sum(truth > 0.5 for truth in scene.healthy_truth) if scene.is_binary else len(scene.healthy_truth) // 4
+    pool = np.argsort(scene.healthy_truth, kind="stable")[-high:].tolist()
+    _others_instead(some(events, draw, (0.1, 0.25, 0.5)[severity]), pool, draw, scene)
     return ()
+
+
+def _others_instead(events: Sequence[Served], pool: Sequence[int], draw: Draw, scene: Scene) -> None:
+    """Other cases of health, those of these places, come instead of these: each once, until all have come."""
+    order = [place for _ in range(0, len(events), len(pool)) for place in draw.permutation(pool).tolist()]
+    for one, place in zip(events, order, strict=False):
+        one.row = dict(scene.healthy[place])
+        one.truth, one.answer = scene.healthy_truth[place], float(scene.healthy_answers[place])
 
 
 def _flipped(events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:

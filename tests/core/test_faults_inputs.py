@@ -35,12 +35,14 @@ from whydrift.core.faults import (
     stale_feature,
     unit_change,
 )
-from whydrift.core.faults.inputs import Atom, digits_of, is_growing, keeps_digits, without
+from whydrift.core.faults.inputs import Atom, compared, digits_of, is_growing, keeps_digits, without
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule
 from whydrift.core.faults.sketches import both, change, fill, scatter, swap
 from whydrift.core.faults.transforms import KNOWN, Map, best_map, snapped
 from whydrift.core.signals import Aspect
 from whydrift_schemas import RuledOut
+
+from .columns_of_rows import view_of
 
 MODULES = (
     category_recoding,
@@ -135,6 +137,22 @@ def test_what_is_left_without_a_frequent_value_still_has_the_share_it_has_in_hea
     assert len(left) < len(view.current)
     assert float((left == 44).mean()) == pytest.approx(usual, abs=0.02)
     assert not (without(view, replace(atom, value=44.5)) == 44.5).any()
+
+
+def test_numbers_to_compare_are_written_with_the_digits_that_tell_them_apart() -> None:
+    assert compared(2016.91, 2017.42) == ("2016.91", "2017.42")
+    assert compared(47_741.3, 47.7413) == ("47741", "47.74")
+    assert compared(0.5, 0.5) == ("0.5", "0.5")
+    assert compared(0.0, 3.25) == ("0", "3.25")
+    assert compared(float("inf"), 1.0) == ("inf", "1")
+
+
+def test_a_date_that_is_off_is_shifted_and_not_1_times_too_large() -> None:
+    days = 2016.5 + np.random.default_rng(2).uniform(0, 1.2, 2_000)
+    found = best_map(view_of("arrival", days, days[:80] + 0.5))
+    assert found is not None
+    assert found.map.scale == 1
+    assert found.map.offset == pytest.approx(0.5, abs=0.05)
 
 
 def test_values_next_to_those_that_health_is_known_to_have_are_these() -> None:

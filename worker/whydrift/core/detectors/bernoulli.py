@@ -8,7 +8,7 @@ import numpy as np
 from whydrift.core.columns import Floats
 from whydrift.core.detectors.bets import Bets, Family, Health, Tolerance, flag_health, rate_bets
 
-_ODDS = (1.2, 1.7, 3.0, 8.0, 30.0, 0.8, 0.4)
+_ODDS = (1.2, 1.7, 3.0, 8.0, 30.0, 100.0, 0.8, 0.4)
 _SIDES = 2
 
 

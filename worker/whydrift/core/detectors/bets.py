@@ -18,8 +18,8 @@ from whydrift.core.columns import Floats
 CONFIDENCE = 0.2
 """Chance, over all signals of a model, that some tolerance is too small for the reference's sampling error: by little beside that
 error, and evidence of so little takes longer to gather than a weekly budget lasts."""
-_NEAR_CHANCE = 0.01
-"""Chance that the reference of one signal is too far from health for the nearer of two tolerances (`tiered`)."""
+_NEAR_CHANCES = (0.1, 0.01)
+"""Chances that the reference of one signal is too far from health for each of the nearer tolerances (`tiered`)."""
 _CALM_PART = 0.25
 """Of the margin, where health does not wander."""
 _STRENGTHS = (0.1, 0.3, 0.6)
@@ -42,7 +42,7 @@ class Tolerance:
     """
 
     n: int
-    signals: int
+    signals: float
     margin: float
     times: Mapping[str, float] = field(default_factory=dict)
     is_calm: bool = False
@@ -133,20 +133,18 @@ class Bets:
 
 
 def tiered(make: Callable[[Floats, Tolerance], Bets], masses: Floats, tolerance: Tolerance) -> Bets:
-    """Bets against two tolerances: the whole one, and the nearer one of a chance of _NEAR_CHANCE for this signal alone.
+    """Bets against several tolerances: nearer ones, each too near for one reference in so many (_NEAR_CHANCES), and the whole.
 
-    Health beyond the nearer one has such a reference with a chance of _NEAR_CHANCE at most, so what the rows say against the
-    whole tolerance may count 1 / _NEAR_CHANCE times there; elsewhere what they say against the nearer one holds. Whichever it is,
-    the least of both is an e-value of reference and rows together, if both cases share a chance of 1. It says more of a small
-    change: of what never came in 4,000 rows and comes in 1 % now, an alarm takes 1,400 rows instead of 1,900.
+    Health beyond a nearer one has such a reference with that chance at most, so what the rows say against the next tolerance may
+    count for as many times more there; elsewhere what they say against the nearer one holds. Whichever it is, the least of all is
+    an e-value of reference and rows together, if the cases share a chance of 1. It says more of a small change: of what never
+    came in 4,000 rows and comes in 3 % now, an alarm takes 270 rows instead of 340.
     """
-    far = make(masses, tolerance)
-    signals = CONFIDENCE / _NEAR_CHANCE
-    if tolerance.signals <= signals:
-        return far
-    near = make(masses, replace(tolerance, signals=int(signals)))
-    log_f = np.concatenate([near.log_f, far.log_f], axis=1)
-    return Bets(log_f, np.concatenate([near.weights / 2, far.weights / (2 * _NEAR_CHANCE)]), tiers=2)
+    chances = [chance for chance in _NEAR_CHANCES if CONFIDENCE / chance < tolerance.signals]
+    tiers = [make(masses, replace(tolerance, signals=CONFIDENCE / chance)) for chance in chances]
+    tiers.append(make(masses, tolerance))
+    weights = [one.weights / (len(tiers) * chance) for one, chance in zip(tiers, [1.0, *chances], strict=True)]
+    return Bets(np.concatenate([one.log_f for one in tiers], axis=1), np.concatenate(weights), tiers=len(tiers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from whydrift.core.faults import (
 )
 from whydrift.core.faults.inputs import (
     are,
+    compared,
     dragged,
     examined,
     explained,
@@ -199,10 +200,12 @@ def moved_words(view: ColumnView) -> str:
     later = view.current[len(view.current) // 3 :]
     was, now_median = view.reference.median, float(np.median(later))
     if abs(now_median - was) > 0.15 * max(view.reference.spread, 1e-12):
-        return f"median {number(was)} → {number(now_median)}"
-    low, high = np.quantile(later, [0.25, 0.75])
-    was_low, was_high = view.reference.quantile(0.25), view.reference.quantile(0.75)
-    return f"middle half {number(was_low)}–{number(was_high)} → {number(float(low))}–{number(float(high))}"
+        return "median " + " → ".join(compared(was, now_median))
+    low, high = (
+        compared(view.reference.quantile(part), float(value))
+        for part, value in zip((0.25, 0.75), np.quantile(later, [0.25, 0.75]), strict=True)
+    )
+    return f"middle half {low[0]}–{high[0]} → {low[1]}–{high[1]}"
 
 
 def _explanation(views: list[ColumnView], together: bool, rival: str) -> str:

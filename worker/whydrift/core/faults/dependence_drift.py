@@ -11,7 +11,7 @@ import numpy as np
 from whydrift.core.case import Case
 from whydrift.core.faults import feature_swap, novel_region
 from whydrift.core.faults.inputs import dragged, listed, number
-from whydrift.core.faults.relations import ELSEWHERE_P, LOST_Z, Relations, joined_group, new_pairs, relations
+from whydrift.core.faults.relations import LOST_Z, Relations, joined_group, new_pairs, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
@@ -45,10 +45,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if seen is None or not changed:
         return [RuledOut(fault=FAULT, because="no two inputs go together otherwise than in health")]
     only_lost = all(seen.lost[pair] > 0 for pair in changed)
-    alone = [place for place in sorted({*sum(changed, ())}) if seen.elsewhere_p(place) >= ELSEWHERE_P]
+    alone = [place for place in sorted({*sum(changed, ())}) if seen.may_be_all(place)]
     if only_lost and len(alone) > 1:
         told = "That one of them comes from the wrong rows would account for it as well."
         return [_proposal(case, seen, changed, _SEVERAL_ALONE, told)]
+    if only_lost and alone and not seen.is_told_without(alone[0]):
+        return []  # of an input that goes with no other nothing shows: its rows may be wrong, too
     if only_lost and alone:
         return [RuledOut(fault=FAULT, because=f"without {seen.names[alone[0]]} everything goes together as in health")]
     if only_lost and (group := joined_group(seen)):

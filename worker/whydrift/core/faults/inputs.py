@@ -45,6 +45,8 @@ _MOST_VALUES = 200
 """Different values in health up to which a quantity is taken to have no others."""
 _FINER_ODDS = 50.0
 """See `Digits.odds`: no digits prove anything beyond that."""
+_MOST_WRITTEN = 9
+"""Significant digits of numbers that differ by little."""
 _FEW_FINER = 0.03
 """Share of values with further digits up to which a quantity has kept its digits."""
 _LATEST_START, _CLEAR_SHAPE = 0.75, 3.0
@@ -455,14 +457,22 @@ def _normal_scores(values: Floats, reference: ColumnReference) -> Floats:
 # -- words -----------------------------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
-    """A number as people write it: four significant digits at most, no exponent for everyday sizes."""
+def number(value: float, digits: int = 4) -> str:
+    """A number as people write it: so many significant digits at most, no exponent for everyday sizes."""
     if value == 0 or not np.isfinite(value):
         return "0" if value == 0 else str(value)
     if float(value).is_integer() and abs(value) < 1e7:
         return str(int(value))
-    text = f"{value:.4g}"
+    text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text and abs(value) < 1e7 else text
+
+
+def compared(was: float, now: float) -> tuple[str, str]:
+    """Two numbers to compare, with the digits that tell them apart: 2016.9 and 2017.4 rather than 2017 twice."""
+    most, apart = max(abs(was), abs(now)), abs(now - was)
+    wanted = np.ceil(np.log10(most / apart)) + 2 if 0 < apart < most < np.inf else 4
+    digits = int(np.clip(wanted, 4, _MOST_WRITTEN))
+    return number(was, digits), number(now, digits)
 
 
 def percent(share: float) -> str:

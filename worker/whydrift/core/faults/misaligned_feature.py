@@ -21,7 +21,6 @@ from whydrift.core.faults.mix_ups import Unrelated, unrelated_input
 from whydrift.core.faults.outcomes import FEED, attribution, feed_is_troubled, loss_signals, shared
 from whydrift.core.faults.outputs import announced_at, disturbance, loss_words, score_has_moved
 from whydrift.core.faults.relations import (
-    ELSEWHERE_P,
     LOST_Z,
     NewPairs,
     goes_with_others,
@@ -215,7 +214,7 @@ def _lost(case: Case) -> _Loss | None:
     order = [place for place in np.argsort(-guilt, kind="stable").tolist() if z[place].max() >= LOST_Z]
     if not order:
         return None
-    likely = [place for place in order if seen.elsewhere_p(place) >= ELSEWHERE_P]
+    likely = [place for place in order if seen.may_be_all(place)]
     first = (likely or order)[0]
     partner, is_either = int(np.argmax(z[first])), False
     if not likely and (group := joined_group(seen)):

@@ -42,6 +42,8 @@ TOLD = 0.25
 """Correlation in health from which a relation can be missed."""
 ELSEWHERE_P = 5e-3
 """Chance below which more than one input's relations have changed."""
+_SEVERAL_LOST, _HARDLY_P = 3, 2e-4
+"""Relations that are clearly lost from which it tells that they are all of one input; the same chance where they are."""
 _RANKS = 1.06
 """Standard error of Fisher's transform of a rank correlation of two normals, times the root of the rows."""
 _STRONG, _GONE = 0.3, 0.15
@@ -84,6 +86,22 @@ class Relations:
             return 1.0
         each = max(float(self.together[np.ix_(pairs, pairs)].sum()) / count, 1.0)
         return float(gammaincc(count / each / 2, (self.changed[is_told] ** 2).sum() / each / 2))
+
+    def may_be_all(self, place: int) -> bool:
+        """Whether one input may be all there is to it: without it relations are as in health, or so nearly that few rows may
+        look it by chance, and each of several that are clearly lost is its own.
+        """
+        p = self.elsewhere_p(place)
+        clear = np.argwhere(np.triu(np.nan_to_num(self.lost) >= LOST_Z, 1))
+        all_its_own = len(clear) >= _SEVERAL_LOST and bool((clear == place).any(axis=1).all())
+        return p >= (_HARDLY_P if all_its_own else ELSEWHERE_P)
+
+    def is_told_without(self, place: int) -> bool:
+        """Whether each other input goes with a further one in health, so that it would show if its values were another row's."""
+        told = np.nan_to_num(np.abs(self.was)) >= TOLD
+        told[place, :] = told[:, place] = False
+        np.fill_diagonal(told, False)
+        return bool(np.delete(told.any(axis=1), place).all())
 
 
 def relations(case: Case) -> Relations | None:

@@ -65,6 +65,8 @@ _NEXT_TO = 0.005
 """Standard deviations within which an undone value is one of health's own."""
 _CLOSE = 0.01
 """Part of a value by which its factor, and rounding, may miss it."""
+_NO_FACTOR = 0.002
+"""A factor nearer to 1 is none that anybody would name; of values far from 0 an offset does the same."""
 _SMALL = 1.0
 """Logarithm of a ratio that drift of the world reaches as well."""
 _HUGE = 1e100
@@ -486,7 +488,8 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
     fitted = [_refined(view, one, health, density) for _, one in best.values()]
-    return [*fitted, *_atom_fits(view, n), *_exact_fits(view, fitted)]
+    free = [*fitted, *_atom_fits(view, n), *_exact_fits(view, fitted)]
+    return [one for one in free if one.offset or one.scale == 1 or abs(one.scale - 1) > _NO_FACTOR]
 
 
 def _refined(view: ColumnView, one: Map, health: Floats, density: Density) -> Map:

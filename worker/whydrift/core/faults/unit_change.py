@@ -20,6 +20,7 @@ from whydrift.core.faults.inputs import (
     ALL,
     MAX_EXAMINED,
     are,
+    compared,
     digits_of,
     dragged,
     examined,
@@ -304,9 +305,9 @@ def _says(found: Mapped) -> str:
 
 
 def _explanation(view: ColumnView, found: Mapped, columns: int) -> str:
-    was, now = view.reference.median, float(np.median(view.current[found.rows]))
+    was, now = compared(view.reference.median, float(np.median(view.current[found.rows])))
     text = (
-        f"The median of {view.name} was {number(was)} and is {number(now)} in the affected rows "
+        f"The median of {view.name} was {was} and is {now} in the affected rows "
         f"({percent(found.share)} since they began). "
         f"{_undo(view.name, found.map)} returns it to its reference: evidence {found.before:.1f} falls to "
         f"{found.after:.1f}."
