@@ -9,7 +9,7 @@ no input (`label_quality`): what the labelled rows tell of that is reckoned in `
 """
 
 from whydrift.core.case import Case
-from whydrift.core.faults import label_shift, local_concept_drift
+from whydrift.core.faults import default_fill, label_shift, local_concept_drift
 from whydrift.core.faults.inputs import ALL, examined, percent
 from whydrift.core.faults.outcomes import (
     FEED,
@@ -66,6 +66,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"the model errs no more than in health: {loss_words(case)}")]
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
+    if because := default_fill.errs_where_filled(case):
+        return [RuledOut(fault=FAULT, because=f"{because}, a value that comes too often")]
     if (version := announced_at(case, loss_onset_ms(case))) is not None:
         return [
             _proposal(

@@ -5,16 +5,20 @@ really has (`stale_feature`); a fill is a sentinel (−1, 0, 999 …, "unknown")
 is `missing_values`. Mass piled at a bound, with none beyond it, is clipping.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Presence
 from whydrift.core.faults.inputs import (
+    ATOM_P,
     Atom,
     Mask,
     are,
+    chance_of,
     examined,
     explained,
     graded,
@@ -30,6 +34,8 @@ from whydrift.core.faults.inputs import (
     undone,
     without,
 )
+from whydrift.core.faults.outcomes import loss_signals
+from whydrift.core.faults.outputs import loss_alarmed, loss_words
 from whydrift.core.faults.precision_loss import rounded_fit
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, drop, fill, scatter
@@ -49,6 +55,8 @@ _ROUNDED = 0.6
 """Part of the fit that is lost where the other values are as rounding leaves them, too: most of a skewed column becomes 0."""
 WHOLE = 0.97
 """Share from which a column counts as having one value only: stuck, rather than filled, where the value is an everyday one."""
+_LEAST_ERRORS, _MOST_ERRORS = 5, 0.6
+"""Where no input has an alarm: labelled rows with a value, and part of what the model errs more that must lie in them."""
 _EXTREMES = frozenset(
     float(s * v) for v in (2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63) for s in (1, -1)
 )
@@ -89,7 +97,9 @@ class _Fill:
 
 
 def examine(case: Case) -> list[Proposal | RuledOut]:
-    fills = [found for view in examined(case) if (found := _find(view)) is not None]
+    if quiet := quiet_fills(case):
+        return [_proposal(case, group) for group in overlapping(quiet, lambda one: one.rows)]
+    fills = [found for view in examined(case) if (found := _find(view, new_atoms(view))) is not None]
     good = [one for one in fills if one.fit >= _LEAST_FIT]
     no: list[Proposal | RuledOut] = [
         RuledOut(
@@ -99,6 +109,47 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         if one.fit < _LEAST_FIT
     ]
     return [*(_proposal(case, group) for group in overlapping(good, lambda one: one.rows)), *no]
+
+
+@lru_cache(maxsize=8)
+def quiet_fills(case: Case) -> tuple[_Fill, ...]:
+    """Fills in so few rows that no input has an alarm, where most of what the model errs more lies in these rows.
+
+    Evidence that must hold out for weeks takes long to gather on an input; where the loss asks what happened, few rows answer.
+    """
+    if not loss_alarmed(case) or case.alarmed_features() or any(one.is_alarmed for one in case.world.values()):
+        return ()
+    found = (one for view in case.features.values() if (one := _find(view, _quiet_atoms(view))) is not None)
+    return tuple(one for one in found if one.fit >= _LEAST_FIT and _errors_there(case, one) >= _MOST_ERRORS)
+
+
+def errs_where_filled(case: Case) -> str:
+    """That the model errs more in the rows of a fill only, in words; "" where it does not."""
+    return next((f"the model errs more where {one.view.name} is {_value(one)}" for one in quiet_fills(case)), "")
+
+
+def _quiet_atoms(view: ColumnView) -> list[Atom]:
+    """Values that come too often beside the rows of health that are kept: of rare ones a reference knows less."""
+    if not len(view.healthy):
+        return []
+    values, counts = np.unique(view.current, return_counts=True)
+    found = []
+    for value, rows in zip(values.tolist(), counts.tolist(), strict=True):
+        usual = min((int((view.healthy == value).sum()) + 2) / len(view.healthy), 1.0) if rows >= _LEAST_ERRORS else 1.0
+        if chance_of(rows, len(view.current), usual) < ATOM_P:
+            found.append(Atom(value, rows, rows / len(view.current), usual))
+    return sorted(found, key=lambda atom: (-atom.rows, atom.value))
+
+
+def _errors_there(case: Case, one: _Fill) -> float:
+    """Part of what the labelled rows lose beyond health that those with the value do; 0.0 where there are too few to tell."""
+    before, now = case.labelled.reference, case.labelled.current
+    if one.view.name not in now.inputs or "loss" not in now.outputs or not len(before):
+        return 0.0
+    excess = now.outputs["loss"] - float(np.nanmean(before.outputs["loss"]))
+    there = (now.inputs[one.view.name] == one.atom.value) & ~np.isnan(excess)
+    total = float(np.nansum(excess))
+    return float(excess[there].sum()) / total if there.sum() >= _LEAST_ERRORS and total > 0 else 0.0
 
 
 def special(view: ColumnView, value: float) -> tuple[str, float]:
@@ -128,8 +179,8 @@ def special(view: ColumnView, value: float) -> tuple[str, float]:
     return "", 0.0
 
 
-def _find(view: ColumnView) -> _Fill | None:
-    for atom in new_atoms(view):
+def _find(view: ColumnView, atoms: Iterable[Atom]) -> _Fill | None:
+    for atom in atoms:
         what, surety = special(view, atom.value)
         if not what or not _may_fill(view, atom) or is_bound(view, atom):
             continue
@@ -166,17 +217,20 @@ def _proposal(case: Case, group: list[_Fill]) -> Proposal:
     first = group[0]
     share = float(np.mean([one.atom.share for one in group]))
     values = listed(sorted({_value(one) for one in group}))
+    is_quiet = not any(view.is_alarmed() for view in views)
+    lost = f" Most of what the model errs more lies in them: {loss_words(case)}." if is_quiet else ""
     together = f" The same rows in all {len(names)}: one source." if len(names) > 1 else ""
     return Proposal(
         fault=FAULT,
         fit=max(one.fit for one in group),
-        explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated"),
+        explains=explained(case, views, "distribution", "out_of_range", "unseen", "repeated")
+        | (loss_signals(case) if is_quiet else frozenset()),
         headline=f"{listed(names)} {are(names, 'is', 'are')} filled with {values} in {percent(share)} of the rows",
         explanation=(
             f"{first.view.name} = {_value(first)} ({first.what}) in {percent(first.atom.share)} of the rows, "
             f"at most {percent(first.atom.reference_share)} in health; nulls now "
             f"{percent(first.view.share(Presence.NULL))}. "
-            f"Without these rows evidence {first.before:.1f} falls to {first.after:.1f}.{together}"
+            f"Without these rows evidence {first.before:.1f} falls to {first.after:.1f}.{together}{lost}"
         ),
         action=(
             f"Find what fills {listed(names)} with {values}: the look-up or join in front of it returns "

@@ -15,7 +15,7 @@ import numpy as np
 from whydrift.core.case import Aligned, AlignedRows, Case
 from whydrift.core.columns import Floats
 from whydrift.core.dimensions import SEGMENT
-from whydrift.core.faults import label_shift
+from whydrift.core.faults import default_fill, label_shift
 from whydrift.core.faults.inputs import number, percent
 from whydrift.core.faults.outcomes import (
     FEED,
@@ -47,6 +47,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     found = local(case)
     if found is None:
         return []
+    if because := default_fill.errs_where_filled(case):
+        return [RuledOut(fault=FAULT, because=f"{because}, a value that comes too often")]
     told = attribution(case)
     if told is not None and told.drift < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]
