@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whydrift.core.columns import Floats
-from whydrift.core.faults.answer_stories import OTHERWISE_NATS, Health, Stories, _disorder, judged
+from whydrift.core.faults.answer_stories import OTHERWISE_NATS, Health, Stories, judged
 
 ROWS = 60
 
@@ -167,22 +167,3 @@ def test_scores_at_an_edge_as_in_health_are_not_told_to_be_others(is_turned: boo
     wanted, answers = side(sure(1, ROWS))
     blunt = np.clip(share_of(0.4 * log_odds_of(np.clip(answers, 1e-5, 1 - 1e-5))), 0, 1).round(4)
     assert judged(health, wanted, blunt).nats > OTHERWISE_NATS, "less sure is seen"
-
-
-def test_cases_of_a_rare_class_in_another_order_speak_against_a_stretch() -> None:
-    """All are expected to be about 0, so that little but their order tells."""
-    wanted, answers = rows(5, ROWS)
-    changed = stretched(wanted, answers, np.random.default_rng(6))
-    plain, disordered = (judged(HEALTH, wanted, changed, disorder=one) for one in (0.0, 4.0))
-    odds = [one.stretched / (1 - one.stretched) for one in (plain, disordered)]
-    assert odds[1] < odds[0] / 10
-    assert judged(HEALTH, wanted, changed, disorder=0.5) == plain, "what health shows as well says nothing"
-
-
-def test_order_is_kept_by_a_stretch_and_lost_with_another_model() -> None:
-    (wanted, answers), (wanted_now, answers_now) = rows(7, 500), rows(8, ROWS)
-    draw = np.random.default_rng(9)
-    assert _disorder(wanted, answers, wanted_now, stretched(wanted_now, answers_now, draw)) < 2
-    assert _disorder(wanted, answers, wanted_now, of_other_rows(wanted_now, answers_now, draw)) > 4
-    assert _disorder(wanted, answers, wanted_now[:5], answers_now[:5]) == 0, "too few to tell"
-    assert _disorder(wanted, np.full(500, 0.1), wanted_now, answers_now) == 0, "health has no order"

@@ -142,7 +142,7 @@ def test_numbers_are_reweighted_by_bins_of_the_outcome(seed: int, labels: int) -
     assert found.moved == 4 or found.now[4] > 0.35
     assert min(one.p for one in found.columns) > 1e-4
     (moved,) = [one for one in found.columns if one.view.name == "x"]
-    assert moved.before > 2 > moved.after
+    assert moved.before > max(2, 10 * moved.after)
 
 
 def test_too_few_labels_of_health_or_one_outcome_only_tell_nothing() -> None:

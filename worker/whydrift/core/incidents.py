@@ -39,7 +39,7 @@ SETTLE_JUMP_ROWS = 40
 """… but so many rows at least of what jumps from row to row, or goes with the others otherwise: by fewer few rules can tell."""
 SETTLE_LABEL_CHUNKS = 4
 """… and so many chunks since the alarm where only outcomes speak: a few of them that moved have many stories."""
-_CLEAR, _PATIENT_CHUNKS = 0.7, 3
+_CLEAR, _PATIENT_CHUNKS = 0.7, 4
 """A first word that is less probable, or `unknown`, waits for more rows, until so many chunks since the alarm."""
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident

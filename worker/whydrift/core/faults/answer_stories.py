@@ -23,7 +23,6 @@ from scipy.special import gammaln, logsumexp, stdtr
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
-from whydrift.core.faults.inputs import rank_correlation
 
 _LEAST_BEFORE, _LEAST_NOW, _MOST_NOW = 60, 20, 400
 """Rows of health and now that it takes to compare them; the latest ones are."""
@@ -53,10 +52,6 @@ _NARROW = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 _SURE, _LEAST = 0.9, 1e-3
 OTHERWISE_NATS = 5.0
 """Logarithm of the odds from which answers are clearly not those of health: about 150 to 1."""
-_RANKS, _MOST_ORDER = 1.06, 0.999
-"""Variance of Fisher's transform of a rank correlation, times rows; correlation above which it is not told."""
-_ORDER_KEPT, _ORDER_LOST = 1.2, (3.0, 3.0)
-"""Standard errors by which order is worse than in health: their size where cases keep it; middle and size with another model."""
 _LOG_T = gammaln((_TAILS + 1) / 2) - gammaln(_TAILS / 2) - 0.5 * np.log(_TAILS * np.pi)
 _PRIORS = np.log([0.3, 0.2, 0.3, 0.2])
 """Chances of a stretch, a turn, another model, and what is unrelated, before any row is seen."""
@@ -115,24 +110,7 @@ def stories(case: Case, without: float | None = None) -> Stories | None:
     scores, wanted = scores[-_MOST_NOW:], wanted[-_MOST_NOW:]
     if have.sum() < _LEAST_BEFORE or len(scores) < _LEAST_NOW or scores.min() < 0 or scores.max() > 1:
         return None
-    health = Health((answers - left)[have], answers[have])
-    later = int(max(_CUTS[:3]) * len(scores))
-    disorder = _disorder((answers - left)[have], answers[have], wanted[later:], scores[later:])
-    return judged(health, wanted, scores, can_turn=has_two_classes(case), disorder=disorder)
-
-
-def _disorder(wanted: Floats, answers: Floats, wanted_now: Floats, answers_now: Floats) -> float:
-    """By how many standard errors answers lie less in the order of what is expected than in health, 0 where they do not.
-
-    Of most cases of a rare class nothing but their order is expected: all their scores are about 0.
-    """
-    if len(answers_now) < _LEAST_NOW:
-        return 0.0
-    was, now = rank_correlation(wanted, answers), rank_correlation(wanted_now, answers_now)
-    if was <= 0:
-        return 0.0
-    apart = np.arctanh(min(was, _MOST_ORDER)) - np.arctanh(min(now, _MOST_ORDER))
-    return float(max(apart, 0.0) / np.sqrt(_RANKS / (len(answers) - 3) + _RANKS / (len(answers_now) - 3)))
+    return judged(Health((answers - left)[have], answers[have]), wanted, scores, can_turn=has_two_classes(case))
 
 
 def has_two_classes(case: Case) -> bool:
@@ -209,10 +187,8 @@ class Health:
         return found
 
 
-def judged(health: Health, wanted: Floats, scores: Floats, *, can_turn: bool = True, disorder: float = 0.0) -> Stories:
-    """Scores beside those that the inputs make expect: (rows,) each. can_turn: 1 − score is a score, too. disorder: standard
-    errors by which the order of cases is another one (`_disorder`), which a stretch leaves as it is.
-    """
+def judged(health: Health, wanted: Floats, scores: Floats, *, can_turn: bool = True) -> Stories:
+    """Scores beside those that the inputs make expect: (rows,) each. can_turn: 1 − score is a score, too."""
     odds, last = _log_odds(scores, health.edge), health.last
     middle, size = health.around(wanted)
     as_ever = _log_p(odds, middle, size, last)
@@ -230,8 +206,6 @@ def judged(health: Health, wanted: Floats, scores: Floats, *, can_turn: bool = T
     other = logsumexp(_OTHERS + np.array([_mean(wider), _mean(parts), back]))
     found = [logsumexp(stretched), turned, float(other), _mean(unrelated)]
     logs = _PRIORS + np.array(found)
-    if disorder > 0:
-        logs[0] += min(_log_normal(disorder, 0.0, _ORDER_KEPT) - _log_normal(disorder, *_ORDER_LOST), 0.0)
     together = float(logsumexp(logs))
     chances = np.exp(logs - together).tolist()
     weights = np.exp(stretched - found[0])
@@ -277,10 +251,6 @@ def _since(found: Floats, as_ever: Floats) -> Floats:
     each = np.stack([as_ever[:cut].sum() + found[..., cut:].sum(axis=-1) for cut in cuts])
     together: Floats = logsumexp(each, axis=0) - np.log(len(cuts))
     return together
-
-
-def _log_normal(value: float, middle: float, size: float) -> float:
-    return -0.5 * ((value - middle) / size) ** 2 - float(np.log(size))
 
 
 def _mean(logs: Iterable[float]) -> float:

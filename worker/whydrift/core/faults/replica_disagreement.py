@@ -84,11 +84,11 @@ def _from_answers(case: Case) -> list[Proposal | RuledOut]:
         return [RuledOut(fault=FAULT, because=f"all replicas give one answer, {number(constant.atom.value)}")]
     views = [case.outputs[name] for name in (*reversed(RESIDUALS), "prediction") if name in case.outputs]
     if because := disturbance(case):
-        # Replicas may be asked other cases: only what the inputs do not explain counts.
+        # Replicas may be asked other cases: only what the inputs do not explain counts, and only where that is clear.
         views = [view for view in views if view.name in RESIDUALS]
     found: list[Proposal | RuledOut] = []
     for view in views:
-        found += _judge(case, view, case.answered.current.outputs[view.name])
+        found += _judge(case, view, case.answered.current.outputs[view.name], _P if because else _P_LIKELY)
     named = [one for one in found if isinstance(one, Proposal)]
     if named or because:
         return [max(named, key=lambda one: one.fit)] if named else []
@@ -140,8 +140,10 @@ def _from_outcomes(case: Case, odd: Local) -> Proposal:
     )
 
 
-def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | RuledOut]:
-    """The replica that differs most from all others; more of them while what is left still disagrees."""
+def _judge(case: Case, view: ColumnView, values: Floats, least: float) -> list[Proposal | RuledOut]:
+    """The replica that differs most from all others, by a chance of less than `least`; more of them while what is left still
+    disagrees.
+    """
     groups = case.answered.current.dimensions["replica"].groups()
     groups = {name: rows & ~np.isnan(values) for name, rows in groups.items()}
     groups = {name: rows for name, rows in groups.items() if rows.sum() >= _MIN_ROWS}
@@ -153,7 +155,7 @@ def _judge(case: Case, view: ColumnView, values: Floats) -> list[Proposal | Rule
     while len(left) >= 2:
         odd = {name: _chance(view, name, left, values) for name in left}
         worst = min(odd, key=lambda name: (odd[name], name))
-        if odd[worst] * len(left) > (_P if guilty else _P_LIKELY):
+        if odd[worst] * len(left) > (_P if guilty else least):
             break
         # Of two that differ, the one that is not as in health.
         if len(left) == 2:
