@@ -5,6 +5,7 @@ it is to be called is its first name; further names stand where the data cannot 
 Belongs here: troubles. Not here: tables and models (`real_tables`), running them and counting (`faults`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -299,15 +300,13 @@ def _segment(events: list[Served], draw: Draw, severity: int, scene: Scene) -> S
 def _more_of_one(name: str, events: list[Served], draw: Draw, severity: int, scene: Scene) -> Sequence[str]:
     """One value of a category takes the place of a part of the others."""
     values = [row[name] for row in scene.healthy]
-    names, counts = np.unique([value for value in values if value is not None], return_counts=True)
+    counts = Counter(value for value in values if value is not None)
     # Of values that enough cases have: a handful of cases again and again would be repeated events.
-    common = [
-        value for value, count in sorted(zip(names.tolist(), counts, strict=True), key=lambda x: x[1]) if count >= 100
-    ]
+    common = sorted((count, value) for value, count in counts.items() if count >= 100)
     if len(common) < 2:
         return ()
-    chosen = common[(len(common) - 1) // 2]
-    pool = [place for place, value in enumerate(values) if value is not None and str(value) == str(chosen)]
+    chosen = common[(len(common) - 1) // 2][1]
+    pool = [place for place, value in enumerate(values) if value == chosen]
     _others_instead(some(events, draw, (0.1, 0.25, 0.6)[severity]), pool, draw, scene)
     return (name,)
 

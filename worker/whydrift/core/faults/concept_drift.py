@@ -67,7 +67,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := disturbance(case):
         return [RuledOut(fault=FAULT, because=f"{because}, which explains a greater loss")]
     if because := default_fill.errs_where_filled(case):
-        return [RuledOut(fault=FAULT, because=f"{because}, a value that comes too often")]
+        return [RuledOut(fault=FAULT, because=because)]
     if (version := announced_at(case, loss_onset_ms(case))) is not None:
         return [
             _proposal(

@@ -125,7 +125,10 @@ def quiet_fills(case: Case) -> tuple[_Fill, ...]:
 
 def errs_where_filled(case: Case) -> str:
     """That the model errs more in the rows of a fill only, in words; "" where it does not."""
-    return next((f"the model errs more where {one.view.name} is {_value(one)}" for one in quiet_fills(case)), "")
+    first = next(iter(quiet_fills(case)), None)
+    if first is None:
+        return ""
+    return f"the model errs more where {first.view.name} is {_value(first)}, a value that comes too often"
 
 
 def _quiet_atoms(view: ColumnView) -> list[Atom]:

@@ -289,6 +289,14 @@ def nearest(values: Floats, known: Floats) -> Floats:
     return found
 
 
+def spread_of(values: Floats) -> float:
+    """Interquartile range as a normal's standard deviation, as `ColumnReference.spread`; 0.0 of no values."""
+    if not len(values):
+        return 0.0
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(high - low) / 1.349
+
+
 @lru_cache(maxsize=2 * MAX_EXAMINED)
 def digits_of(view: ColumnView) -> Digits | None:
     """None where health's values have any digits, or too many to tell."""

@@ -48,7 +48,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if found is None:
         return []
     if because := default_fill.errs_where_filled(case):
-        return [RuledOut(fault=FAULT, because=f"{because}, a value that comes too often")]
+        return [RuledOut(fault=FAULT, because=because)]
     told = attribution(case)
     if told is not None and told.drift < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]

@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 
 from whydrift.core.case import AlignedRows
 from whydrift.core.columns import Floats
+from whydrift.core.faults.inputs import spread_of
 from whydrift.core.stand_in import Trees
 
 _SHARES = np.array([0.15, 0.35, 0.6, 1.0])
@@ -110,7 +111,7 @@ class _Outcomes:
         if is_numeric:
             missed = [true[rows] - answers[rows] for rows in order]
             self._middles = np.array([np.median(one) for one in missed])
-            sizes = np.array([float(np.subtract(*np.quantile(one, [0.75, 0.25]))) / 1.349 for one in missed])
+            sizes = np.array([spread_of(one) for one in missed])
             self._sizes = np.maximum(sizes, 0.05 * max(float(np.median(sizes)), 1e-12))
         else:
             self._middles = np.array([(true[rows].sum() + 0.5) / (len(rows) + 1.0) for rows in order])

@@ -20,6 +20,7 @@ from scipy.special import expit, logsumexp, ndtri
 
 from whydrift.core.case import AlignedRows, Case, Dimension
 from whydrift.core.columns import Floats, recoded
+from whydrift.core.faults.inputs import spread_of
 from whydrift.core.faults.others_values import OthersValues, others_values
 from whydrift.core.faults.outputs import (
     alarms_of,
@@ -179,17 +180,11 @@ def _usually_wrong(
 
 def _spreads(health: Floats, groups: Groups) -> Floats:
     """Spread of each group in health, in parts of the general one: (groups,)."""
-    general = max(_spread(health), 1e-12)
+    general = max(spread_of(health), 1e-12)
     found = np.ones(_ANSWER_BINS + 1)
     for group in np.unique(groups).tolist():
-        found[group] = max(_spread(health[groups == group]) / general, _LEAST_SPREAD)
+        found[group] = max(spread_of(health[groups == group]) / general, _LEAST_SPREAD)
     return found
-
-
-def _spread(values: Floats) -> float:
-    """Interquartile range as a normal's standard deviation."""
-    low, high = np.quantile(values, [0.25, 0.75])
-    return float(high - low) / 1.349
 
 
 def _missed(case: Case, rows: AlignedRows) -> Floats:
@@ -240,7 +235,7 @@ def _normal_scores(health: Floats, health_groups: Groups, values: Floats, groups
         mine = values[groups == group]
         middle = (np.searchsorted(known, mine, "left") + np.searchsorted(known, mine, "right")) / 2
         # Beyond the ends of health a rank says no more: go on as far as its quartiles reach.
-        half, spread = np.median(known), max(_spread(known), _LEAST_SPREAD * _spread(health), 1e-12)
+        half, spread = np.median(known), max(spread_of(known), _LEAST_SPREAD * spread_of(health), 1e-12)
         beyond = (mine < known[0]) | (mine > known[-1])
         score = ndtri((middle + 0.5) / (len(known) + 1.0))
         found[groups == group] = np.where(beyond, (mine - half) / spread, score)

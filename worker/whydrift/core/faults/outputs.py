@@ -26,6 +26,7 @@ from whydrift.core.faults.inputs import (
     number,
     percent,
     rank_correlation,
+    spread_of,
 )
 
 _CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
@@ -277,7 +278,7 @@ def _freedom(case: Case, view: ColumnView, rows: Mask, least_varied: int) -> flo
     here = wanted[rows]
     if not len(here):
         return None
-    if len(here) >= least_varied and _iqr(here) < _VARIED * _iqr(view.reference.quantiles):
+    if len(here) >= least_varied and spread_of(here) < _VARIED * spread_of(view.reference.quantiles):
         return 0.0
     # Before the first such answer the model was in health: those rows would make any answer look free.
     others = ~rows & ~np.isnan(wanted)
@@ -308,14 +309,6 @@ def same_p(a: Floats, b: Floats) -> float:
     shares = [np.searchsorted(np.sort(v), grid, "right") / len(v) for v in (a, b)]
     distance = float(np.abs(shares[0] - shares[1]).max())
     return float(kolmogorov(distance * np.sqrt(len(a) * len(b) / (len(a) + len(b)))))
-
-
-def _iqr(values: Floats) -> float:
-    """Interquartile range as a normal's standard deviation, as `ColumnReference.spread`."""
-    if not len(values):
-        return 0.0
-    low, high = np.quantile(values, [0.25, 0.75])
-    return float(high - low) / 1.349
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +406,7 @@ def _widths(view: ColumnView, values: Floats) -> list[float]:
     A model that is sure of most cases has a middle half that is nothing, and is a little wider or narrower by leaps.
     """
     known = view.reference.quantiles
-    pairs = [(_iqr(values), _iqr(known)), (float(values.std()), float(known.std()))]
+    pairs = [(spread_of(values), spread_of(known)), (float(values.std()), float(known.std()))]
     return [now / was for now, was in pairs if was > 0]
 
 

@@ -78,8 +78,7 @@ class Relations:
         Each may be too weak to show by itself; together they tell whether these inputs are all there is to it. Errors of pairs
         hang together (of three inputs two relations tell the third): so many pairs count as fewer (Satterthwaite, 1946).
         """
-        is_told = np.triu(np.nan_to_num(np.abs(self.was)) >= TOLD, 1)
-        is_told[places, :] = is_told[:, places] = False
+        is_told = np.triu(self._told_without(*places))
         pairs = is_told[np.triu_indices(len(is_told), 1)]
         count = int(pairs.sum())
         if not count:
@@ -98,10 +97,14 @@ class Relations:
 
     def is_told_without(self, place: int) -> bool:
         """Whether each other input goes with a further one in health, so that it would show if its values were another row's."""
-        told = np.nan_to_num(np.abs(self.was)) >= TOLD
-        told[place, :] = told[:, place] = False
+        return bool(np.delete(self._told_without(place).any(axis=1), place).all())
+
+    def _told_without(self, *places: int) -> Mask:
+        """Which relations can be missed, of pairs without these inputs: (inputs, inputs)."""
+        told: Mask = np.nan_to_num(np.abs(self.was)) >= TOLD
+        told[places, :] = told[:, places] = False
         np.fill_diagonal(told, False)
-        return bool(np.delete(told.any(axis=1), place).all())
+        return told
 
 
 def relations(case: Case) -> Relations | None:
@@ -120,7 +123,7 @@ def goes_with_others(case: Case, name: str) -> bool:
         return False
     place = seen.names.index(name)
     rows = len(case.features[name].current_values) * 2 // 3
-    still = np.sign(seen.was[place]) * fisher(seen.now[place]) * np.sqrt(rows) / 1.06
+    still = np.sign(seen.was[place]) * fisher(seen.now[place]) * np.sqrt(rows) / _RANKS
     is_told = np.abs(np.nan_to_num(seen.was[place])) >= TOLD
     is_told[place] = False
     return bool((is_told & (np.nan_to_num(still) >= LOST_Z)).any() and seen.lost[place].max() < LOST_Z)
