@@ -17,6 +17,7 @@ from scipy.stats import beta, binom
 from whydrift.core.columns import Column, Floats, Kind
 from whydrift.core.detectors import families
 from whydrift.core.detectors.bets import (
+    _NEAR_CHANCES,
     CONFIDENCE,
     Bets,
     Family,
@@ -258,6 +259,14 @@ def test_several_tolerances_are_an_e_value_of_the_reference_and_the_rows_togethe
             e = 10 ** mixture_log10(made, np.array([rows - yes, yes]))
             expected += chance * float(binom.pmf(yes, rows, rate)) * e
     assert 0.01 < expected <= 1 + ROUNDING
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "rise"])
+def test_the_cases_of_a_reference_that_is_too_far_from_health_share_a_chance_of_1(family: str) -> None:
+    """A tier counts where the nearer ones are too near, by no more than what its part of the chance allows."""
+    made = tiered(FAMILIES[family].make, np.array([0.99, 0.01]), Tolerance(400, 2_000, 0.0))
+    counts = made.weights.reshape(made.tiers, -1).sum(axis=1)
+    assert counts * [1.0, *_NEAR_CHANCES] == pytest.approx([1 / 3] * 3)
 
 
 def test_a_small_change_shows_sooner_against_nearer_tolerances_than_against_the_whole_one() -> None:
