@@ -112,6 +112,7 @@ class Finding:
     causes: most probable first; their probabilities and that of none of them make 1. own_signals: the signals that identify
     it, without those that follow. decider: the measurement that would decide between the first two causes, "" = none needed.
     onset_ms: the strongest own signal's. rival: the second cause's headline where it is nearly as probable, else "".
+    rows_decide: whether more rows may decide between them.
     """
 
     causes: tuple[Cause, ...]
@@ -125,6 +126,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     onset_ms: int
     rival: str = ""
+    rows_decide: bool = True
     graphs: IncidentGraphs = NO_GRAPHS
     """What is drawn of it; added by whoever has the histories."""
 
@@ -544,6 +546,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
+        rows_decide=shown[0].rows_decide,
     )
 
 

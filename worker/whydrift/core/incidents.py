@@ -480,8 +480,9 @@ SCOPE = "\0"
 
 
 def _is_clear(finding: Finding) -> bool:
+    """Whether it is probable enough to be said, or no more rows would make it so."""
     lead = finding.causes[0]
-    return lead.fault != unknown.FAULT and lead.probability >= _CLEAR
+    return lead.fault != unknown.FAULT and (lead.probability >= _CLEAR or not finding.rows_decide)
 
 
 def scoped(version: str, signal: str) -> str:

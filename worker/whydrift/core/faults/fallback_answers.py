@@ -65,6 +65,7 @@ def _proposal(case: Case, found: Constant, is_disturbed: bool) -> Proposal:
         decider=""
         if is_sure
         else "the serving log of one such call (did the model run?) and the digest of the weights served",
+        rows_decide=not found.is_everywhere,
     )
 
 

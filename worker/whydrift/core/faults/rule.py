@@ -36,6 +36,7 @@ class Proposal:
     headline: the summary line's first part, such as "income arrives in thousands"; the diagnosis adds since when and how sure.
     explanation: what was seen, with numbers. action: what the person on call does first.
     decider: for look-alikes, the measurement that would decide between this and the other ("" = none needed).
+    rows_decide: whether more rows may decide it, too.
     """
 
     fault: Fault
@@ -49,6 +50,7 @@ class Proposal:
     replica: str | None = None
     segment: Mapping[str, str] | None = None
     decider: str = ""
+    rows_decide: bool = True
 
 
 Row = dict[str, Any]

@@ -1,0 +1,99 @@
+"""When an incident is opened, by what would be said of its alarms after each chunk.
+
+Belongs here: how long a first word waits. Not here: an incident's life (`test_incidents`), what is said (`test_diagnose`).
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from whydrift.core.diagnose import Finding
+from whydrift.core.incidents import Incidents, Moment
+from whydrift.core.settings import Settings
+from whydrift_schemas import FAMILY_OF, Cause, Fault, Severity
+
+Word = tuple[str, float]
+"""A cause, and its probability."""
+
+START_MS = 1_795_437_000_000
+UNIT, UNKNOWN = "unit_change", "unknown"
+
+
+class Alarm:
+    """One alarm, and in turn what it comes from."""
+
+    def __init__(self, words: Sequence[Word], *, rows_decide: bool) -> None:
+        self.words, self.rows_decide = iter(words), rows_decide
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        return 100
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        return True
+
+    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+        name, probability = next(self.words)
+        fault = Fault(name)
+        cause = Cause(
+            fault=fault,
+            family=FAMILY_OF[fault],
+            probability=probability,
+            features=("income",),
+            explanation="so",
+            action="look",
+        )
+        return [
+            Finding(
+                causes=(cause,),
+                ruled_out=(),
+                signals=frozenset(names),
+                own_signals=frozenset(names),
+                headline=f"{name} it may be",
+                decider="",
+                severity=Severity.WARNING,
+                impact=None,
+                evidence=(),
+                onset_ms=START_MS,
+                rows_decide=self.rows_decide,
+            )
+        ]
+
+
+def moment(chunk: int) -> Moment:
+    return Moment(
+        stream_ms=START_MS + chunk * 20_000,
+        partition=0,
+        offset=chunk,
+        chunks=chunk,
+        rows=20 * chunk,
+        versions=("1",),
+        label_delay_ms=0,
+    )
+
+
+def opened_after(words: Sequence[Word], *, rows_decide: bool = True) -> int:
+    """Chunks since the alarm after which an incident is opened."""
+    incidents, alarm = Incidents(Settings(), "credit"), Alarm(words, rows_decide=rows_decide)
+    return next(
+        chunk
+        for chunk in range(len(words))
+        if incidents.review({"income.distribution": START_MS}, moment(chunk), alarm)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "chunks"),
+    [
+        ([(UNIT, 0.9)], 0),
+        ([(UNIT, 0.5), (UNIT, 0.75)], 1),
+        ([(UNIT, 0.5)] * 5, 4),
+        ([(UNKNOWN, 0.9)] * 5, 4),
+    ],
+    ids=["sure", "surer", "in doubt", "unknown"],
+)
+def test_a_doubtful_first_word_waits_for_more_rows_but_not_for_ever(words: Sequence[Word], chunks: int) -> None:
+    assert opened_after(words) == chunks
+
+
+def test_a_doubt_that_no_rows_decide_does_not_wait() -> None:
+    assert opened_after([(UNIT, 0.5)], rows_decide=False) == 0
