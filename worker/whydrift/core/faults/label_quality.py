@@ -120,7 +120,7 @@ RULE = Rule(
         do="Stop training on these labels, repair their source, and label anew what came since.",
         if_wrong="If the labels are right, the world has changed: treat it as a concept drift.",
     ),
-    look_alikes=(Fault.CONCEPT_DRIFT, Fault.MISALIGNED_FEATURE),
+    look_alikes=(Fault.CONCEPT_DRIFT, Fault.DEPENDENCE_DRIFT),
 )
 
 

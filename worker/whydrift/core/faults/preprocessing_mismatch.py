@@ -69,7 +69,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [_of_other_rows(case, lost)]
     found = mix_up(case)
     if found is None or not returned(found):
-        return [RuledOut(fault=FAULT, because="no other order or scale of the inputs brings the old reactions back")]
+        return []  # Some hundred mix-ups of all there are were tried, on a stand-in: that rules nothing out.
     if (sign := sign_of_broken_weights(case)) is not None and _is_flat(found):
         return [RuledOut(fault=FAULT, because=f"{sign.says}, whatever the inputs: that takes no mix-up")]
     return [_proposal(case, found)]
