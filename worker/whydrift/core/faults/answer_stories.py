@@ -125,10 +125,13 @@ def is_turned(case: Case) -> bool:
     return told is not None and told.turned >= _SURE
 
 
-def goes_otherwise(case: Case) -> bool:
-    """Whether it is clear from the rows that answers are not those which such inputs got in health."""
+def goes_otherwise(case: Case, against: float = 0.0) -> bool:
+    """Whether it is clear from the rows that answers are not those which such inputs got in health.
+
+    against: logarithm of the odds by which something else says that they are.
+    """
     told = stories(case)
-    return told is not None and told.nats >= OTHERWISE_NATS
+    return told is not None and told.nats >= max(OTHERWISE_NATS, against)
 
 
 def given_to_others(case: Case, fit: float) -> float:

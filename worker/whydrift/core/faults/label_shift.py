@@ -44,13 +44,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     inputs = [v for v in (*case.features.values(), *case.segments.values()) if v.is_alarmed("distribution")]
     if not inputs and not any(has_alarm(case, name, *_ASPECTS) for name in _TRIGGERS):
         return []
-    if residual_has_moved(case) or goes_otherwise(case):
+    found = mix_of_outcomes(case)
+    if residual_has_moved(case) or goes_otherwise(case, _told_by_labels(found)):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
     constant = constant_answer(case)
     if constant is not None and (constant.freedom or 0.0) >= _FREE:
         because = f"{number(constant.atom.value)} is answered to cases of all kinds, whatever comes true of them"
         return [RuledOut(fault=FAULT, because=because)]
-    found = mix_of_outcomes(case)
     # Of inputs whose labelled rows are not kept nobody knows what a new mix does to them.
     if found is None or (inputs and not _moved(found)):
         return []
@@ -58,6 +58,14 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if fit < _LEAST_FIT:
         return [RuledOut(fault=FAULT, because=_why_not(found))]
     return [_proposal(case, found, fit)]
+
+
+def _told_by_labels(found: Mix | None) -> float:
+    """Log-likelihood by which labels tell a new mix, whose cases get the answers that such cases always got.
+
+    So much may speak against it: what inputs make expect is a little off for cases of each outcome, which are now more, or fewer.
+    """
+    return min(found.labels, found.mix) if found is not None and found.known else 0.0
 
 
 def explains_loss(case: Case) -> bool:
