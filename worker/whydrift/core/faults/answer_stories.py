@@ -125,13 +125,10 @@ def is_turned(case: Case) -> bool:
     return told is not None and told.turned >= _SURE
 
 
-def goes_otherwise(case: Case, against: float = 0.0) -> bool:
-    """Whether it is clear from the rows that answers are not those which such inputs got in health.
-
-    against: logarithm of the odds by which something else says that they are.
-    """
+def goes_otherwise(case: Case) -> bool:
+    """Whether it is clear from the rows that answers are not those which such inputs got in health."""
     told = stories(case)
-    return told is not None and told.nats >= max(OTHERWISE_NATS, against)
+    return told is not None and told.nats >= OTHERWISE_NATS
 
 
 def given_to_others(case: Case, fit: float) -> float:

@@ -10,7 +10,7 @@ changed (`concept_drift`). Labels that are a selection tell nothing of the mix (
 
 from math import exp, log
 
-from whydrift.core.case import Case
+from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.answer_stories import goes_otherwise
 from whydrift.core.faults.inputs import graded, listed, number, percent, undone
 from whydrift.core.faults.outputs import alarms_of, constant_answer, has_alarm, residual_has_moved
@@ -45,7 +45,9 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if not inputs and not any(has_alarm(case, name, *_ASPECTS) for name in _TRIGGERS):
         return []
     found = mix_of_outcomes(case)
-    if residual_has_moved(case) or goes_otherwise(case, _told_by_labels(found)):
+    # What inputs make expect is a little off for the cases of each outcome, of which there are more now, or fewer.
+    is_told = found is not None and found.is_told
+    if not is_told and (residual_has_moved(case) or goes_otherwise(case)):
         return [RuledOut(fault=FAULT, because="the same inputs get other answers, which no mix of outcomes explains")]
     constant = constant_answer(case)
     if constant is not None and (constant.freedom or 0.0) >= _FREE:
@@ -60,25 +62,17 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     return [_proposal(case, found, fit)]
 
 
-def _told_by_labels(found: Mix | None) -> float:
-    """Log-likelihood by which labels tell a new mix, whose cases get the answers that such cases always got.
-
-    So much may speak against it: what inputs make expect is a little off for cases of each outcome, which are now more, or fewer.
-    """
-    return min(found.labels, found.mix) if found is not None and found.known else 0.0
-
-
 def explains_loss(case: Case) -> bool:
     """Whether this is so likely that a loss which moved with it is its."""
     return any(isinstance(one, Proposal) and one.fit >= 0.5 for one in examine(case))
 
 
 def _signals(case: Case, moved: list[Column]) -> frozenset[str]:
-    """What moves with the mix: inputs, answers, outcomes, and the loss."""
+    """What moves with the mix: inputs, answers, what inputs leave of them, outcomes, and the loss."""
     inputs = {one.view.signals["distribution"].signal for one in moved}
     mix = {name for name in alarms_of(case, *_TRIGGERS) if name.endswith(_ASPECTS)}
-    guards = {s.signal for s in case.guards if s.is_alarmed and s.column == "loss"}
-    return frozenset(inputs | mix | alarms_of(case, "loss") | guards)
+    guards = {s.signal for s in case.guards if s.is_alarmed and s.column in ("loss", "residual")}
+    return frozenset(inputs | mix | alarms_of(case, "loss", *RESIDUALS) | guards)
 
 
 def _moved(found: Mix) -> list[Column]:

@@ -28,6 +28,7 @@ from whydrift.core.faults.inputs import (
     rank_correlation,
     spread_of,
 )
+from whydrift.core.faults.reweighting import has_told_mix
 
 _CONTENT = ("distribution", "out_of_range", "unseen", "repeated", "type")
 """Aspects of what an answer says; `missing` is about whether there is one."""
@@ -75,7 +76,7 @@ _ONSET_ROWS, _MIN_SLACK_MS = 300, 10 * 60_000
 
 
 def disturbance(case: Case) -> str:
-    """What is wrong with the inputs, in words that go on "…, which changes the answers too"; "" where nothing is."""
+    """What else changes the answers, in words that go on "…, which changes the answers too"; "" where nothing does."""
     names = [view.name for view in case.alarmed_features()]
     if names:
         return f"{listed(names)} {are(names, 'has', 'have')} changed"
@@ -83,7 +84,7 @@ def disturbance(case: Case) -> str:
         found = case.world.get(signal)
         if found is not None and found.is_alarmed:
             return says
-    return ""
+    return "the mix of outcomes has shifted" if has_told_mix(case) else ""
 
 
 def has_alarm(case: Case, name: str, *aspects: str) -> bool:

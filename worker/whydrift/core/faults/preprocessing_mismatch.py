@@ -56,7 +56,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if not score_has_moved(case) or "prediction" not in case.outputs:
         return []
     if because := disturbance(case):
-        return [RuledOut(fault=FAULT, because=f"{because} before they reach the model")]
+        return [RuledOut(fault=FAULT, because=f"{because}, which changes the answers too")]
     if any(view.is_alarmed() for view in case.dependence.values()):
         return [
             RuledOut(fault=FAULT, because="the inputs do not go together as in health where they are logged already")

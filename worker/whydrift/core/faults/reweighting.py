@@ -34,6 +34,8 @@ _DOUBLE = 0.8
 """Rank correlation from which two inputs say the same."""
 _LEAST_EXPECTED = 5.0
 """Rows a bin must make expect to be tested by itself."""
+_TOLD, _AS_EVER = 8.0, 0.01
+"""Log-likelihood of labels, of outcomes and of answers each from which a new mix is beyond doubt; chance of answers under it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,15 @@ class Mix:
         return found
 
     @property
+    def is_told(self) -> bool:
+        """Whether labels tell it and answers agree: other cases come, and those of each outcome get the answers they always got.
+
+        No other model, calibration or rule of the world leaves that.
+        """
+        is_clear = min(self.labels, self.mix, self.answers) >= _TOLD
+        return bool(self.known) and is_clear and min(self.answers_p, self.labels_p) >= _AS_EVER
+
+    @property
     def moved(self) -> int:
         """The outcome whose share moved most, as a ratio."""
         return int(np.argmax(np.abs(np.log(self.weights))))
@@ -120,6 +131,12 @@ def mix_of_outcomes(case: Case) -> Mix | None:
         driver=driver,
         lead=lead,
     )
+
+
+def has_told_mix(case: Case) -> bool:
+    """Whether a new mix of outcomes is beyond doubt."""
+    found = mix_of_outcomes(case)
+    return found is not None and found.is_told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
