@@ -37,7 +37,7 @@ HALVES = {
         *("adult", "diamonds", "bike", "metro", "car_loan", "elec", "insects", "magic", "flights", "movies"),
         *("insured", "doctor", "baseball", "counties", "mothers", "food", "pharmacy", "happiness"),
         *("hotel", "checks", "storms", "crash", "rodents", "wages"),
-        *("voters", "stops", "chemistry", "earnings", "incomes", "parties"),
+        *("voters", "stops", "chemistry", "earnings", "incomes", "liver"),
     ),
     "look": ("weather", "late", "rwm"),
 }

