@@ -42,7 +42,7 @@ from whydrift.core.faults.transforms import KNOWN, Map, best_map, snapped
 from whydrift.core.signals import Aspect
 from whydrift_schemas import RuledOut
 
-from .columns_of_rows import view_of
+from .columns_of_rows import alarmed, case_of_columns, view_of
 
 MODULES = (
     category_recoding,
@@ -153,6 +153,23 @@ def test_a_date_that_is_off_is_shifted_and_not_1_times_too_large() -> None:
     assert found is not None
     assert found.map.scale == 1
     assert found.map.offset == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("is_unit", [True, False], ids=["hours instead of days", "anywhere"])
+def test_extremes_of_a_quantity_of_few_values_are_a_unit_s_only_where_they_lead_back_to_these(is_unit: bool) -> None:
+    """Divided by something, any value lies among others around 0."""
+    draw = np.random.default_rng(3)
+    levels = np.sort(draw.normal(size=35)).round(9)
+    now, wild = draw.choice(levels, 100), draw.random(100) < 0.1
+    far = 24 * now if is_unit else draw.uniform(8, 40, 100) * draw.choice((-1, 1), 100)
+    case = case_of_columns(
+        [alarmed(view_of("score", draw.choice(levels, 4_000), np.where(wild, far, now)), "out_of_range")]
+    )
+    best = [
+        max((one.fit for one in rule.examine(case) if isinstance(one, Proposal)), default=0.0)
+        for rule in (unit_change, outliers)
+    ]
+    assert (best[0] > 0.85 > best[1]) if is_unit else (best[1] > 0.8 > best[0]), best
 
 
 def test_values_next_to_those_that_health_is_known_to_have_are_these() -> None:

@@ -163,15 +163,26 @@ def _without_excess(view: ColumnView, values: Floats, value: float) -> Floats:
 
 def is_bound(view: ColumnView, atom: Atom) -> bool:
     """Whether nothing lies beyond an atom any more where health has values: clipping piles mass up at its bound."""
-    reference = view.reference
+    return bound(view, atom) is not None
+
+
+def bound(view: ColumnView, atom: Atom) -> tuple[int, bool] | None:
+    """Row from which on nothing lies beyond an atom where health has values, and whether that is above; None where it does.
+
+    The first half of the rows may be from before the onset.
+    """
+    reference, values = view.reference, view.current
     if reference.kind.is_coded:
-        return False
-    first = int(np.argmax(view.current == atom.value))
-    rest = view.current[first:][view.current[first:] != atom.value]
-    below = float((reference.quantiles < atom.value).mean())
-    above = float((reference.quantiles > atom.value).mean())
-    is_top = above * len(rest) > _BOUND_ROWS and not (rest > atom.value).any()
-    return is_top or (below * len(rest) > _BOUND_ROWS and not (rest < atom.value).any())
+        return None
+    for is_top in (True, False):
+        outside = values > atom.value if is_top else values < atom.value
+        healthy = reference.quantiles > atom.value if is_top else reference.quantiles < atom.value
+        last = int(np.flatnonzero(outside)[-1]) if outside.any() else -1
+        first = max(last + 1, int(np.argmax(values == atom.value)))
+        others = int((values[first:] != atom.value).sum())
+        if last < len(values) // 2 and float(healthy.mean()) * others > _BOUND_ROWS:
+            return first, is_top
+    return None
 
 
 def removed_from(view: ColumnView) -> int | None:

@@ -85,7 +85,7 @@ def _fit(found: Mix) -> float:
     size = len(found.columns) + 2
     worst = size * min(found.answers_p, found.labels_p, *(one.p for one in found.columns))
     moved = _moved(found)
-    back = min((undone(one.before, one.after) for one in moved), default=1.0)
+    back = min((undone(one.before, one.after) for one in found.columns if one.is_moving), default=1.0)
     odds = _ODDS if moved else _QUIET_ODDS
     # Each share of the mix is a parameter: fitted to the answers, or to the labels.
     cost = 0.5 * (len(found.outcomes) - 1) * log(max(found.known or found.rows, 2))

@@ -44,7 +44,7 @@ _FULLER = 5.0
 """Times as large a part of the events must come from the region as in health."""
 _CHANCE = 1e-6
 """That so many come from there in health: pairs of inputs, and places in them, have been tried."""
-_MOST = 0.5
+_MOST = 0.4
 """Greatest part of the events: more are no kind of event among others."""
 _CORNER_COST = 2.0
 """What it costs to have chosen the corner, as log-likelihood."""

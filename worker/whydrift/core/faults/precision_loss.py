@@ -12,10 +12,11 @@ import numpy as np
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import (
+    bound,
+    digits_of,
     examined,
     explained,
     graded,
-    is_bound,
     match_p,
     new_atoms,
     number,
@@ -35,8 +36,11 @@ _COARSER = 0.5
 """Part of health's values that may be multiples of the step."""
 _FEWER, _AS_FEW = 0.75, 1.3
 """Part of the different values in as many rows that rounding health must leave at most; times as many that are seen may be."""
+_PAIR = 2
 _STEP_ERROR = 1e-3
 """How far from a multiple of the step a value may lie, in steps: sums of rounded numbers are a little off."""
+_OTHERS = 0.5
+"""Share of the values beside a bound that are none of health's from which all have moved, not only those beyond it."""
 _MIN_TAIL = 0.02
 _BOUND_SLACK = 4.0
 """Standard errors by which the mass at a bound may differ from that beyond it in health."""
@@ -69,19 +73,20 @@ def rounded_fit(view: ColumnView) -> float:
 
 def _clipped(view: ColumnView) -> _Loss | None:
     for atom in new_atoms(view)[:2]:
-        if not is_bound(view, atom):
+        found = bound(view, atom)
+        if found is None:
             continue
-        reference, values = view.reference, view.current
-        first = int(np.argmax(values == atom.value))
-        later = values[first:]
-        is_top = bool(later.max() == atom.value)
+        first, is_top = found
+        reference, later = view.reference, view.current[first:]
         beyond = reference.quantiles >= atom.value if is_top else reference.quantiles <= atom.value
         tail = float(beyond.mean())
         here = float((later == atom.value).mean())
         error = np.sqrt(max(tail * (1 - tail), 1e-4) * (1 / len(later) + 1 / max(reference.n, 1)))
         if tail < _MIN_TAIL or abs(here - tail) > _BOUND_SLACK * error + 0.01:
             continue
-        rest = later[later != atom.value]
+        rest, digits = later[later != atom.value], digits_of(view)
+        if digits is not None and len(rest) and float(digits.finer(rest).mean()) > _OTHERS:
+            continue  # What is not cut stays what it is.
         p = same_p(rest, reference.quantiles[~beyond]) if len(rest) and (~beyond).any() else 1.0
         side = "above" if is_top else "below"
         return _Loss(
@@ -101,33 +106,39 @@ def _rounded(view: ColumnView) -> _Loss | None:
         return None
     places = np.linspace(0, len(healthy) - 1, min(len(values), len(healthy))).astype(int)
     distinct, usual = len(np.unique(values)), len(np.unique(np.sort(healthy)[places]))
-    step = _step(values)
-    if step is None or _fits(healthy, step) > _COARSER:
+    step, base = _step(values)
+    if not step or _fits(healthy - base, step) > _COARSER:
         return None
-    rounded = len(np.unique(_steps(np.sort(healthy)[places], step, 0.0)))
+    rounded = len(np.unique(_steps(np.sort(healthy)[places] - base, step, 0.0)))
     # Another unit leaves multiples of a step as well, and as many values as before.
     if rounded > _FEWER * usual or distinct > _AS_FEW * rounded + 1:
         return None
     # Whole steps: multiples of a step that is known to some digits only are never equal.
-    p = max(same_p(np.round(values / step), _steps(healthy, step, edge)) for edge in (0.0, 0.5))
+    p = max(same_p(np.round((values - base) / step), _steps(healthy - base, step, edge)) for edge in (0.0, 0.5))
     same_middle = match_p(values, view.reference) > 1e-12 or p > 1e-3
     return _Loss(
         _FIT * graded(p) * (1.0 if same_middle else 0.5),
         f"is rounded to steps of {number(step)}",
-        f"All later values of {view.name} are multiples of {number(step)}: {distinct} different ones where health has {usual} in "
-        f"as many rows. Health rounded alike looks the same (chance {p:.2g}).",
+        f"All later values of {view.name} lie whole steps of {number(step)} apart: {distinct} different ones where health has "
+        f"{usual} in as many rows. Health rounded alike looks the same (chance {p:.2g}).",
     )
 
 
-def _step(values: Floats) -> float | None:
-    """The step that all values are multiples of; None where there is none, or only one value."""
+def _step(values: Floats) -> tuple[float, float]:
+    """The step that all values lie whole multiples of apart, and one of them; 0.0 where there is none, or only one value.
+
+    Of two values, which lie some step apart in any case, each must be a multiple of it.
+    """
     distinct = np.unique(values)
     gaps = np.diff(distinct)
     gaps = gaps[gaps > 1e-9 * max(float(np.abs(distinct).max()), 1e-12)]
     if not len(gaps):
-        return None
-    step = float(gaps.min())
-    return step if _fits(values, step) == 1.0 else None
+        return 0.0, 0.0
+    width = float(distinct[-1] - distinct[0])
+    # A gap is known to the values' digits only; all of them together are to some more.
+    step = width / round(width / float(gaps.min()))
+    base = float(distinct[0]) if len(distinct) > _PAIR else 0.0
+    return (step, base) if _fits(values - base, step) == 1.0 else (0.0, 0.0)
 
 
 def _fits(values: Floats, step: float) -> float:

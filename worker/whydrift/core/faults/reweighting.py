@@ -32,6 +32,8 @@ _PRIOR_ROWS = 5.0
 _MOST_WEIGHT = 20.0
 _DOUBLE = 0.8
 """Rank correlation from which two inputs say the same."""
+_MOVING = 1.0
+"""Evidence (log10) of a column by itself from which it counts as moving without an alarm."""
 _LEAST_EXPECTED = 5.0
 """Rows a bin must make expect to be tested by itself."""
 _TOLD, _AS_EVER = 8.0, 0.01
@@ -50,6 +52,11 @@ class Column:
     gain: float
     before: float
     after: float
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it may be what drives the others, alarm or not."""
+        return self.view.is_alarmed("distribution") or self.before >= _MOVING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -341,10 +348,10 @@ def _column(view: ColumnView, values: Floats, rows: Floats, kish: float) -> Colu
 
 def _driver(case: Case, found: _Labelled, columns: list[Column], now: Floats) -> tuple[str, float]:
     """The input that moved most, and by how much the mix tells better what answers and other columns do."""
-    alarmed = [one for one in columns if one.view.is_alarmed("distribution")]
-    if not alarmed:
+    moving = [one for one in columns if one.is_moving]
+    if not moving:
         return "", 0.0
-    first = max(alarmed, key=lambda one: one.before).view
+    first = max(moving, key=lambda one: one.before).view
     followed = {view.name: values for view, values in _followed(case)}
     seen = _counts(first)
     ratio = np.clip((seen + _masses(first)) / (seen.sum() + 1) / _masses(first), 1 / _MOST_WEIGHT, _MOST_WEIGHT)

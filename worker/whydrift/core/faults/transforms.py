@@ -369,7 +369,8 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
     is_scattered = scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
-    if since < 0.9 and (is_scattered or _breaks_digits(view, one, values[mapped])):
+    is_broken = _breaks_digits(view, one, values[mapped]) or _leaves_known(view, restored[mapped])
+    if since < 0.9 and (is_scattered or is_broken):
         fit *= 0.3
     is_exact = _is_exact(view, mapped, restored) or (since >= 0.9 and _returns_atoms(view, one, mapped))
     return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=is_exact)
@@ -384,6 +385,13 @@ def _breaks_digits(view: ColumnView, one: Map, mapped: Floats) -> bool:
     )
     steps = mapped / (one.scale * step) if step else np.zeros(0)
     return bool(len(steps)) and float((np.abs(steps - steps.round()) > _ROUNDING).mean()) > 0.5
+
+
+def _leaves_known(view: ColumnView, restored: Floats) -> bool:
+    """Whether most of what a map leads back to is none of the few values that health has."""
+    digits = digits_of(view)
+    has_few = digits is not None and bool(len(digits.values)) and bool(len(restored))
+    return has_few and digits is not None and float(digits.finer(restored).mean()) > 0.5
 
 
 def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
