@@ -5,6 +5,7 @@ search for slices (`test_slices`).
 """
 
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from case_builder import case_of
 
 from whydrift.core.case import Case
 from whydrift.core.faults import concept_drift, label_quality, local_concept_drift
+from whydrift.core.faults.outcomes import attribution
 from whydrift.core.faults.rule import Example, Proposal, Row
 from whydrift.core.faults.sketches import Break, scatter
 from whydrift_schemas import RuledOut
@@ -84,3 +86,18 @@ def test_a_mix_with_more_of_a_hard_segment_is_no_segment_s_fault() -> None:
     assert case is not None
     assert local_concept_drift.local(case) is None
     assert local_concept_drift.examine(case) == []
+
+
+def test_what_only_wider_answers_would_explain_is_the_segment_s_where_the_others_err_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each rule left it to another, and nothing was named: another model would err in all segments."""
+    case = labelled_case(america)
+    told = attribution(case)
+    assert told is not None
+    wider = replace(told, noise=0.0, by_source=0.0, drift=0.001, others=0.0, answers=0.999)
+    monkeypatch.setattr(local_concept_drift, "attribution", lambda case: wider)
+    (found,) = local_concept_drift.examine(case)
+    assert isinstance(found, Proposal)
+    assert found.fit > 0.8
+    assert found.headline.startswith("the model errs more in market=america only: log_loss ")

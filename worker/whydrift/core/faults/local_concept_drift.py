@@ -23,11 +23,10 @@ from whydrift.core.faults.outcomes import (
     attribution,
     errs_more,
     feed_is_troubled,
-    follows_else,
     loss_signals,
     shared,
 )
-from whydrift.core.faults.outputs import errors_lean, loss_words, shortened
+from whydrift.core.faults.outputs import errors_lean, shortened
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import Break, change, scatter, turn
 from whydrift.core.slices import Slice, guilty_slice
@@ -50,9 +49,12 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := default_fill.errs_where_filled(case):
         return [RuledOut(fault=FAULT, because=because)]
     told = attribution(case)
-    if told is not None and told.drift < _LEAST:
+    # Another model, and an input that has others' values, would err in all segments: only labels may be it as well.
+    left = 0.0 if told is None else told.drift + told.quality
+    drift = told.drift / left if told is not None and left else 1.0
+    if told is not None and drift < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]
-    fit = FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(told.drift)
+    fit = FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(drift)
     return [_proposal(case, found, fit)]
 
 
@@ -62,8 +64,6 @@ def errs_more_everywhere(case: Case) -> bool:
 
 
 def _because(told: Attribution) -> str:
-    if because := follows_else(told):
-        return because
     if told.source:
         return (
             f'the errors follow the source of the labels, "{shortened(told.source, 40)}", more closely than any segment'
@@ -144,7 +144,7 @@ def _mean(values: Floats) -> float:
 
 
 def _proposal(case: Case, found: Local, fit: float) -> Proposal:
-    metric = loss_words(case).split(" ")[0]
+    metric = "loss" if case.performance is None else case.performance.metric
     inside, outside = found.moves
     where = found.slice.where
     return Proposal(
