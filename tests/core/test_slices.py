@@ -184,6 +184,22 @@ def test_most_departures_of_one_slice_are_named_and_hardly_any_is_another_s(coun
     assert wrong <= 1
 
 
+def test_losses_of_half_of_the_rows_are_told_by_a_few_hundred_labels_and_those_of_all_are_nobody_s() -> None:
+    """Four in ten outcomes turn, of one country or of both."""
+    right = wrong = everywhere = 0
+    for seed in range(50):
+        draw = np.random.default_rng(seed)
+        then, now = draw.integers(0, 2, HEALTH), draw.integers(0, 2, NOW)
+        before, after, turned = draw.exponential(size=HEALTH), draw.exponential(size=NOW), draw.random(NOW) < 0.4
+        sides = Aligned(rows({"segment.country": then}), rows({"segment.country": now}))
+        found = guilty_slice(sides, before, after + 3 * (turned & (now == 0)), is_loss=True)
+        right += found is not None and found.segment == {"country": "de"}
+        wrong += found is not None and found.segment != {"country": "de"}
+        everywhere += guilty_slice(sides, before, after + 3 * turned, is_loss=True) is not None
+    assert right >= 30
+    assert wrong + everywhere <= 1
+
+
 def test_thousands_of_values_in_ten_dimensions_are_no_more_work_to_search_than_dozens() -> None:
     def work(values: int) -> int:
         draw = np.random.default_rng(11)

@@ -32,7 +32,8 @@ _MOST_VALUES = 16
 _P = 1e-3
 """Chance, over all slices looked at, that one stands out so far from the rest where all depart alike."""
 _REST = 1 / 3
-"""A slice is guilty if all others together depart less than this part of what it does, with two standard errors added."""
+"""A slice is guilty if all others together depart less than this part of what it does, with a standard error added; that it
+stands out from them is asked besides."""
 _REST_Z = 3.0
 """Standard errors within which the rest counts as unchanged."""
 _SAME = 0.95
@@ -249,7 +250,7 @@ class _Search:
                 continue
             rest = [groups[other] for other in groups if other != value] + ([] if others is None else [others])
             left, left_error = self._effect(rest)
-            if abs(left) + 2 * left_error > _REST * effect or abs(left) > _REST_Z * left_error:
+            if abs(left) + left_error > _REST * effect or abs(left) > _REST_Z * left_error:
                 continue
             z = (effect - left) / self._contrast_error(masks, rest)
             if z >= least_z:
