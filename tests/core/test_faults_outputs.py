@@ -20,6 +20,7 @@ import world
 from case_builder import builder_of, case_of
 
 from whydrift.core.case import RESIDUALS, Case, SignalEvidence
+from whydrift.core.diagnose import diagnose
 from whydrift.core.faults import (
     concept_drift,
     error_surge,
@@ -356,6 +357,14 @@ def test_one_answer_for_everybody_is_a_fallback_or_dead_weights_and_speed_tells(
     assert fast[0].fit > 2 * fast[1].fit
     assert all(p.decider for p in slow[:2])
     assert "latency.distribution" in fast[0].explains
+
+
+@pytest.mark.parametrize("value", [0.2, 0.5137])
+def test_of_one_answer_for_everybody_no_more_rows_tell_whose_it_is_and_of_one_for_some_they_do(value: float) -> None:
+    (everybody,), (some,) = (diagnose(case_with(constant(value, share))) for share in (1.0, 0.5))
+    assert str(everybody.causes[0].fault) in ("fallback_answers", "parameter_corruption")
+    assert not everybody.rows_decide
+    assert some.rows_decide
 
 
 def test_a_constant_answer_to_inputs_that_are_all_missing_is_no_fallback() -> None:

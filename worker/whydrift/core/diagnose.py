@@ -551,11 +551,9 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
 
 
 def _confined(case: Case, verdict: _Verdict) -> _Verdict:
-    """The verdict with its slice named, where what identifies it departs in one slice only.
-
-    Values of all rows that are cut or rounded are so everywhere, however much it shows where most lie beyond the cut.
-    """
+    """The verdict with its slice named, where what identifies it departs in one slice only."""
     if verdict.lead.proposal.fault is Fault.PRECISION_LOSS:
+        # It was found in all rows: it only shows more where more values lie beyond a cut.
         return verdict
     strongest = next((signal for signal in case.alarmed if signal.signal in verdict.own), None)
     rows, name = _rows_of(case, strongest)

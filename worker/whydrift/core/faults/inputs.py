@@ -169,18 +169,19 @@ def is_bound(view: ColumnView, atom: Atom) -> bool:
 def bound(view: ColumnView, atom: Atom) -> tuple[int, bool] | None:
     """Row from which on nothing lies beyond an atom where health has values, and whether that is above; None where it does.
 
-    The first half of the rows may be from before the onset.
+    The rows before the atom first came, or the first half of all, may be from before the onset.
     """
     reference, values = view.reference, view.current
     if reference.kind.is_coded:
         return None
+    came = int(np.argmax(values == atom.value))
     for is_top in (True, False):
         outside = values > atom.value if is_top else values < atom.value
         healthy = reference.quantiles > atom.value if is_top else reference.quantiles < atom.value
         last = int(np.flatnonzero(outside)[-1]) if outside.any() else -1
-        first = max(last + 1, int(np.argmax(values == atom.value)))
+        first = max(last + 1, came)
         others = int((values[first:] != atom.value).sum())
-        if last < len(values) // 2 and float(healthy.mean()) * others > _BOUND_ROWS:
+        if last < max(came, len(values) // 2) and float(healthy.mean()) * others > _BOUND_ROWS:
             return first, is_top
     return None
 

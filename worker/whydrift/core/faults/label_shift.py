@@ -12,7 +12,7 @@ from math import exp, log
 
 from whydrift.core.case import RESIDUALS, Case
 from whydrift.core.faults.answer_stories import goes_otherwise
-from whydrift.core.faults.inputs import graded, listed, number, percent, undone
+from whydrift.core.faults.inputs import are, graded, listed, number, percent, undone
 from whydrift.core.faults.outputs import alarms_of, constant_answer, has_alarm, residual_has_moved
 from whydrift.core.faults.reweighting import Column, Mix, mix_of_outcomes
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
@@ -85,7 +85,7 @@ def _fit(found: Mix) -> float:
     size = len(found.columns) + 2
     worst = size * min(found.answers_p, found.labels_p, *(one.p for one in found.columns))
     moved = _moved(found)
-    back = min((undone(one.before, one.after) for one in found.columns if one.is_moving), default=1.0)
+    back = min((undone(one.before, one.after) for one in found.columns if one.has_moved), default=1.0)
     odds = _ODDS if moved else _QUIET_ODDS
     # Each share of the mix is a parameter: fitted to the answers, or to the labels.
     cost = 0.5 * (len(found.outcomes) - 1) * log(max(found.known or found.rows, 2))
@@ -110,6 +110,10 @@ def _why_not(found: Mix) -> str:
         return "cases of the same outcome get other answers than they did"
     if found.driver and found.lead < 0:
         return f"what else moved follows {found.driver} better than any mix of outcomes"
+    if still := [one.view.name for one in found.columns if one.has_moved and undone(one.before, one.after) < 0.5]:
+        return (
+            f"with cases weighted back by outcome, {listed(still)} {are(still, 'still looks', 'still look')} otherwise"
+        )
     if found.labels < 0:
         return "the same answers go on to mean the same chances, as labels show"
     return "the answers are those of the old mix of outcomes"

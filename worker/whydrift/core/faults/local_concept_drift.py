@@ -49,13 +49,13 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := default_fill.errs_where_filled(case):
         return [RuledOut(fault=FAULT, because=because)]
     told = attribution(case)
-    # Another model, and an input that has others' values, would err in all segments: only labels may be it as well.
-    left = 0.0 if told is None else told.drift + told.quality
-    drift = told.drift / left if told is not None and left else 1.0
-    if told is not None and drift < _LEAST:
+    # Another model would err in all segments: what labelled rows tell is shared among the others.
+    left = 0.0 if told is None else told.drift + told.quality + told.others
+    if told is None or not left:
+        return [_proposal(case, found, FEED if feed_is_troubled(case) else _UNTOLD)]
+    if told.drift / left < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]
-    fit = FEED if feed_is_troubled(case) else _UNTOLD if told is None else shared(drift)
-    return [_proposal(case, found, fit)]
+    return [_proposal(case, found, FEED if feed_is_troubled(case) else shared(told.drift / left), told)]
 
 
 def errs_more_everywhere(case: Case) -> bool:
@@ -64,6 +64,8 @@ def errs_more_everywhere(case: Case) -> bool:
 
 
 def _because(told: Attribution) -> str:
+    if told.others > told.quality:
+        return f"outcomes are such as cases with other values of {told.place} get"
     if told.source:
         return (
             f'the errors follow the source of the labels, "{shortened(told.source, 40)}", more closely than any segment'
@@ -143,10 +145,13 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _proposal(case: Case, found: Local, fit: float) -> Proposal:
+def _proposal(case: Case, found: Local, fit: float, told: Attribution | None = None) -> Proposal:
     metric = "loss" if case.performance is None else case.performance.metric
     inside, outside = found.moves
     where = found.slice.where
+    looks = "Inputs and answers look as in health"
+    if told is not None and told.answers > max(told.drift, _LEAST):
+        looks = "Inputs look as in health, and answers scatter wider around what they make expect"
     return Proposal(
         fault=FAULT,
         fit=fit,
@@ -154,7 +159,7 @@ def _proposal(case: Case, found: Local, fit: float) -> Proposal:
         headline=f"the model errs more {where} only: {metric} {inside} there",
         explanation=(
             f"{metric} {where} ({percent(found.slice.share)} of the labelled cases, {found.rows} of them): {inside}; elsewhere "
-            f"{outside}. Inputs and answers look as in health; what comes true {where} does not follow them as it did."
+            f"{outside}. {looks}; what comes true {where} does not follow them as it did."
         ),
         action=f"Ask what changed {where} (a rule, a market, fraud); decide there by rule or by hand until it is retrained.",
         segment=found.slice.segment,

@@ -98,7 +98,8 @@ def _judge_answers(case: Case) -> list[Proposal | RuledOut]:
     sign = sign_of_broken_weights(case)
     fit = _UNSIGNED if sign is None else sign.fit
     # Weights that are zero make no model faster.
-    return [_from_answers(case, sign, 0.5 * fit if constant is not None and constant.is_faster else fit)]
+    fit = 0.5 * fit if constant is not None and constant.is_faster else fit
+    return [_from_answers(case, sign, fit, rows_decide=constant is None or not constant.is_everywhere)]
 
 
 def _from_event(silent: SilentChange, explains: frozenset[str]) -> Proposal:
@@ -119,7 +120,7 @@ def _from_event(silent: SilentChange, explains: frozenset[str]) -> Proposal:
     )
 
 
-def _from_answers(case: Case, sign: Sign | None, fit: float) -> Proposal:
+def _from_answers(case: Case, sign: Sign | None, fit: float, *, rows_decide: bool) -> Proposal:
     seen = "the answers changed while the inputs did not" if sign is None else sign.says
     return Proposal(
         fault=FAULT,
@@ -129,6 +130,7 @@ def _from_answers(case: Case, sign: Sign | None, fit: float) -> Proposal:
         explanation=f"The inputs look as in health, but {seen}." + (" No trained model answers so." if sign else ""),
         action="Compare the digest of the weights served with the registered one, and reload them if it differs.",
         decider=_DIGEST,
+        rows_decide=rows_decide,
     )
 
 

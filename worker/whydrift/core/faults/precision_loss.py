@@ -1,7 +1,7 @@
 """Digits or range were lost on the way: values are rounded to a step, or cut at a bound, that health does not have.
 
 Told apart: cut values pile up *at* the bound, none lies beyond it, and what is left below (or above) is distributed as ever;
-rounded ones are multiples of one step, and health rounded alike looks the same. Neither can be undone: what is lost is lost.
+rounded ones lie whole steps apart, and health rounded alike looks the same. Neither can be undone: what is lost is lost.
 A value that stands for "not known" is `default_fill`.
 """
 
@@ -33,12 +33,13 @@ _MIN_ROWS = 30
 _LEAST_FIT = 0.2
 _FIT = 0.95
 _COARSER = 0.5
-"""Part of health's values that may be multiples of the step."""
+"""Part of health's values that may lie whole steps from one of now."""
 _FEWER, _AS_FEW = 0.75, 1.3
 """Part of the different values in as many rows that rounding health must leave at most; times as many that are seen may be."""
-_PAIR = 2
-_STEP_ERROR = 1e-3
-"""How far from a multiple of the step a value may lie, in steps: sums of rounded numbers are a little off."""
+_TELLING = 3
+"""Different values from which it tells something that they lie whole steps apart; more of them tell the step more exactly."""
+_STEP_ERROR, _MOST_ERROR = 1e-3, 0.05
+"""How far from a multiple of the step a value may lie, in steps: sums of rounded numbers are a little off; the most of that."""
 _OTHERS = 0.5
 """Share of the values beside a bound that are none of health's from which all have moved, not only those beyond it."""
 _MIN_TAIL = 0.02
@@ -130,21 +131,23 @@ def _step(values: Floats) -> tuple[float, float]:
     Of two values, which lie some step apart in any case, each must be a multiple of it.
     """
     distinct = np.unique(values)
-    gaps = np.diff(distinct)
+    with np.errstate(over="ignore"):
+        gaps, width = np.diff(distinct), float(distinct[-1] - distinct[0])
     gaps = gaps[gaps > 1e-9 * max(float(np.abs(distinct).max()), 1e-12)]
-    if not len(gaps):
+    if not len(gaps) or not np.isfinite(width):
         return 0.0, 0.0
-    width = float(distinct[-1] - distinct[0])
-    # A gap is known to the values' digits only; all of them together are to some more.
-    step = width / round(width / float(gaps.min()))
-    base = float(distinct[0]) if len(distinct) > _PAIR else 0.0
+    step = float(gaps.min())
+    if len(distinct) > _TELLING:
+        # A gap is known to the values' digits only; all of them together are to some more.
+        step = width / round(width / step)
+    base = float(distinct[0]) if len(distinct) >= _TELLING else 0.0
     return (step, base) if _fits(values - base, step) == 1.0 else (0.0, 0.0)
 
 
 def _fits(values: Floats, step: float) -> float:
     """Share of the values that are multiples of a step."""
     off = np.abs(values / step - np.round(values / step))
-    return float((off < _STEP_ERROR * np.maximum(1.0, np.abs(values / step) * 1e-3)).mean())
+    return float((off < np.minimum(_STEP_ERROR * np.maximum(1.0, np.abs(values / step) * 1e-3), _MOST_ERROR)).mean())
 
 
 def _steps(values: Floats, step: float, edge: float) -> Floats:

@@ -32,11 +32,11 @@ _PRIOR_ROWS = 5.0
 _MOST_WEIGHT = 20.0
 _DOUBLE = 0.8
 """Rank correlation from which two inputs say the same."""
-_MOVING = 1.0
-"""Evidence (log10) of a column by itself from which it counts as moving without an alarm."""
+_MOVED = 2.0
+"""Evidence (log10) from which a column has moved without an alarm."""
 _LEAST_EXPECTED = 5.0
 """Rows a bin must make expect to be tested by itself."""
-_TOLD, _AS_EVER = 8.0, 0.01
+_TOLD, _AS_EVER = 8.0, 0.05
 """Log-likelihood of labels, of outcomes and of answers each from which a new mix is beyond doubt; chance of answers under it."""
 
 
@@ -54,9 +54,9 @@ class Column:
     after: float
 
     @property
-    def is_moving(self) -> bool:
-        """Whether it may be what drives the others, alarm or not."""
-        return self.view.is_alarmed("distribution") or self.before >= _MOVING
+    def has_moved(self) -> bool:
+        """Whether it is other than in health, though there may be no alarm yet."""
+        return self.view.is_alarmed("distribution") or self.before >= _MOVED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +66,8 @@ class Mix:
     mix: log-likelihood that the new mix gains on the labels' outcomes. rows: current rows with an answer. known: how many labels
     the mix rests on; 0 = on the answers. labels: log-likelihood that labels gain under it over "the same answer means the same
     chances" (what a drift of the inputs leaves); labels_p: chance of the answers to each outcome, if they are as in health.
-    lead: log-likelihood by which the mix tells better what other columns do than `driver`, the input that moved most, would if
-    they followed it (0.0 and "" where none moved).
+    lead: log-likelihood by which the mix tells better what other columns do than `driver`, the input that moved most (alarm or
+    not), would if they followed it; 0.0 and "" where none moved. of_scores: whether answers are scores, not decisions.
     """
 
     outcomes: tuple[str, ...]
@@ -84,6 +84,7 @@ class Mix:
     columns: tuple[Column, ...]
     driver: str
     lead: float
+    of_scores: bool
 
     @property
     def weights(self) -> Floats:
@@ -93,12 +94,12 @@ class Mix:
 
     @property
     def is_told(self) -> bool:
-        """Whether labels tell it and answers agree: other cases come, and those of each outcome get the answers they always got.
+        """Whether labels tell it and scores agree: other cases come, and those of each outcome get the scores they always got.
 
-        No other model, calibration or rule of the world leaves that.
+        Hardly any other model, calibration or rule of the world leaves that. Decisions tell too little of it.
         """
         is_clear = min(self.labels, self.mix, self.answers) >= _TOLD
-        return bool(self.known) and is_clear and min(self.answers_p, self.labels_p) >= _AS_EVER
+        return self.of_scores and bool(self.known) and is_clear and min(self.answers_p, self.labels_p) >= _AS_EVER
 
     @property
     def moved(self) -> int:
@@ -137,6 +138,7 @@ def mix_of_outcomes(case: Case) -> Mix | None:
         columns=tuple(columns),
         driver=driver,
         lead=lead,
+        of_scores=found.of_scores,
     )
 
 
@@ -151,7 +153,7 @@ class _Labelled:
     """Labelled rows of health by outcome and answer. confusion: chance of a bin of answers given the outcome, (bins, outcomes).
 
     classes, answers: outcome and answer of each row (rows,), −1 where it is none of `outcomes`, or has no answer. answers_now:
-    current rows by answer (bins,); labels_now: those with a label, by answer and outcome (bins, outcomes).
+    current rows by answer (bins,); labels_now: those with a label, by answer and outcome (bins, outcomes). of_scores: see `Mix`.
     """
 
     outcomes: tuple[str, ...]
@@ -161,6 +163,7 @@ class _Labelled:
     confusion: Floats
     answers_now: Floats
     labels_now: Floats
+    of_scores: bool
 
     @classmethod
     def of(cls, case: Case) -> "_Labelled | None":
@@ -193,6 +196,7 @@ class _Labelled:
             confusion=confusion / confusion.sum(axis=0),
             answers_now=np.bincount(now[now >= 0], minlength=size).astype(float),
             labels_now=_table(labels, outcome, size, len(outcomes)),
+            of_scores=name == "prediction",
         )
 
 
@@ -348,10 +352,10 @@ def _column(view: ColumnView, values: Floats, rows: Floats, kish: float) -> Colu
 
 def _driver(case: Case, found: _Labelled, columns: list[Column], now: Floats) -> tuple[str, float]:
     """The input that moved most, and by how much the mix tells better what answers and other columns do."""
-    moving = [one for one in columns if one.is_moving]
-    if not moving:
+    moved = [one for one in columns if one.has_moved]
+    if not moved:
         return "", 0.0
-    first = max(moving, key=lambda one: one.before).view
+    first = max(moved, key=lambda one: one.before).view
     followed = {view.name: values for view, values in _followed(case)}
     seen = _counts(first)
     ratio = np.clip((seen + _masses(first)) / (seen.sum() + 1) / _masses(first), 1 / _MOST_WEIGHT, _MOST_WEIGHT)

@@ -390,8 +390,9 @@ def _breaks_digits(view: ColumnView, one: Map, mapped: Floats) -> bool:
 def _leaves_known(view: ColumnView, restored: Floats) -> bool:
     """Whether most of what a map leads back to is none of the few values that health has."""
     digits = digits_of(view)
-    has_few = digits is not None and bool(len(digits.values)) and bool(len(restored))
-    return has_few and digits is not None and float(digits.finer(restored).mean()) > 0.5
+    if digits is None or not len(digits.values) or not len(restored):
+        return False
+    return float(digits.finer(restored).mean()) > 0.5
 
 
 def _is_exact(view: ColumnView, mapped: Mask, restored: Floats) -> bool:
