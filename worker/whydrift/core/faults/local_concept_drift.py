@@ -34,7 +34,7 @@ from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("local_concept_drift")
 _UNTOLD = 0.7
-"""Fit where the labelled rows cannot be compared with each other."""
+"""Fit where the labelled rows cannot be compared with each other, or tell nothing of it."""
 _LEAST = 0.02
 """Chance below which it is not proposed."""
 _DECIDER = "twenty labelled cases of that segment read by a person: are the labels right?"
@@ -49,13 +49,15 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := default_fill.errs_where_filled(case):
         return [RuledOut(fault=FAULT, because=because)]
     told = attribution(case)
-    # Another model would err in all segments: what labelled rows tell is shared among the others.
-    left = 0.0 if told is None else told.drift + told.quality + told.others
-    if told is None or not left:
+    if told is None:
         return [_proposal(case, found, FEED if feed_is_troubled(case) else _UNTOLD)]
-    if told.drift / left < _LEAST:
+    # Another model would err in all segments, and other values of the segment's own input are another way to say the same.
+    others = 0.0 if told.place in (found.slice.segment or {}) else told.others
+    left = told.drift + told.quality + others
+    if left >= _LEAST and told.drift / left < _LEAST:
         return [RuledOut(fault=FAULT, because=_because(told))]
-    return [_proposal(case, found, FEED if feed_is_troubled(case) else shared(told.drift / left), told)]
+    fit = shared(told.drift / left) if left >= _LEAST else _UNTOLD
+    return [_proposal(case, found, FEED if feed_is_troubled(case) else fit, told)]
 
 
 def errs_more_everywhere(case: Case) -> bool:
