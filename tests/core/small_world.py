@@ -52,22 +52,40 @@ def events(
         features = dict(values)
         if inputs is not None:
             inputs(features, i)
-        score = _sigmoid(_log_odds(features) + 0.1 * noise)
-        event = {
-            "kind": "prediction",
-            "event_id": f"e{i}",
-            "model_id": model_id,
-            "model_version": version,
-            "timestamp": at_ms(i),
-            "features": features,
-            "prediction": {"label": "bad" if score >= 0.5 else "good", "score": round(score, 6)},
-            "latency_ms": latency_ms,
-        }
+        answer = answered(_sigmoid(_log_odds(features) + 0.1 * noise))
+        event = prediction(i, features, answer, latency_ms, version=version, model_id=model_id)
         if answers is not None:
             answers(event, i)
         yield event
         if has_labels and i >= LABEL_DELAY:
             yield label(i - LABEL_DELAY, _row(i - LABEL_DELAY)[3], model_id=model_id)
+
+
+def prediction(
+    i: int,
+    features: Event,
+    answer: object,
+    latency_ms: float = 5.0,
+    *,
+    version: str = VERSION,
+    model_id: str = MODEL_ID,
+) -> Event:
+    """Event number i: what a model was given, and answered."""
+    return {
+        "kind": "prediction",
+        "event_id": f"e{i}",
+        "model_id": model_id,
+        "model_version": version,
+        "timestamp": at_ms(i),
+        "features": features,
+        "prediction": answer,
+        "latency_ms": latency_ms,
+    }
+
+
+def answered(score: float) -> Event:
+    """The answer to a case of this chance to be bad."""
+    return {"label": "bad" if score >= 0.5 else "good", "score": round(score, 6)}
 
 
 @cache

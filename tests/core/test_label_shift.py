@@ -13,7 +13,7 @@ import pytest
 
 from whydrift_schemas import Diagnosis, Status
 
-from .small_world import LABEL_DELAY, MODEL_ID, VERSION, Event, Feed, at_ms, diagnoses, label
+from .small_world import LABEL_DELAY, Event, Feed, answered, diagnoses, label, prediction
 
 HEALTHY, BROKEN = 1_500, 1_000
 Case = tuple[Event, float, str]
@@ -31,7 +31,7 @@ def case(number: int) -> Case:
 
 
 def cases(share: float | None) -> Iterator[Case]:
-    """Without end; of bad ones a share from the break on (None: as ever)."""
+    """One after the other; of bad ones a share from the break on (None: as ever)."""
     draw, number = np.random.default_rng(5), 0
     for i in range(HEALTHY + BROKEN):
         wanted = "bad" if share is not None and draw.random() < share else "good"
@@ -49,9 +49,7 @@ def first(share: float | None, scored: Scored = lambda z: z, flipped: float = 0.
         actuals = []
         for i, (features, log_odds, actual) in enumerate(cases(share)):
             score = 1 / (1 + exp(-(scored(log_odds) if i >= HEALTHY else log_odds)))
-            answer = {"label": "bad" if score >= 0.5 else "good", "score": round(score, 6)}
-            event = {"kind": "prediction", "event_id": f"e{i}", "model_id": MODEL_ID, "model_version": VERSION}
-            yield {**event, "timestamp": at_ms(i), "features": features, "prediction": answer, "latency_ms": 5.0}
+            yield prediction(i, features, answered(score))
             actuals.append("bad" if i >= HEALTHY and draw.random() < flipped else actual)
             if i >= LABEL_DELAY:
                 yield label(i - LABEL_DELAY, actuals[i - LABEL_DELAY])

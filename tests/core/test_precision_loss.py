@@ -9,7 +9,7 @@ from whydrift.core.faults.inputs import Atom, bound, is_bound
 from whydrift.core.faults.rule import Proposal
 
 from .columns_of_rows import alarmed, case_of_columns, view_of
-from .small_world import MODEL_ID, VERSION, Event, Feed, at_ms, diagnoses
+from .small_world import Event, Feed, diagnoses, prediction
 
 Draw = np.random.Generator
 
@@ -92,16 +92,8 @@ def test_a_cut_below_nearly_all_men_is_no_value_that_is_stuck_for_men(draw: Draw
     def event(i: int) -> Event:
         sex = ("male", "female")[int(draw.random() < 0.53)]
         height = float(np.round(draw.normal(*heights[sex])))
-        return {
-            "kind": "prediction",
-            "event_id": f"e{i}",
-            "model_id": MODEL_ID,
-            "model_version": VERSION,
-            "timestamp": at_ms(i),
-            "features": {"height": min(height, 169.0) if i >= 1_500 else height, "sex": sex},
-            "segment": {"sex": sex},
-            "prediction": round(float(draw.normal()), 4),
-        }
+        features = {"height": min(height, 169.0) if i >= 1_500 else height, "sex": sex}
+        return prediction(i, features, round(float(draw.normal()), 4)) | {"segment": {"sex": sex}}
 
     one = diagnoses(Feed()(event(i) for i in range(2_000)))[0]
     assert "height is cut at 169" in one.summary

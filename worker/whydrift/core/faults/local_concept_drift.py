@@ -24,6 +24,7 @@ from whydrift.core.faults.outcomes import (
     errs_more,
     feed_is_troubled,
     loss_signals,
+    others_words,
     shared,
 )
 from whydrift.core.faults.outputs import errors_lean, shortened
@@ -49,15 +50,21 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     if because := default_fill.errs_where_filled(case):
         return [RuledOut(fault=FAULT, because=because)]
     told = attribution(case)
-    if told is None:
-        return [_proposal(case, found, FEED if feed_is_troubled(case) else _UNTOLD)]
-    # Another model would err in all segments, and other values of the segment's own input are another way to say the same.
+    chance = None if told is None else _chance(told, found)
+    if told is not None and chance is not None and chance < _LEAST:
+        return [RuledOut(fault=FAULT, because=_because(told))]
+    fit = FEED if feed_is_troubled(case) else _UNTOLD if chance is None else shared(chance)
+    return [_proposal(case, found, fit, told)]
+
+
+def _chance(told: Attribution, found: "Local") -> float | None:
+    """The chance that outcomes changed, of all that errs in one segment only; None where labelled rows tell nothing of it.
+
+    Another model would err in all segments, and other values of the segment's own input are another way to say the same.
+    """
     others = 0.0 if told.place in (found.slice.segment or {}) else told.others
     left = told.drift + told.quality + others
-    if left >= _LEAST and told.drift / left < _LEAST:
-        return [RuledOut(fault=FAULT, because=_because(told))]
-    fit = shared(told.drift / left) if left >= _LEAST else _UNTOLD
-    return [_proposal(case, found, FEED if feed_is_troubled(case) else fit, told)]
+    return told.drift / left if left >= _LEAST else None
 
 
 def errs_more_everywhere(case: Case) -> bool:
@@ -67,7 +74,7 @@ def errs_more_everywhere(case: Case) -> bool:
 
 def _because(told: Attribution) -> str:
     if told.others > told.quality:
-        return f"outcomes are such as cases with other values of {told.place} get"
+        return others_words(told)
     if told.source:
         return (
             f'the errors follow the source of the labels, "{shortened(told.source, 40)}", more closely than any segment'
@@ -147,7 +154,7 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _proposal(case: Case, found: Local, fit: float, told: Attribution | None = None) -> Proposal:
+def _proposal(case: Case, found: Local, fit: float, told: Attribution | None) -> Proposal:
     metric = "loss" if case.performance is None else case.performance.metric
     inside, outside = found.moves
     where = found.slice.where

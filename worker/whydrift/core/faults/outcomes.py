@@ -404,9 +404,12 @@ def follows_else(found: Attribution) -> str:
     """Why errors follow neither inputs nor labels: in words, where that is clear; else ""."""
     if found.answers > _CLEAR:
         return "answers scatter wider around what the inputs make expect: another model errs more, too"
-    if found.others > _CLEAR:
-        return f"outcomes are such as cases with other values of {found.place} get"
-    return ""
+    return others_words(found) if found.others > _CLEAR else ""
+
+
+def others_words(found: Attribution) -> str:
+    """That outcomes follow what others' values of an input are."""
+    return f"outcomes are such as cases with other values of {found.place} get"
 
 
 def _adjusted(found: Errors, before: Groups, now: Groups) -> Floats:

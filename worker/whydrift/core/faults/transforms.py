@@ -369,8 +369,9 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
     is_scattered = scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
-    is_broken = _breaks_digits(view, one, values[mapped]) or _leaves_known(view, restored[mapped])
-    if since < 0.9 and (is_scattered or is_broken):
+    if since < 0.9 and (
+        is_scattered or _breaks_digits(view, one, values[mapped]) or _leaves_known(view, restored[mapped])
+    ):
         fit *= 0.3
     is_exact = _is_exact(view, mapped, restored) or (since >= 0.9 and _returns_atoms(view, one, mapped))
     return Mapped(one, gain, since, mapped, before, after, p, is_step, fit, is_exact=is_exact)
