@@ -112,3 +112,6 @@ def by_other_ways(row: Row) -> float:
 def test_answers_that_no_mix_up_explains_are_another_model_s_or_corrupted(edit: Edit) -> None:
     one = words(edit, 500)[0]
     assert str(one.causes[0].fault) in {"wrong_model", "parameter_corruption", "calibration_change"}, one.summary
+    assert "preprocessing_mismatch" not in {str(no.fault) for no in one.ruled_out}, (
+        "there are more than those that were tried"
+    )
