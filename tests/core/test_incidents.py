@@ -146,6 +146,20 @@ def test_a_second_fault_while_the_first_one_lasts_is_an_incident_of_its_own() ->
     assert Status.RESOLVED not in statuses(found)
 
 
+@pytest.mark.parametrize("behind_s", [300, 900])
+def test_a_wrong_clock_is_told_beside_another_fault_of_the_same_rows(behind_s: int) -> None:
+    """By its clock delays of labels grow, without being late, and an onset told by them lies before the first broken row."""
+
+    def breaks(row: Row, i: int) -> Row:
+        row = fill(None, "region", share=0.3)(row, i)  # type: ignore[assignment]
+        return row | {"timestamp": row["timestamp"] - 1_000 * behind_s} if row["replica"] == "pod-2" else row
+
+    found = list(said(learnt(SEED).pipeline(), broken(Example("a clock and nulls", breaks), 2_000, SEED)))
+    clock, nulls = sorted(by_incident(found).values(), key=lambda one: one[0].fault)
+    assert {one.fault for one in clock} == {"clock_skew"}
+    assert {one.fault for one in nulls} == {"missing_values"}
+
+
 def test_a_fault_that_explains_what_was_told_before_it_began_is_told_by_itself() -> None:
     """Its own alarm is new: as an update of the first incident it would have that one's onset, and end with it."""
     misaligned = lagged("balance", 1)

@@ -42,6 +42,7 @@ from whydrift.core.reference import UNSEEN
 from whydrift.core.settings import DAY_MS
 from whydrift.core.signals import Aspect
 from whydrift.core.slices import Slice, guilty_slice
+from whydrift.core.untouched import untouched
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
 
@@ -53,6 +54,8 @@ _EXPLAINS_AWAY = 0.3
 """Fit from which a higher rung explains away what follows from it: an input that moved moves the answers, whatever moved it."""
 _SURE = 0.7
 """Fit from which a proposal keeps its own signals, though they may follow from another one as well."""
+_APART = 0.5
+"""Fit from which what answers do in rows that a broken input has not touched is told beside it: that they do is clear."""
 _PLAIN = 0.9
 """Fit from which an input's fault is not taken for what a disturbed feed (repeated events) does to that input in passing."""
 _RIVAL_SHARE = 0.5
@@ -127,6 +130,8 @@ class Finding:
     onset_ms: int
     rival: str = ""
     rows_decide: bool = True
+    is_apart: bool = False
+    """Whether rows that no broken input touched show it: it is no part of that input's incident, which had its alarms so far."""
     graphs: IncidentGraphs = NO_GRAPHS
     """What is drawn of it; added by whoever has the histories."""
 
@@ -174,6 +179,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     bench = _Bench(case)
     found, left = _judged(bench, left)
     found, left = _with_other_aspects(case, found, left)
+    found, left, apart = _with_answers_apart(case, found, left)
     if found and left and not _is_wide(case):
         # What cannot follow from these, by its onset, is looked at as if they had not happened.
         more, left = _judged(_Bench(_reduced(case, left)), left)
@@ -182,7 +188,9 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found, left = _with_stray_answers(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
-    return _completed(case, [_finding(case, verdict) for verdict in found], bench.ruled_out)
+    general = [no for no in bench.ruled_out if no.fault not in {one.lead.proposal.fault for one in apart}]
+    findings = [replace(_finding(case, one), is_apart=one in apart) for one in found]
+    return _completed(case, findings, general)
 
 
 def _judged(bench: "_Bench", left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
@@ -485,6 +493,36 @@ def _with_other_aspects(
             found[place] = replace(verdict, lead=lead, taken=verdict.taken | rest)
             left -= rest
     return found, left
+
+
+def _with_answers_apart(
+    case: Case, found: Sequence[_Verdict], left: frozenset[str]
+) -> tuple[list[_Verdict], frozenset[str], list[_Verdict]]:
+    """Beside verdicts on broken inputs those on the model, whose answers depart in rows that no broken input has touched; what is
+    left; and these verdicts alone.
+
+    They must have a name: that answers are a little off in a part of the rows may be said of many a model.
+    """
+    parts, apart = [], []
+    for verdict in found:
+        one = _apart(case, verdict, left)
+        if one is not None:
+            verdict, left = replace(verdict, taken=verdict.taken - one.taken), left - one.taken
+            apart.append(one)
+        parts += [verdict] if one is None else [verdict, one]
+    return parts, left, apart
+
+
+def _apart(case: Case, verdict: _Verdict, left: frozenset[str]) -> _Verdict | None:
+    """What the answers of rows show that a broken input leaves as they were."""
+    lead = verdict.lead
+    answers = frozenset(s.signal for s in case.alarmed if s.column in ANSWERS) & verdict.taken - lead.own
+    is_of_input = FAMILY_OF[lead.proposal.fault] in _INPUT_FAMILIES
+    rest = untouched(case, lead.proposal) if answers and is_of_input else None
+    if rest is None:
+        return None
+    told, _ = _judged(_Bench(_reduced(rest, answers | left)), answers | left)
+    return next((one for one in told if one.lead.proposal.fit >= _APART and one.own & answers), None)
 
 
 def _with_unexamined(case: Case, found: list[_Verdict], left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:

@@ -195,7 +195,7 @@ class Incidents:
             if not incident.signals & incident.own and not incident.is_over:
                 self._end(incident, now)
         self._judge_new(self._unassigned(alarms), now, scene)
-        self._judge_again(now, scene)
+        self._judge_again(alarms, now, scene)
         return self.publish(now)
 
     def _end(self, incident: Incident, now: Moment) -> None:
@@ -249,14 +249,15 @@ class Incidents:
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
 
-    def _judge_again(self, now: Moment, scene: Scene) -> None:
+    def _judge_again(self, alarms: Mapping[str, int], now: Moment, scene: Scene) -> None:
         for incident in list(self.open.values()):
             if incident.is_over or now.rows < incident.next_review_rows:
                 continue
             age = now.rows - incident.opened_rows
             incident.next_review_rows = now.rows + max(age, SETTLE_ROWS)
             self._look_around(incident)
-            own = sorted(incident.own & incident.signals)
+            # A finding may be about evidence that no alarm of the moment stands for: delays that have grown, but are not late.
+            own = sorted(incident.own & incident.signals & alarms.keys())
             if age < _LAST_REVIEW_ROWS and scene.lasts(own):
                 self._apply(scene.judge(own), {}, now)
 
@@ -270,7 +271,8 @@ class Incidents:
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
-            if incident is None and 2 * len(finding.own_signals & new.keys()) < len(finding.own_signals):
+            is_new = finding.is_apart or 2 * len(finding.own_signals & new.keys()) >= len(finding.own_signals)
+            if incident is None and not is_new:
                 # Most of what it is about belongs to incidents that say something else, and more strongly: so does the rest.
                 self._join(finding, new)
                 continue

@@ -30,6 +30,7 @@ from whydrift.core.label_feed import LabelFeed
 from whydrift.core.monitor import Monitor
 from whydrift.core.performance import NotReady
 from whydrift.core.reference import ColumnReference
+from whydrift.core.stream_time import middle_of_neighbours
 from whydrift.core.version import VersionWatch
 
 if TYPE_CHECKING:
@@ -47,8 +48,14 @@ class Onset:
     offset: int | None
 
     def is_reached(self, rows: Rows) -> NDArray[np.bool_]:
-        """Which rows are from it on. By a clock that is behind, hours of rows would be: so by offset, where there is one."""
-        return rows.times_ms >= self.ms if self.offset is None else rows.offsets >= self.offset
+        """Which rows, in order of arrival, are from it on: by offset, where there is one; else by the time of those around them.
+
+        By a clock that is ahead hours of rows would be, and by one that is behind none.
+        """
+        if self.offset is not None:
+            return rows.offsets >= self.offset
+        reached: NDArray[np.bool_] = middle_of_neighbours(rows.times_ms.astype(float)) >= self.ms
+        return reached
 
 
 def picture(model: "ModelWatch", version: VersionWatch | None, onset: Onset, stream_ms: int) -> Case:

@@ -5,13 +5,18 @@ clock would else expire every label and close every chunk of everybody. Neighbou
 lie tells how far ahead is too far (a stream of ten events an hour has longer steps than one of a thousand a second), and where
 AGREEING events in a row are all ahead, they are right and time has gone on without us (a night without traffic).
 
-Belongs here: that decision. Not here: what happens when time moves (`pipeline`).
+Of rows that are kept, when one came is told by those that came beside it.
+
+Belongs here: those decisions. Not here: what happens when time moves (`pipeline`), whose clock is wrong (`faults/clock_skew`).
 """
 
 from collections.abc import Mapping
 from itertools import pairwise, takewhile
 from typing import Any
 
+import numpy as np
+
+from whydrift.core.columns import Floats
 from whydrift.core.settings import DAY_MS
 
 AGREEING = 12
@@ -20,6 +25,8 @@ _STEPS = 8.0
 """... or less than this many usual steps ahead."""
 _LONGEST_STEP_MS = DAY_MS
 _MEMORY = 0.05
+_NEIGHBOURS = 15
+"""Rows on each side that tell what time it is."""
 
 
 class StreamTime:
@@ -84,3 +91,18 @@ class StreamTime:
         time.now_ms, time._usual_step_ms = state["now_ms"], state["usual_step_ms"]
         time._ahead, time.ahead = list(state["waiting"]), state["ahead"]
         return time
+
+
+def middle_of_neighbours(times: Floats) -> Floats:
+    """The median of the times of the rows around each one, in order of arrival: (rows,), of any unit.
+
+    Single clocks that are wrong do not move it, be they ahead or behind, as long as most are right.
+    """
+    n, width = len(times), min(2 * _NEIGHBOURS + 1, len(times))
+    if bool((np.diff(times) >= 0).all()):
+        return times
+    # At the ends the window stays inside: a row counted twice could make its own time the usual one.
+    first = np.clip(np.arange(n) - _NEIGHBOURS, 0, n - width)
+    places = first[:, None] + np.arange(width)[None, :]
+    found: Floats = np.median(times[places], axis=1)
+    return found

@@ -121,11 +121,11 @@ def scatter(case: Case) -> tuple[float, float]:
     found = (1.0, 0.0)
     for name in RESIDUALS:
         view = case.outputs.get(name)
-        if view is None or len(view.healthy) < _LEAST_SCATTERED:
+        now = () if view is None else view.current[len(view.current) // 4 :]
+        if view is None or min(len(view.healthy), len(now)) < _LEAST_SCATTERED:
             continue
-        now = view.current[len(view.current) // 4 :]
         was, width = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (view.healthy, now))
-        if len(now) >= _LEAST_SCATTERED and min(was, width) > 0:
+        if min(was, width) > 0:
             slow = max([1.0, *view.reference.times.values()])
             error = _quartiles_error(view.healthy) * np.sqrt(slow * (1 / len(now) + 1 / len(view.healthy)))
             found = max(
