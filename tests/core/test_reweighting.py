@@ -130,6 +130,17 @@ def test_outcomes_that_follow_the_cases_otherwise_are_no_new_mix(seed: int) -> N
     assert found.labels_p < 1e-3
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_labels_that_changed_whatever_the_answer_are_told_from_other_cases(seed: int) -> None:
+    """By the answers that cases of each outcome get, which are few in health, of a rare one: no more than these can tell."""
+    draw = np.random.default_rng(seed)
+    x, z, score, actual = classes(draw, 600, 0.1)
+    wrong = (x, z, score, np.where(draw.random(600) < 0.15, 1.0, actual))
+    health = classes(draw, 2_000, 0.1)
+    assert judged(made(health, wrong, 400, Kind.CATEGORICAL)).changed < -4
+    assert judged(made(health, classes(draw, 600, 0.3), 400, Kind.CATEGORICAL)).changed > 4
+
+
 @pytest.mark.parametrize("labels", [0, 300])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_numbers_are_reweighted_by_bins_of_the_outcome(seed: int, labels: int) -> None:

@@ -200,6 +200,25 @@ def test_losses_of_half_of_the_rows_are_told_by_a_few_hundred_labels_and_those_o
     assert wrong + everywhere <= 1
 
 
+def few_turned(seed: int, expected: str, *, everywhere: bool) -> Slice | None:
+    """What is told where fifteen outcomes in a hundred turn, of one country or of both, and one loss in fourteen was large."""
+    draw = np.random.default_rng(seed)
+    then, now = draw.integers(0, 2, HEALTH), draw.integers(0, 2, 2 * NOW)
+    before, after = (draw.exponential(0.1, n) + 3 * (draw.random(n) < 0.07) for n in (HEALTH, 2 * NOW))
+    turned = (draw.random(2 * NOW) < 0.15) & (everywhere | (now == 0))
+    sides = Aligned(rows({"segment.country": then}), rows({"segment.country": now}))
+    return guilty_slice(sides, before, np.where(turned, 3.0, after), is_loss=True, expected=expected)
+
+
+def test_few_outcomes_that_turn_in_one_slice_are_told_of_a_dimension_that_errors_follow() -> None:
+    told = [few_turned(seed, "segment.country", everywhere=False) for seed in range(50)]
+    right = sum(one is not None and one.segment == {"country": "de"} for one in told)
+    assert right >= 20
+    assert right >= 2 * sum(few_turned(seed, "", everywhere=False) is not None for seed in range(50))
+    assert sum(one is not None for one in told) == right
+    assert sum(few_turned(seed, "segment.country", everywhere=True) is not None for seed in range(50)) <= 1
+
+
 def test_thousands_of_values_in_ten_dimensions_are_no_more_work_to_search_than_dozens() -> None:
     def work(values: int) -> int:
         draw = np.random.default_rng(11)

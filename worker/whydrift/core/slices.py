@@ -17,10 +17,11 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 from scipy.special import ndtri
 
 from whydrift.core.case import Aligned, AlignedRows, Dimension
-from whydrift.core.columns import Floats, ranks_among
+from whydrift.core.columns import Floats
 from whydrift.core.dimensions import SEGMENT
 
 Mask = NDArray[np.bool_]
@@ -31,6 +32,8 @@ _MOST_VALUES = 16
 """Values of a dimension that are looked at, the most frequent ones now."""
 _P = 1e-3
 """Chance, over all slices looked at, that one stands out so far from the rest where all depart alike."""
+_EXPECTED_Z = 2.0
+"""Standard errors by which one of an expected dimension must stand out."""
 _REST = 1 / 3
 """A slice is guilty if all others together depart less than this part of what it does, with a standard error added; that it
 stands out from them is asked besides."""
@@ -39,7 +42,7 @@ _REST_Z = 3.0
 _SAME = 0.95
 """Slices that have so much of their rows in common cannot be told apart."""
 _BINS, _ATOMS = 10, 6
-_TAILS = (0.01, 0.99)
+_TAILS, _LARGE = (0.01, 0.99), (0.95, 0.99, 1.0)
 _PRIOR_ROWS = 10.0
 """Rows as in health that are added to those of now: where few rows have a value, little is known of it."""
 _LARGEST_SCORE = 4.0
@@ -95,13 +98,16 @@ def _where(name: str, value: str) -> str:
     return _WORDS.get(name, f"in {name.removeprefix(SEGMENT)[:_MAX_NAME]}={{}}").format(value)
 
 
-def guilty_slice(rows: Aligned, before: Floats, now: Floats, *, is_loss: bool = False) -> Slice | None:
+def guilty_slice(
+    rows: Aligned, before: Floats, now: Floats, *, is_loss: bool = False, expected: str = ""
+) -> Slice | None:
     """The slice that carries the departure of a quantity; None where none does, or where too little is known to say.
 
     before: (rows of health,), now: (current rows,): its values in these rows, NaN where there is none, which counts as a value.
-    is_loss: only more of it is a departure, and rows without it tell nothing.
+    is_loss: only more of it is a departure, and rows without it tell nothing. expected: a dimension that something else points
+    to, of whose values less is asked.
     """
-    search = _search(rows, before, now, is_loss=is_loss)
+    search = _search(rows, before, now, is_loss=is_loss, expected=expected)
     everything = np.ones(len(search.now), bool), np.ones(len(search.before), bool)
     first = search.best(everything)
     if first is None:
@@ -116,23 +122,25 @@ def guilty_slice(rows: Aligned, before: Floats, now: Floats, *, is_loss: bool = 
 # -- scores ------------------------------------------------------------------------------------------------------
 
 
-def _search(rows: Aligned, before: Floats, now: Floats, *, is_loss: bool) -> "_Search":
+def _search(rows: Aligned, before: Floats, now: Floats, *, is_loss: bool, expected: str) -> "_Search":
     dimensions = rows.current.dimensions, rows.reference.dimensions
     if is_loss:
         there = ~np.isnan(now), ~np.isnan(before)
         now, before = now[there[0]], before[there[1]]
         dimensions = _kept(dimensions[0], there[0]), _kept(dimensions[1], there[1])
-        return _Search(ranks_among(before, now), ranks_among(before, before), *dimensions)
-    return _Search(*_scores(before, now), *dimensions)
+    return _Search(*_scores(before, now, is_loss=is_loss), *dimensions, is_loss, expected)
 
 
 def _kept(dimensions: Mapping[str, Dimension], rows: Mask) -> Mapping[str, Dimension]:
     return {name: Dimension(one.codes[rows], one.names) for name, one in dimensions.items()}
 
 
-def _scores(before: Floats, now: Floats) -> tuple[Floats, Floats]:
-    """How much more likely each row's value is now than in health, as a logarithm, told by the other half: (now), (before)."""
-    places, size = _bins(before, now)
+def _scores(before: Floats, now: Floats, *, is_loss: bool) -> tuple[Floats, Floats]:
+    """How much more likely each row's value is now than in health, as a logarithm, told by the other half: (now), (before).
+
+    Of losses the greater the likelier: a few that are far out count, how most of them are ordered does not.
+    """
+    places, size = _loss_bins(before, now) if is_loss else _bins(before, now)
     then, today = places[: len(before)], places[len(before) :]
     halves = _half(len(before)), _half(len(now))
     scores = np.zeros(len(today)), np.zeros(len(then))
@@ -141,6 +149,7 @@ def _scores(before: Floats, now: Floats) -> tuple[Floats, Floats]:
         usual = usual / usual.sum()
         seen = np.bincount(today[halves[1] == half], minlength=size) + _PRIOR_ROWS * usual
         table = np.clip(np.log(seen / seen.sum() / usual), -_LARGEST_SCORE, _LARGEST_SCORE)
+        table = isotonic_regression(table, weights=usual).x if is_loss else table
         scores[0][halves[1] != half] = table[today[halves[1] != half]]
         scores[1][halves[0] != half] = table[then[halves[0] != half]]
     return scores
@@ -150,6 +159,13 @@ def _half(rows: int) -> Mask:
     """Which half each row belongs to: scattered, for replicas may take turns."""
     scattered: Mask = (np.arange(rows, dtype=np.uint64) * np.uint64(2_654_435_761) >> np.uint64(13)) % np.uint64(2) == 0
     return scattered
+
+
+def _loss_bins(before: Floats, now: Floats) -> tuple[NDArray[np.intp], int]:
+    """Bin of each row of both by quantiles of health, more of them where losses are large; and how many bins there are."""
+    shares = [*np.linspace(0, 1, _BINS + 1)[1:-1], *_LARGE]
+    edges = np.unique(np.quantile(before, shares)) if len(before) else np.empty(0)
+    return np.searchsorted(edges, np.concatenate([before, now]), "left").astype(np.intp), len(edges) + 1
 
 
 def _bins(before: Floats, now: Floats) -> tuple[NDArray[np.intp], int]:
@@ -194,6 +210,8 @@ class _Search:
     before: Floats
     dimensions_now: Mapping[str, Dimension]
     dimensions_before: Mapping[str, Dimension]
+    is_loss: bool
+    expected: str
 
     def best(self, within: Masks, known: frozenset[str] = frozenset()) -> _Candidate | None:
         """The guilty slice among these rows, by dimensions that are not `known`."""
@@ -202,7 +220,11 @@ class _Search:
         divided = [(name, *self._divided(name, within)) for name in sorted(self.dimensions_now) if name not in known]
         tried = sum(len(groups) for _, groups, _ in divided)
         least_z = -float(ndtri(_P / max(tried, 1)))
-        found = [one for name, groups, others in divided for one in self._guilty(name, groups, others, least_z)]
+        found = [
+            one
+            for name, groups, others in divided
+            for one in self._guilty(name, groups, others, _EXPECTED_Z if name == self.expected else least_z)
+        ]
         if not found:
             return None
         best = max(found, key=lambda one: one.z)
@@ -250,7 +272,8 @@ class _Search:
                 continue
             rest = [groups[other] for other in groups if other != value] + ([] if others is None else [others])
             left, left_error = self._effect(rest)
-            if abs(left) + left_error > _REST * effect or abs(left) > _REST_Z * left_error:
+            risen = left if self.is_loss else abs(left)
+            if risen + left_error > _REST * effect or risen > _REST_Z * left_error:
                 continue
             z = (effect - left) / self._contrast_error(masks, rest)
             if z >= least_z:

@@ -9,7 +9,7 @@ distribution moved, the relations moved with it, and the reason is there.
 import numpy as np
 
 from whydrift.core.case import Case
-from whydrift.core.faults import feature_swap, novel_region
+from whydrift.core.faults import feature_swap, misaligned_feature, novel_region
 from whydrift.core.faults.inputs import dragged, listed, number
 from whydrift.core.faults.relations import LOST_Z, Relations, joined_group, new_pairs, relations
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
@@ -17,9 +17,10 @@ from whydrift.core.faults.sketches import Break, both, change, lagged, swap
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("dependence_drift")
-_FIT, _ONE_INPUT, _SEVERAL_ALONE = 0.92, 0.4, 0.39
+_FIT, _ONE_INPUT, _SEVERAL_ALONE, _UNSEEN = 0.92, 0.4, 0.39, 0.75
 """Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too; of
-those that each of several inputs would account for, which hardly go with any other."""
+those that each of several inputs would account for, which hardly go with any other; of those that one input accounts for, where
+others could not show it (one in four on the open bench)."""
 _LIKELY_Z = 2.5
 """Standard errors from which a further relation is named as well, where it is known that several have changed."""
 
@@ -50,7 +51,9 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         told = "That one of them comes from the wrong rows would account for it as well."
         return [_proposal(case, seen, changed, _SEVERAL_ALONE, told)]
     if only_lost and alone and not seen.is_told_without(alone[0]):
-        return []  # of an input that goes with no other nothing shows: its rows may be wrong, too
+        told = "Of inputs that go with no other nothing would show if their rows were wrong, too."
+        is_one = any(isinstance(answer, Proposal) for answer in misaligned_feature.examine(case))
+        return [_proposal(case, seen, changed, _UNSEEN, told)] if is_one else []
     if only_lost and alone:
         return [RuledOut(fault=FAULT, because=f"without {seen.names[alone[0]]} everything goes together as in health")]
     if only_lost and (group := joined_group(seen)):

@@ -20,8 +20,9 @@ from whydrift.core.faults.sketches import both, change, scatter, turn
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("label_shift")
-_ODDS, _QUIET_ODDS = 1.5, 3.0
-"""Odds where all agree on a new mix: where inputs moved, these may have drifted by themselves; else nothing else fits."""
+_ODDS, _QUIET_ODDS, _OUTCOMES_ODDS = 1.5, 3.0, 1.0
+"""Odds where all agree on a new mix: where inputs moved, these may have drifted by themselves; where only answers did, nothing
+else fits; where labels tell that outcomes did, and no input has, the world's rule changes, or labels are wrong, more often."""
 _PLAIN_GAIN = 2.0
 """Log-likelihood that answers gain, beyond what any fitted mix does, from which they speak for a new one."""
 _DECISIVE, _COARSE = 4.0, 0.5
@@ -90,6 +91,11 @@ def _fit(found: Mix) -> float:
     # Each share of the mix is a parameter: fitted to the answers, or to the labels.
     cost = 0.5 * (len(found.outcomes) - 1) * log(max(found.known or found.rows, 2))
     gain = min(found.answers - _PLAIN_GAIN, found.mix - cost) if found.known else found.answers - _PLAIN_GAIN - cost
+    if found.known and not moved:
+        # A number that comes out otherwise is called its neighbour, not any other: only the answers tell.
+        told = found.answers if found.is_numeric else min(found.changed, found.answers + _PLAIN_GAIN)
+        odds = _OUTCOMES_ODDS * exp(min(found.mix - cost, 0.0) + min(told, _DECISIVE) + min(found.labels, 0.0))
+        return min(odds / (1 + odds), _MOST_FIT) * graded(worst) * back
     most = _COARSE if found.is_numeric else _DECISIVE
     lead = _LEAD * (max(found.lead - _TIE, 0.0) + min(found.lead, 0.0))
     odds *= exp(min(gain, 0.0) + _within(found.labels, -most, most) + _within(lead, *_LEADS))

@@ -36,6 +36,9 @@ from whydrift_schemas import Fault, RuledOut
 FAULT = Fault("local_concept_drift")
 _UNTOLD = 0.7
 """Fit where the labelled rows cannot be compared with each other, or tell nothing of it."""
+_CLEAR, _AS_CLOSELY, _CLOSER = 0.9, 1.0, 3.0
+"""Chance of outcomes that changed from which it counts what errors follow; log-odds within which they follow two things alike,
+and by which they follow one more closely."""
 _LEAST = 0.02
 """Chance below which it is not proposed."""
 _DECIDER = "twenty labelled cases of that segment read by a person: are the labels right?"
@@ -101,7 +104,18 @@ class Local:
 @lru_cache(maxsize=8)
 def local(case: Case) -> Local | None:
     """The segment that carries the whole rise of the loss; None where none does."""
-    return _carrier(case, SEGMENT)
+    told = attribution(case)
+    if told is None or told.drift < _CLEAR:
+        return _carrier(case, SEGMENT)
+    segments = [name for name in told.stories if name.startswith(SEGMENT)]
+    closest = max(segments, key=lambda name: told.stories[name], default="")
+    most = max(told.stories.values())
+    found = _carrier(case, SEGMENT, closest if closest and told.stories[closest] > most - _AS_CLOSELY else "")
+    if found is None:
+        return None
+    # What errors follow more closely than any of the slice's own values is no matter of that slice.
+    own = [told.stories[name] for name, _ in found.slice.parts if name in told.stories]
+    return None if own and max(own) < most - _CLOSER else found
 
 
 @lru_cache(maxsize=8)
@@ -110,13 +124,13 @@ def odd_replica(case: Case) -> Local | None:
     return _carrier(case, "replica") if errs_more(case) else None
 
 
-def _carrier(case: Case, dimensions: str) -> Local | None:
-    """dimensions: how names of those begin that are looked at."""
+def _carrier(case: Case, dimensions: str, expected: str = "") -> Local | None:
+    """dimensions: how names of those begin that are looked at. expected: the one that the errors follow, as an input."""
     rows = Aligned(_by(dimensions, case.labelled.reference), _by(dimensions, case.labelled.current))
     if not len(rows.reference) or not len(rows.current) or not rows.current.dimensions:
         return None
     is_leaning = errors_lean(case)
-    found = guilty_slice(rows, *(_leaning(rows) if is_leaning else _losses(rows)), is_loss=True)
+    found = guilty_slice(rows, *(_leaning(rows) if is_leaning else _losses(rows)), is_loss=True, expected=expected)
     if found is None:
         return None
     means = [_means(side, found) for side in (rows.reference, rows.current)]

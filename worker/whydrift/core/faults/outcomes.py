@@ -311,6 +311,7 @@ class Attribution:
     place: str
     source: str
     input: str
+    stories: Mapping[str, float]
     sure: tuple[float, float]
     unsure: tuple[float, float]
     rows: int
@@ -373,6 +374,7 @@ def attribution(case: Case) -> Attribution | None:
         place="" if other is None else other.name,
         source=_worst(found, sources, groups) if sources is not None and by_source > noise else "",
         input=names[int(np.argmax(stories))],
+        stories=dict(zip(names, stories, strict=True)),
         sure=sure,
         unsure=unsure,
         rows=len(found.now),

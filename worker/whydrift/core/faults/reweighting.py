@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincc
+from scipy.special import gammaincc, gammaln
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
@@ -66,6 +66,8 @@ class Mix:
     mix: log-likelihood that the new mix gains on the labels' outcomes. rows: current rows with an answer. known: how many labels
     the mix rests on; 0 = on the answers. labels: log-likelihood that labels gain under it over "the same answer means the same
     chances" (what a drift of the inputs leaves); labels_p: chance of the answers to each outcome, if they are as in health.
+    changed: log-likelihood that the answers to each outcome's cases gain over "so many labels changed, whatever the answer"
+    (wrong ones, or a world that decides otherwise).
     lead: log-likelihood by which the mix tells better what other columns do than `driver`, the input that moved most (alarm or
     not), would if they followed it; 0.0 and "" where none moved. of_scores: whether answers are scores, not decisions.
     """
@@ -81,6 +83,7 @@ class Mix:
     known: int
     labels: float
     labels_p: float
+    changed: float
     columns: tuple[Column, ...]
     driver: str
     lead: float
@@ -135,6 +138,7 @@ def mix_of_outcomes(case: Case) -> Mix | None:
         known=int(told.sum()) if told.sum() >= LEAST_KNOWN else 0,
         labels=_labels_gain(found, weights),
         labels_p=_labels_p(found),
+        changed=_changed_gain(found, now),
         columns=tuple(columns),
         driver=driver,
         lead=lead,
@@ -282,6 +286,33 @@ def _labels_gain(found: _Labelled, weights: Floats) -> float:
     moved = usual * weights
     moved = moved / moved.sum(axis=1, keepdims=True)
     return float((found.labels_now * (np.log(moved) - np.log(usual))).sum())
+
+
+def _changed_gain(found: _Labelled, now: Floats) -> float:
+    """Gain of "each outcome's cases get the answers they got" over "some cases of outcomes that are fewer now are called others",
+    on the answers to each outcome's cases.
+    """
+    rows = np.bincount(found.classes[found.classes >= 0], minlength=len(now)).astype(float)
+    kept, grown = np.minimum(found.shares, now), np.maximum(now - found.shares, 0.0)
+    left = np.maximum(found.shares - now, 0.0)
+    gain = 0.0
+    for place, counts in enumerate(found.labels_now.T):
+        # Whose cases these are if labels changed: its own, and of those that are fewer now.
+        parts = left * grown[place] / max(float(left.sum()), 1e-12)
+        parts[place] += kept[place]
+        parts = parts / parts.sum()
+        known = 1 / float((parts**2 / rows).sum())
+        gain += _log_chance(counts, rows[place] * found.confusion[:, place])
+        gain -= _log_chance(counts, known * (found.confusion @ parts))
+    return gain
+
+
+def _log_chance(counts: Floats, before: Floats) -> float:
+    """Of counts of bins, by what counts of health make expect, which are few themselves (Dirichlet-multinomial, as far as it
+    depends on the expected).
+    """
+    found = gammaln(counts + before).sum() - gammaln(before).sum()
+    return float(found - gammaln(counts.sum() + before.sum()) + gammaln(before.sum()))
 
 
 def _labels_p(found: _Labelled) -> float:
