@@ -25,6 +25,7 @@ from breaks import REPLICAS, TROUBLES, Draw, Scene, Served, Trouble, confined
 from real_tables import Service, service
 from scipy import stats
 
+from whydrift.core.diagnose import UNEXAMINED
 from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import Profile, read_profile
 from whydrift.core.profiler import Profiler
@@ -210,7 +211,9 @@ def segment_of(rows: Sequence[Any]) -> str | None:
 def said(pipeline: Pipeline, values: Sequence[Record]) -> Iterator[tuple[int, list[Diagnosis]]]:
     """Each record's offset, and what is said on it."""
     for value in values:
-        yield value.offset, [one.diagnosis for one in pipeline.process([value]) if isinstance(one, Emit)]
+        found = [one.diagnosis for one in pipeline.process([value]) if isinstance(one, Emit)]
+        assert not [no for one in found for no in one.ruled_out if no.because.startswith(UNEXAMINED)], found
+        yield value.offset, found
 
 
 # -- trials

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import world
 
+from whydrift.core.diagnose import UNEXAMINED
 from whydrift.core.faults.rule import Example, Row
 from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import Profile, read_profile
@@ -147,6 +148,7 @@ def said(pipeline: Pipeline, stream: Iterable[Record], step: int = 20) -> Iterat
         at = dict(zip((record.offset for record in part), list(counts)[1:], strict=True))
         for output in pipeline.process(part):
             assert isinstance(output, Emit), output
+            assert not [no for no in output.diagnosis.ruled_out if no.because.startswith(UNEXAMINED)], output.diagnosis
             yield Said(at[output.offset], output.diagnosis)
         rows = at[part[-1].offset]
 

@@ -472,6 +472,19 @@ def test_without_any_rule_all_alarms_are_one_unknown_finding(with_rules: Callabl
     check_laws(case, (finding,))
 
 
+def test_a_rule_that_fails_is_said_to_and_costs_nobody_the_alarm(with_rules: Callable[..., None]) -> None:
+    def fails(case: Case) -> list[Proposal | RuledOut]:
+        raise ZeroDivisionError("no rows of such a kind")
+
+    broken = replace(fake(Fault.NOISY_FEATURE, Rung.MARGINAL, 0.5), examine=fails)
+    with_rules(broken, fake(Fault.UNIT_CHANGE, Rung.TRANSFORM, 0.9, "income.distribution"))
+    (finding, *_) = diagnose(thousands())
+    assert finding.causes[0].fault is Fault.UNIT_CHANGE
+    (no,) = finding.ruled_out
+    assert no.fault is Fault.NOISY_FEATURE
+    assert re.match(r"could not be examined: ZeroDivisionError in test_diagnose.py, line \d+\. ", no.because)
+
+
 def test_a_rule_that_explains_nothing_alarmed_is_not_heard(with_rules: Callable[..., None]) -> None:
     def invents(case: Case) -> list[Proposal | RuledOut]:
         return [Proposal(Fault.OUTLIERS, 0.99, frozenset({"age.distribution"}), "", "", "")]

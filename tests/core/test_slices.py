@@ -200,6 +200,14 @@ def test_losses_of_half_of_the_rows_are_told_by_a_few_hundred_labels_and_those_o
     assert wrong + everywhere <= 1
 
 
+def test_a_loss_that_falls_clearly_elsewhere_is_no_rise_of_one_slice() -> None:
+    world = World(10, 600)
+    world.now[world.of("de")] += 2
+    for country in COUNTRIES[1:]:
+        world.now[world.of(country)] -= 2
+    assert world.guilty(is_loss=True) is None
+
+
 def few_turned(seed: int, expected: str, *, everywhere: bool) -> Slice | None:
     """What is told where fifteen outcomes in a hundred turn, of one country or of both, and one loss in fourteen was large."""
     draw = np.random.default_rng(seed)

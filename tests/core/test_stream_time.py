@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whydrift.core.stream_time import AGREEING, StreamTime
+from whydrift.core.stream_time import AGREEING, StreamTime, middle_of_neighbours
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -156,3 +157,16 @@ def test_a_restored_clock_goes_on_as_if_nothing_had_happened() -> None:
         for time_ms in events[cut:]:
             assert parted.observe(time_ms, None) is whole.observe(time_ms, None)
         assert parted.snapshot() == whole.snapshot()
+
+
+def test_the_middle_of_neighbours_is_moved_neither_by_single_clocks_nor_at_the_ends() -> None:
+    times = np.arange(200.0)
+    assert middle_of_neighbours(times).tolist() == times.tolist()
+    wrong = times.copy()
+    wrong[50::3] -= 900.0
+    assert np.abs(middle_of_neighbours(wrong) - times)[3:-3].max() <= 8
+    exchanged = times.copy()
+    exchanged[[50, 51]] = exchanged[[51, 50]]
+    assert (middle_of_neighbours(exchanged) >= 185).sum() == 15
+    assert (middle_of_neighbours(exchanged) >= 14).sum() == 186
+    assert middle_of_neighbours(np.array([2.0, 1.0, 3.0])).tolist() == [2.0, 2.0, 3.0]

@@ -189,6 +189,11 @@ def abridged(text: str) -> str:
     return text if len(text) <= MAX_CATEGORY else f"{text[:MAX_CATEGORY]}…{crc32(text.encode()):08x}"
 
 
+def presences_of(values: Floats) -> Presences:
+    """Of values that stand for themselves, NaN where there is none: (rows,)."""
+    return np.where(np.isnan(values), Presence.NULL, Presence.PRESENT).astype(np.int8)
+
+
 def tame(values: Floats) -> None:
     """Bring quantities to sizes that can be reckoned with, in place; NaN stays."""
     np.clip(values, -LARGEST, LARGEST, out=values)

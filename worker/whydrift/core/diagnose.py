@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
+from pathlib import Path
+from traceback import extract_tb
 
 import numpy as np
 
@@ -46,6 +48,7 @@ from whydrift.core.untouched import untouched
 from whydrift_schemas import Cause, Evidence, Impact, RuledOut, Undo
 from whydrift_schemas.names import FAMILY_OF, Family, Fault, Severity
 
+UNEXAMINED = "could not be examined"
 MAX_CAUSES = 3
 MAX_RULED_OUT = 6
 MAX_EVIDENCE = 6
@@ -165,6 +168,8 @@ class _Verdict:
     rivals: tuple[_Suspect, ...]
     taken: frozenset[str]
     no: tuple[RuledOut, ...] = ()
+    is_apart: bool = False
+    """See `Finding`."""
 
     @property
     def own(self) -> frozenset[str]:
@@ -179,7 +184,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     bench = _Bench(case)
     found, left = _judged(bench, left)
     found, left = _with_other_aspects(case, found, left)
-    found, left, apart = _with_answers_apart(case, found, left)
+    found, left = _with_answers_apart(case, found, left)
     if found and left and not _is_wide(case):
         # What cannot follow from these, by its onset, is looked at as if they had not happened.
         more, left = _judged(_Bench(_reduced(case, left)), left)
@@ -188,9 +193,9 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found, left = _with_stray_answers(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
-    general = [no for no in bench.ruled_out if no.fault not in {one.lead.proposal.fault for one in apart}]
-    findings = [replace(_finding(case, one), is_apart=one in apart) for one in found]
-    return _completed(case, findings, general)
+    told = {one.lead.proposal.fault for one in found if one.is_apart}
+    general = [no for no in bench.ruled_out if no.fault not in told]
+    return _completed(case, [_finding(case, verdict) for verdict in found], general)
 
 
 def _judged(bench: "_Bench", left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
@@ -333,12 +338,26 @@ def _seen_before(view: ColumnView) -> int:
 def _ask(rule: Rule, case: Case) -> tuple[list[_Suspect], list[RuledOut]]:
     alarmed = {signal.signal: signal for signal in case.alarmed}
     suspects, no = [], []
-    for answer in rule.examine(case):
+    for answer in _examined(rule, case):
         if isinstance(answer, RuledOut):
             no.append(answer)
         elif signals := [alarmed[name] for name in answer.explains if name in alarmed]:
             suspects.append(_suspect(rule.rung, answer, signals))
     return suspects, no
+
+
+def _examined(rule: Rule, case: Case) -> Sequence[Proposal | RuledOut]:
+    """What a rule answers; where it fails on a picture that nobody thought of, that it did.
+
+    That is our mistake, and one rule of many: an alarm with a name less is better than none, of this model and of all others that
+    the same worker watches, which would read the same record again and fail again.
+    """
+    try:
+        return rule.examine(case)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        where = extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+        return [RuledOut(fault=rule.fault, because=f"{UNEXAMINED}: {place}. A mistake in whydrift, please report it")]
 
 
 def _beside_skew(suspects: list[_Suspect]) -> list[_Suspect]:
@@ -497,20 +516,20 @@ def _with_other_aspects(
 
 def _with_answers_apart(
     case: Case, found: Sequence[_Verdict], left: frozenset[str]
-) -> tuple[list[_Verdict], frozenset[str], list[_Verdict]]:
-    """Beside verdicts on broken inputs those on the model, whose answers depart in rows that no broken input has touched; what is
-    left; and these verdicts alone.
+) -> tuple[list[_Verdict], frozenset[str]]:
+    """Beside verdicts on broken inputs those on the model, whose answers depart in rows that no broken input has touched.
 
     They must have a name: that answers are a little off in a part of the rows may be said of many a model.
     """
-    parts, apart = [], []
+    parts = []
     for verdict in found:
-        one = _apart(case, verdict, left)
-        if one is not None:
-            verdict, left = replace(verdict, taken=verdict.taken - one.taken), left - one.taken
-            apart.append(one)
-        parts += [verdict] if one is None else [verdict, one]
-    return parts, left, apart
+        apart = _apart(case, verdict, left)
+        if apart is None:
+            parts.append(verdict)
+        else:
+            parts += [replace(verdict, taken=verdict.taken - apart.taken), replace(apart, is_apart=True)]
+            left -= apart.taken
+    return parts, left
 
 
 def _apart(case: Case, verdict: _Verdict, left: frozenset[str]) -> _Verdict | None:
@@ -585,6 +604,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         onset_ms=since(case, ordered[0]),
         rival=second.headline if second is not None else "",
         rows_decide=shown[0].rows_decide,
+        is_apart=verdict.is_apart,
     )
 
 
@@ -735,7 +755,8 @@ def _completed(case: Case, found: Sequence[Finding], general: Sequence[RuledOut]
         about = {name for cause in finding.causes for name in cause.features}
         mine = [no for no, words in texts if words & about or (place == 0 and not words & inputs)]
         no = [*finding.ruled_out, *mine]
-        refused = {one.fault for one in no} | {one.fault for one, words in texts if not words & inputs}
+        against = [*no, *(one for one, words in texts if not words & inputs)]
+        refused = {one.fault for one in against if not one.because.startswith(UNEXAMINED)}
         causes = _with_look_alikes(finding.causes, refused)
         result.append(replace(finding, causes=causes, impact=_impact(case, causes), ruled_out=_chosen(no, causes)))
     return tuple(result)
@@ -778,9 +799,9 @@ def _words(text: str) -> list[str]:
 
 
 def _chosen(candidates: Sequence[RuledOut], causes: Sequence[Cause]) -> tuple[RuledOut, ...]:
-    """The first reason against each fault that is not a cause."""
+    """The first reason against each fault that is not a cause; those that could not be examined before all others."""
     by_fault: dict[Fault, RuledOut] = {}
-    for no in candidates:
+    for no in sorted(candidates, key=lambda no: not no.because.startswith(UNEXAMINED)):
         by_fault.setdefault(no.fault, no)
     named = {cause.fault for cause in causes}
     return tuple([no for fault, no in by_fault.items() if fault not in named][:MAX_RULED_OUT])

@@ -98,6 +98,8 @@ class Incident:
     """Models in which the like began at the same time, as last seen."""
     graphs: IncidentGraphs = NO_GRAPHS
     """What is drawn of it, as it was when it was judged last."""
+    is_apart: bool = False
+    """Whether it was seen beside a broken input, in rows that this had not touched: it does not follow from that."""
 
     @property
     def is_published(self) -> bool:
@@ -308,10 +310,13 @@ class Incidents:
         return None if best is None else best[1]
 
     def _assign(self, incident: Incident, finding: Finding, now: Moment) -> None:
-        incident.signals |= finding.signals
+        others = [one for one in self.open.values() if one is not incident and not one.is_over]
+        apart = {name for one in others if one.is_apart for name in one.own}
+        incident.signals |= finding.signals - (apart - finding.own_signals)
         incident.own = set(finding.own_signals)
-        for other in self.open.values():
-            if other is not incident and not other.is_over and other.signals & incident.signals:
+        incident.is_apart |= finding.is_apart
+        for other in others:
+            if other.signals & incident.signals:
                 other.signals -= incident.signals
                 if not other.signals & other.own:
                     self._close(other, now, f"part of incident {incident.incident_id}: {incident.diagnosis.summary}")
@@ -554,6 +559,7 @@ def _incident_state(incident: Incident) -> dict[str, Any]:
         "is_over": incident.is_over,
         "others": list(incident.others),
         "graphs": incident.graphs.snapshot(),
+        "is_apart": incident.is_apart,
     }
 
 
@@ -561,7 +567,7 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
     diagnosis = Diagnosis.model_validate_json(state["diagnosis"])
     said = state["said"]
     opened_rows, next_review_rows = state["rows"]
-    # States of 0.1.0 and before have neither.
+    # States of 0.1.0 and before have none of these.
     opened_as = state.get("opened_as", None if said is None else diagnosis.causes[0].fault)
     return Incident(
         incident_id=diagnosis.incident_id,
@@ -578,4 +584,5 @@ def _incident_of(state: Mapping[str, Any]) -> Incident:
         is_over=state["is_over"],
         others=tuple(state["others"]),
         graphs=IncidentGraphs.restore(state["graphs"]),
+        is_apart=state.get("is_apart", False),
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from whydrift.core.case import NOT_ALIGNED, Aligned, AlignedRows, Case, ColumnView, RatePicture
-from whydrift.core.columns import Floats, Presence, Presences
+from whydrift.core.columns import Floats, presences_of
 from whydrift.core.dependence import MAX_INPUTS, cross_predicted, regressions
 from whydrift.core.detectors.bets import Tolerance
 from whydrift.core.reference import learn_column
@@ -121,7 +121,7 @@ def _is_made_of(own: Mask, codes: Floats) -> bool:
 def _view(view: ColumnView, healthy: AlignedRows, chosen: AlignedRows) -> ColumnView:
     before, now = healthy.inputs[view.name], chosen.inputs[view.name]
     # How values hang together, and what they are given the row before, cannot be told from rows that do not follow each other.
-    reference = replace(learn_column(view.column, before, _presence(before)), times=view.reference.times)
+    reference = replace(learn_column(view.column, before, presences_of(before)), times=view.reference.times)
     signals = {aspect: one for aspect, one in view.signals.items() if aspect not in (*CONDITIONAL, Aspect.RUNS)}
     if Aspect.DISTRIBUTION in signals:
         signals[Aspect.DISTRIBUTION] = replace(signals[Aspect.DISTRIBUTION], is_alarmed=True)
@@ -129,16 +129,12 @@ def _view(view: ColumnView, healthy: AlignedRows, chosen: AlignedRows) -> Column
         view,
         reference=reference,
         reference_values=before,
-        reference_presence=_presence(before),
+        reference_presence=presences_of(before),
         current_values=now,
-        current_presence=_presence(now),
+        current_presence=presences_of(now),
         current_times=chosen.times_ms,
         bets=distribution_bets(reference, Tolerance(reference.n, signals=1, margin=0.0)),
         signals=signals,
         given_bets={},
         opening=None,
     )
-
-
-def _presence(values: Floats) -> Presences:
-    return np.where(np.isnan(values), Presence.NULL, Presence.PRESENT).astype(np.int8)

@@ -31,9 +31,9 @@ LEAST_NOW, LEAST_BEFORE = 6, 12
 _MOST_VALUES = 16
 """Values of a dimension that are looked at, the most frequent ones now."""
 _P = 1e-3
-"""Chance, over all slices looked at, that one stands out so far from the rest where all depart alike."""
+"""Chance, over all slices looked at of dimensions that are not expected, that one stands out so far where all depart alike."""
 _EXPECTED_Z = 2.0
-"""Standard errors by which one of an expected dimension must stand out."""
+"""Standard errors by which a value of an expected dimension must stand out, in the whole and in the first slice's rows."""
 _REST = 1 / 3
 """A slice is guilty if all others together depart less than this part of what it does, with a standard error added; that it
 stands out from them is asked besides."""
@@ -273,7 +273,7 @@ class _Search:
             rest = [groups[other] for other in groups if other != value] + ([] if others is None else [others])
             left, left_error = self._effect(rest)
             risen = left if self.is_loss else abs(left)
-            if risen + left_error > _REST * effect or risen > _REST_Z * left_error:
+            if risen + left_error > _REST * effect or abs(left) > _REST_Z * left_error:
                 continue
             z = (effect - left) / self._contrast_error(masks, rest)
             if z >= least_z:

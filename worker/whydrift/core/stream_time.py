@@ -94,15 +94,15 @@ class StreamTime:
 
 
 def middle_of_neighbours(times: Floats) -> Floats:
-    """The median of the times of the rows around each one, in order of arrival: (rows,), of any unit.
+    """The median of the times of as many rows before each one as after it, in order of arrival: (rows,), of any unit.
 
-    Single clocks that are wrong do not move it, be they ahead or behind, as long as most are right.
+    Single clocks that are wrong do not move it, be they ahead or behind, as long as most are right; towards the ends fewer rows
+    tell, and the first and the last row only their own time.
     """
-    n, width = len(times), min(2 * _NEIGHBOURS + 1, len(times))
     if bool((np.diff(times) >= 0).all()):
-        return times
-    # At the ends the window stays inside: a row counted twice could make its own time the usual one.
-    first = np.clip(np.arange(n) - _NEIGHBOURS, 0, n - width)
-    places = first[:, None] + np.arange(width)[None, :]
-    found: Floats = np.median(times[places], axis=1)
+        return times  # each is its own median
+    places, offsets = np.arange(len(times))[:, None], np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)[None, :]
+    is_there = np.abs(offsets) <= np.minimum(places, len(times) - 1 - places)
+    around = times[np.clip(places + offsets, 0, len(times) - 1)]
+    found: Floats = np.nanmedian(np.where(is_there, around, np.nan), axis=1)
     return found

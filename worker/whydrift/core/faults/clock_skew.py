@@ -15,10 +15,11 @@ from whydrift.core.faults.inputs import Mask, listed, percent
 from whydrift.core.faults.outputs import alarms_of
 from whydrift.core.faults.rule import Example, Proposal, Row, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import scatter
-from whydrift.core.stream_time import middle_of_neighbours
 from whydrift_schemas import Fault, RuledOut
 
 FAULT = Fault("clock_skew")
+_NEIGHBOURS = 15
+"""Rows on each side that tell what time it is."""
 _MIN_ROWS = 40
 _LEAST_S = 5.0
 _GAPS = 20.0
@@ -76,7 +77,7 @@ def _disorder(times_s: Floats) -> float:
 
 def _of_some_events(times_s: Floats) -> _Skew | RuledOut:
     """Where nobody knows who sent what."""
-    ahead_s = times_s - middle_of_neighbours(times_s)
+    ahead_s = _ahead_s(times_s)
     typical = float(np.median(np.abs(ahead_s)))
     off: Mask = np.abs(ahead_s) > max(_LEAST_S, _GAPS * typical)
     if not off.any():
@@ -85,6 +86,16 @@ def _of_some_events(times_s: Floats) -> _Skew | RuledOut:
     if float(np.subtract(*np.quantile(ahead_s[off], [0.75, 0.25]))) > _SAME * abs(middle) + 2 * typical:
         return RuledOut(fault=FAULT, because="events are out of their time by very different spans")
     return _Skew(middle, (), float(off.mean()))
+
+
+def _ahead_s(times_s: Floats) -> Floats:
+    """How far each event is ahead of the events that arrive around it, in seconds: (rows,)."""
+    n, width = len(times_s), 2 * _NEIGHBOURS + 1
+    # At the ends the window stays inside: a row counted twice could make its own time the usual one.
+    first = np.clip(np.arange(n) - _NEIGHBOURS, 0, n - width)
+    places = first[:, None] + np.arange(width)[None, :]
+    found: Floats = times_s - np.median(times_s[places], axis=1)
+    return found
 
 
 def _proposal(case: Case, skew: _Skew) -> Proposal:

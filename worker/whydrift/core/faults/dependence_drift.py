@@ -20,7 +20,7 @@ FAULT = Fault("dependence_drift")
 _FIT, _ONE_INPUT, _SEVERAL_ALONE, _UNSEEN = 0.92, 0.4, 0.39, 0.75
 """Fit of relations that no single input accounts for; of those of one input that grew or turned, which a new unit does, too; of
 those that each of several inputs would account for, which hardly go with any other; of those that one input accounts for, where
-others could not show it (one in four on the open bench)."""
+others could not show it (of the two, one in five; on the open bench, one in four)."""
 _LIKELY_Z = 2.5
 """Standard errors from which a further relation is named as well, where it is known that several have changed."""
 
@@ -52,7 +52,8 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         return [_proposal(case, seen, changed, _SEVERAL_ALONE, told)]
     if only_lost and alone and not seen.is_told_without(alone[0]):
         told = "Of inputs that go with no other nothing would show if their rows were wrong, too."
-        is_one = any(isinstance(answer, Proposal) for answer in misaligned_feature.examine(case))
+        blamed = [one.features for one in misaligned_feature.examine(case) if isinstance(one, Proposal)]
+        is_one = any(seen.names[alone[0]] in names for names in blamed)
         return [_proposal(case, seen, changed, _UNSEEN, told)] if is_one else []
     if only_lost and alone:
         return [RuledOut(fault=FAULT, because=f"without {seen.names[alone[0]]} everything goes together as in health")]

@@ -87,19 +87,27 @@ def _fit(found: Mix) -> float:
     worst = size * min(found.answers_p, found.labels_p, *(one.p for one in found.columns))
     moved = _moved(found)
     back = min((undone(one.before, one.after) for one in found.columns if one.has_moved), default=1.0)
-    odds = _ODDS if moved else _QUIET_ODDS
     # Each share of the mix is a parameter: fitted to the answers, or to the labels.
     cost = 0.5 * (len(found.outcomes) - 1) * log(max(found.known or found.rows, 2))
+    odds = _odds_of_outcomes(found, cost) if found.known and not moved else _odds_of_cases(found, cost, bool(moved))
+    return min(odds / (1 + odds), _MOST_FIT) * graded(worst) * back
+
+
+def _odds_of_outcomes(found: Mix, cost: float) -> float:
+    """Where labels tell that outcomes moved, and no input did."""
+    # A number that comes out otherwise is called its neighbour, not any other: only the answers tell.
+    told = found.answers if found.is_numeric else min(found.changed, found.answers + _PLAIN_GAIN)
+    most = _COARSE if found.is_numeric else _DECISIVE
+    return _OUTCOMES_ODDS * exp(min(found.mix - cost, 0.0) + min(told, _DECISIVE) + _within(found.labels, -most, 0.0))
+
+
+def _odds_of_cases(found: Mix, cost: float, has_moved: bool) -> float:
+    """Where inputs moved, or answers only."""
     gain = min(found.answers - _PLAIN_GAIN, found.mix - cost) if found.known else found.answers - _PLAIN_GAIN - cost
-    if found.known and not moved:
-        # A number that comes out otherwise is called its neighbour, not any other: only the answers tell.
-        told = found.answers if found.is_numeric else min(found.changed, found.answers + _PLAIN_GAIN)
-        odds = _OUTCOMES_ODDS * exp(min(found.mix - cost, 0.0) + min(told, _DECISIVE) + min(found.labels, 0.0))
-        return min(odds / (1 + odds), _MOST_FIT) * graded(worst) * back
     most = _COARSE if found.is_numeric else _DECISIVE
     lead = _LEAD * (max(found.lead - _TIE, 0.0) + min(found.lead, 0.0))
-    odds *= exp(min(gain, 0.0) + _within(found.labels, -most, most) + _within(lead, *_LEADS))
-    return min(odds / (1 + odds), _MOST_FIT) * graded(worst) * back
+    odds = _ODDS if has_moved else _QUIET_ODDS
+    return odds * exp(min(gain, 0.0) + _within(found.labels, -most, most) + _within(lead, *_LEADS))
 
 
 def _within(value: float, low: float, high: float) -> float:

@@ -39,6 +39,8 @@ _UNTOLD = 0.7
 _CLEAR, _AS_CLOSELY, _CLOSER = 0.9, 1.0, 3.0
 """Chance of outcomes that changed from which it counts what errors follow; log-odds within which they follow two things alike,
 and by which they follow one more closely."""
+_ELSEWHERE = 1 / 3
+"""Part of a slice's lean by which errors elsewhere may have moved."""
 _LEAST = 0.02
 """Chance below which it is not proposed."""
 _DECIDER = "twenty labelled cases of that segment read by a person: are the labels right?"
@@ -103,7 +105,9 @@ class Local:
 
 @lru_cache(maxsize=8)
 def local(case: Case) -> Local | None:
-    """The segment that carries the whole rise of the loss; None where none does."""
+    """The segment that carries the whole rise of the loss; None where none does, or where the errors follow something else more
+    closely than any of its own values.
+    """
     told = attribution(case)
     if told is None or told.drift < _CLEAR:
         return _carrier(case, SEGMENT)
@@ -135,6 +139,8 @@ def _carrier(case: Case, dimensions: str, expected: str = "") -> Local | None:
         return None
     means = [_means(side, found) for side in (rows.reference, rows.current)]
     inside, outside = ((means[0][place], means[1][place]) for place in (0, 1))
+    if is_leaning and not _is_elsewhere_as_ever(rows, found):
+        return None
     # A loss that scatters more, but is no greater, is no fault.
     if inside[1] <= inside[0] and not is_leaning:
         return None
@@ -151,6 +157,18 @@ def _leaning(rows: Aligned) -> tuple[Floats, Floats]:
     there = np.isfinite(now).any() and np.isfinite(before).any()
     sign = 1.0 if there and np.nanmean(now) >= np.nanmean(before) else -1.0
     return sign * before, sign * now
+
+
+def _is_elsewhere_as_ever(rows: Aligned, found: Slice) -> bool:
+    """Whether signed errors outside a slice have not moved notably to either side, as those in it have."""
+    moved = []
+    for is_in in (True, False):
+        before, now = (
+            errors[(found.of(side) == is_in) & ~np.isnan(errors)]
+            for errors, side in zip(_leaning(rows), (rows.reference, rows.current), strict=True)
+        )
+        moved.append(_mean(now) - _mean(before))
+    return abs(moved[1]) <= _ELSEWHERE * abs(moved[0])
 
 
 def _by(dimensions: str, rows: AlignedRows) -> AlignedRows:

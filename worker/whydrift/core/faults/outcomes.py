@@ -299,8 +299,9 @@ class Attribution:
     """What the errors follow: the chance of each story, and of another model's answers, which sum to 1.
 
     source: the one with the most errors beyond health where that story leads, else "". input: what errors follow if they follow
-    any. place: the input that has others' values, if one has. sure: share of wrong answers (or mean size of what is missed) in
-    the half where health errs less, before and now; unsure: in the other half. rows: labelled rows now.
+    any. stories: of each thing that divides the rows, the logarithm of how much likelier errors that follow it are than such as
+    follow nothing. place: the input that has others' values, if one has. sure: share of wrong answers (or mean size of what is
+    missed) in the half where health errs less, before and now; unsure: in the other half. rows: labelled rows now.
     """
 
     noise: float

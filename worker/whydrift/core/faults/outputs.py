@@ -121,8 +121,10 @@ def scatter(case: Case) -> tuple[float, float]:
     found = (1.0, 0.0)
     for name in RESIDUALS:
         view = case.outputs.get(name)
-        now = () if view is None else view.current[len(view.current) // 4 :]
-        if view is None or min(len(view.healthy), len(now)) < _LEAST_SCATTERED:
+        if view is None:
+            continue
+        now = view.current[len(view.current) // 4 :]
+        if min(len(view.healthy), len(now)) < _LEAST_SCATTERED:
             continue
         was, width = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (view.healthy, now))
         if min(was, width) > 0:
