@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
-from pathlib import Path
-from traceback import extract_tb
 
 import numpy as np
 
@@ -355,8 +353,11 @@ def _examined(rule: Rule, case: Case) -> Sequence[Proposal | RuledOut]:
     try:
         return rule.examine(case)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        where = extract_tb(error.__traceback__)[-1]
-        place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = "" if where is None else f" in {where.tb_frame.f_globals['__name__']}, line {where.tb_lineno}"
+        place = f"{type(error).__name__}{place}"
         return [RuledOut(fault=rule.fault, because=f"{UNEXAMINED}: {place}. A mistake in whydrift, please report it")]
 
 
