@@ -18,9 +18,10 @@ from streams import Said, broken, learnt, said
 from whydrift.core.faults import rules
 from whydrift.core.faults.rule import Example
 from whydrift.core.faults.sketches import both, change, predict
+from whydrift_schemas import Status
 
 SEED = 1
-ROWS = 600
+ROWS, LONG = 600, 2_500
 EXAMPLES = {example.says: example for rule in rules() for example in rule.examples}
 TOLD_APART = (
     (
@@ -66,9 +67,9 @@ ONCE_STOPPED_IT = (("region arrives in capitals", "incomes fall"),)
 """Rows all of whose answers nothing is expected of: there was no middle half of none of them."""
 
 
-def told(*names: str) -> list[Said]:
+def told(*names: str, rows: int = ROWS) -> list[Said]:
     breaks = both(*(EXAMPLES[name].breaks for name in names))
-    return list(said(learnt(SEED).pipeline(), broken(Example(" and ".join(names), breaks), ROWS, SEED)))
+    return list(said(learnt(SEED).pipeline(), broken(Example(" and ".join(names), breaks), rows, SEED)))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,13 @@ def told(*names: str) -> list[Said]:
 def test_a_broken_model_is_told_beside_a_broken_input(of_input: str, of_model: str, first: str, second: str) -> None:
     latest = {one.diagnosis.incident_id: one.fault for one in told(of_input, of_model)}
     assert sorted(latest.values()) == sorted([first, second])
+
+
+def test_both_incidents_last_as_long_as_what_broke() -> None:
+    """The broken input's is judged again and again, and does not take the answers back."""
+    found = told("region is null in a tenth of the rows", "odds are six times what they were", rows=LONG)
+    assert len({one.diagnosis.incident_id for one in found}) == 2
+    assert {one.diagnosis.status for one in found} <= {Status.OPENED, Status.UPDATED}
 
 
 @pytest.mark.parametrize("says", ALONE)

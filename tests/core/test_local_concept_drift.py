@@ -9,13 +9,14 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # the example world and its case builder
 
 from case_builder import case_of
 
-from whydrift.core.case import Case
+from whydrift.core.case import Aligned, AlignedRows, Case, Dimension
 from whydrift.core.faults import concept_drift, label_quality, local_concept_drift
 from whydrift.core.faults.outcomes import attribution
 from whydrift.core.faults.rule import Example, Proposal, Row
@@ -134,3 +135,24 @@ def test_what_errors_follow_more_closely_than_the_segment_is_no_matter_of_the_se
     other = replace(told, stories=told.stories | {"income": told.stories["segment.market"] + income})
     monkeypatch.setattr(local_concept_drift, "attribution", lambda case: other)
     assert (local_concept_drift.local(replace(case)) is not None) == is_local
+
+
+@pytest.mark.parametrize(("elsewhere", "is_local"), [(0.0, True), (-2.0, False)])
+def test_errors_that_lean_to_the_other_side_elsewhere_are_no_segment_s(
+    elsewhere: float, *, is_local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(1)
+
+    def rows(n: int, *shifts: float) -> AlignedRows:
+        market = draw.integers(0, 3, n)
+        actual = draw.normal(size=n) + np.array(shifts)[market]
+        outputs = {"actual": actual, "prediction": np.zeros(n), "loss": np.abs(actual)}
+        dimension = Dimension(market.astype(float), ("africa", "america", "europe"))
+        return AlignedRows(np.arange(n, dtype=np.int64), {}, outputs, {"segment.market": dimension})
+
+    sides = Aligned(rows(500, 0.0, 0.0, 0.0), rows(500, 5.0, elsewhere, elsewhere))
+    monkeypatch.setattr(local_concept_drift, "errors_lean", lambda case: True)
+    monkeypatch.setattr(local_concept_drift, "attribution", lambda case: None)
+    found = local_concept_drift.local(replace(labelled_case(america), labelled=sides))
+    assert (found is not None) == is_local
+    assert found is None or found.slice.segment == {"market": "africa"}

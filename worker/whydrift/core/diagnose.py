@@ -72,6 +72,8 @@ _CLOSE = 0.33
 _MADE_OF = 0.6
 """Greatest fit of a fault that a skew between training and serving consists of. Both are true of the data; that the fault came
 just before the first event, and no difference of two pipelines, is possible, and rarer."""
+_BY_FIT = 0.01
+"""By how much it is less at most: two that fit better than that keep their order."""
 _UNKNOWN_LEADS = 0.57
 """Probability that none of the proposals is right from which `unknown` comes first."""
 _MAX_FIT = 0.99
@@ -370,7 +372,7 @@ def _beside_skew(suspects: list[_Suspect]) -> list[_Suspect]:
         is_part = proposal.fault is not Fault.TRAINING_SERVING_SKEW and FAMILY_OF[proposal.fault] in _INPUT_FAMILIES
         if not is_part or not suspect.own & skewed or proposal.fit <= _MADE_OF:
             return suspect
-        return replace(suspect, proposal=replace(proposal, fit=_MADE_OF))
+        return replace(suspect, proposal=replace(proposal, fit=_MADE_OF - _BY_FIT * (1 - proposal.fit)))
 
     return [beside(suspect) for suspect in suspects]
 
