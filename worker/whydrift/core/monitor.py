@@ -96,6 +96,8 @@ class Monitor:
         self._flag_target = np.full(len(self.flags), settings.first_stage_events)
         names = {c.name for c in self.columns}
         self._learning: Learning | None = Learning(names, [], self._settings.first_stage_events)
+        self._is_held = False
+        """See `hold`."""
         self._sample = Rows.concat([], len(self.columns))
         self._learnt: Rows | None = None
         """See `take_learnt`; only where bins are kept: of inputs, which others learn from."""
@@ -222,6 +224,12 @@ class Monitor:
         self._advance_learning()
         self._learnt = None  # a state written before the next chunk has the sample only
 
+    def hold(self, since_offset: int | None) -> None:
+        """Learn nothing from the rows since this offset, which may not be health, until told None."""
+        if since_offset is not None and not self._is_held and self._learning is not None:
+            self._learning.forget_since(since_offset)
+        self._is_held = since_offset is not None
+
     def forget_flags(self, names: Iterable[str]) -> None:
         """Learn the share of free flags anew, from the rows to come."""
         chosen = set(names) & set(self.flags)
@@ -237,7 +245,7 @@ class Monitor:
         return {place for place, column in enumerate(self.columns) if column.name in names}
 
     def _learn_from(self, rows: Rows, flags: Floats | None) -> None:
-        if self.alarms:
+        if self.alarms or self._is_held:
             return
         if flags is not None:
             self._learn_flags(flags)

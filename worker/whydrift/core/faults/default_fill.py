@@ -13,6 +13,7 @@ import numpy as np
 
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Presence
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.faults.inputs import (
     ATOM_P,
     Atom,
@@ -31,12 +32,14 @@ from whydrift.core.faults.inputs import (
     percent,
     range_p,
     shares_p,
+    strength,
     undone,
     without,
 )
 from whydrift.core.faults.outcomes import loss_signals
 from whydrift.core.faults.outputs import loss_alarmed, loss_words
 from whydrift.core.faults.precision_loss import rounded_fit
+from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, drop, fill, scatter
 from whydrift_schemas import Fault, RuledOut, Undo
@@ -57,6 +60,9 @@ WHOLE = 0.97
 """Share from which a column counts as having one value only: stuck, rather than filled, where the value is an everyday one."""
 _LEAST_ERRORS, _MOST_ERRORS = 5, 0.6
 """Where no input has an alarm: labelled rows with a value, and part of what the model errs more that must lie in them."""
+_FAR_OFF, _OFF = 0.005, 0.8
+"""Quantile beyond which hardly anything is left of an input given the others; share of a fill's rows that must be there, and of
+the others that must not."""
 _EXTREMES = frozenset(
     float(s * v) for v in (2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63) for s in (1, -1)
 )
@@ -99,7 +105,9 @@ class _Fill:
 def examine(case: Case) -> list[Proposal | RuledOut]:
     if quiet := quiet_fills(case):
         return [_proposal(case, group) for group in overlapping(quiet, lambda one: one.rows)]
-    fills = [found for view in examined(case) if (found := _find(view, new_atoms(view))) is not None]
+    moved = examined(case)
+    found = [_find(view, new_atoms(view)) for view in moved] or [_by_the_others(case, view) for view in unrelated(case)]
+    fills = [one for one in found if one is not None]
     good = [one for one in fills if one.fit >= _LEAST_FIT]
     no: list[Proposal | RuledOut] = [
         RuledOut(
@@ -194,6 +202,26 @@ def _find(view: ColumnView, atoms: Iterable[Atom]) -> _Fill | None:
         fit = surety * graded(p) * undone(before, after) * (1 - _ROUNDED * rounded_fit(view))
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         return _Fill(view, atom, what, rows, before, after, fit)
+    return None
+
+
+def _by_the_others(case: Case, view: ColumnView) -> _Fill | None:
+    """Of an input that has no alarm of its own: the value whose rows, and no others, are not what the other inputs make expect.
+
+    Of a quantity as slow as a season nobody knows by itself whether the rest of its values are as ever.
+    """
+    left = case.dependence.get(DEPENDENCE + view.name)
+    if left is None or len(left.current_values) != len(view.current_values):
+        return None
+    low, high = left.reference.quantile(_FAR_OFF), left.reference.quantile(1 - _FAR_OFF)
+    is_off = (left.current_values < low) | (left.current_values > high)
+    for atom in new_atoms(view):
+        what, surety = special(view, atom.value)
+        rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
+        if not what or not _may_fill(view, atom) or float(is_off[rows].mean()) < _OFF:
+            continue
+        if float(is_off[~rows].mean()) <= 1 - _OFF:
+            return _Fill(view, atom, what, rows, strength(left), 0.0, surety)
     return None
 
 

@@ -43,6 +43,8 @@ _MOST_DIGITS, _FINEST = 4, 0.002
 """Digits after the point that are looked for; standard deviations that one step of the last must be at least."""
 _MOST_VALUES = 200
 """Different values in health up to which a quantity is taken to have no others."""
+_MIN_GRID, _MOST_PLACES, _OFF_GRID = 5, 5, 0.1
+"""Values that can show an even grid; its places for each of them; part of a step by which, being rounded, they may be off."""
 _FINER_ODDS = 50.0
 """See `Digits.odds`: no digits prove anything beyond that."""
 _MOST_WRITTEN = 9
@@ -333,7 +335,51 @@ def _known_values(view: ColumnView) -> Digits | None:
         return None
     known = np.unique(np.concatenate([values, [reference.low, reference.high], list(reference.atoms)]))
     near = min(0.001 * reference.spread, 0.1 * float(np.diff(known).min()))
-    return Digits(near, min(2 * near * len(known) / width, 1.0), once / len(view.healthy), values=known)
+    chance = min(2 * near * len(known) / width, 1.0)
+    grid = EvenGrid.of(known)
+    # On a grid the world, too, comes to values that are new.
+    if grid is not None:
+        more = grid.between(known[0] - width, known[-1] + width)
+        known = np.union1d(known, more[np.abs(more - nearest(more, known)) > grid.step / 2])
+    return Digits(near, chance, once / len(view.healthy), values=known)
+
+
+@dataclass(frozen=True, slots=True)
+class EvenGrid:
+    """Values a step apart, or several, to rounding."""
+
+    start: float
+    step: float
+
+    @classmethod
+    def of(cls, values: Floats) -> "EvenGrid | None":
+        """The grid of ordered different values; None where they have none, or lie on too few of its places to tell."""
+        if len(values) < _MIN_GRID:
+            return None
+        places = (values - values[0]) / np.diff(values).min()
+        if places[-1] > _MOST_PLACES * len(values):
+            return None
+        places = (values - values[0]) * (places[-1].round() / np.ptp(values))
+        if np.abs(places - places.round()).max() > _OFF_GRID:
+            return None
+        step, start = np.polyfit(places.round(), values, 1).tolist()
+        return cls(start, step)
+
+    def place(self, values: Floats) -> Floats:
+        """How many steps from the start each value lies; whole ones on the grid."""
+        places: Floats = (values - self.start) / self.step
+        return places
+
+    def has(self, values: Floats) -> Mask:
+        places = self.place(values)
+        found: Mask = np.abs(places - places.round()) <= _OFF_GRID
+        return found
+
+    def between(self, low: float, high: float) -> Floats:
+        """Its values from low to high, in order."""
+        first, last = self.place(np.array([low, high])).round().tolist()
+        values: Floats = self.start + self.step * np.arange(first, last + 1)
+        return values
 
 
 def keeps_digits(view: ColumnView) -> bool:

@@ -165,6 +165,7 @@ def _with_associations(
     """The same, where a pair goes together otherwise than by rank, with its association in the place of the correlation."""
     was, now, lost, changed = (one.copy() for one in (seen.was, seen.now, seen.lost, seen.changed))
     together = seen.together.copy()
+    still = np.array([_off_mode(column[column > 0].astype(float)) < _MIN_OFF_MODE for column in groups[1].T])
     for place, (i, j) in enumerate(zip(*np.triu_indices(len(seen.names), 1), strict=True)):
         pair = [int(i), int(j)]
         found = _association(groups[0][:, pair], groups[1][:, pair], float(np.sqrt(times[pair].min())))
@@ -172,7 +173,7 @@ def _with_associations(
         if is_coded[i] or is_coded[j] or before > abs(np.nan_to_num(was[i, j])) + _MORE:
             was[i, j] = was[j, i] = before
             now[i, j] = now[j, i] = after
-            lost[i, j] = lost[j, i] = z
+            lost[i, j] = lost[j, i] = z = 0.0 if still[i] or still[j] else z
             changed[i, j] = changed[j, i] = abs(z)
             together[place, :] = together[:, place] = 0.0
             together[place, place] = 1.0

@@ -19,6 +19,7 @@ from scipy.special import gammaincc, ndtr
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import (
+    EvenGrid,
     Mask,
     chance_of,
     digits_of,
@@ -592,7 +593,10 @@ def _are_atoms(reference: ColumnReference, values: Floats) -> Mask:
 
 
 def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
-    """Whether a map leads what it explains back to health's frequent values, several of them, as often as these came."""
+    """Whether a map leads what it explains back to health's frequent values, several of them, as often as these came.
+
+    On an even grid the world moves, too: what a map leads back to the grid must be more than it leads there of any values on it.
+    """
     atoms = np.array(list(view.reference.atoms))
     shares = np.array(list(view.reference.atoms.values()))
     rows = float(shares[one.apply(atoms) != atoms].sum()) * int(mapped.sum())
@@ -607,7 +611,19 @@ def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
     back = returned(view.current[mapped])
     by_chance = max(len(returned(view.healthy)), 1) / len(view.healthy)
     is_often = len(back) >= _RETURNED * rows and chance_of(len(back), int(mapped.sum()), by_chance) < _CHANCE
-    return is_often and float(np.ptp(back)) > _NEXT_TO * view.reference.spread
+    if not is_often or float(np.ptp(back)) <= _NEXT_TO * view.reference.spread:
+        return False
+    grid = EvenGrid.of(np.sort(atoms))
+    return grid is None or _is_beyond_grid(view, one, grid, view.current[mapped])
+
+
+def _is_beyond_grid(view: ColumnView, one: Map, grid: EvenGrid, values: Floats) -> bool:
+    """Whether a map leads more of these values to an even grid than of all values on it."""
+    distinct = np.unique(values)
+    possible = grid.between(float(distinct[0]), float(distinct[-1]))
+    by_chance = float(grid.has(one.undo(possible)).mean())
+    led = grid.has(one.undo(distinct))
+    return chance_of(int(led.sum()), len(led), by_chance) < _CHANCE
 
 
 def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
