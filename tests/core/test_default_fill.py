@@ -58,3 +58,18 @@ def test_it_is_not_where_errors_are_elsewhere_or_few_or_an_input_speaks_for_itse
     case = case_of(filled, lose=lose, input_is_alarmed=input_is_alarmed)
     assert default_fill.quiet_fills(case) == ()
     assert default_fill.errs_where_filled(case) == ""
+
+
+@pytest.mark.parametrize(("off", "named"), [("filled", ["warmth"]), ("any", [])])
+def test_of_a_slow_input_the_value_is_a_fill_whose_rows_alone_the_others_do_not_expect(
+    off: str, named: list[str]
+) -> None:
+    draw = np.random.default_rng(1)
+    health, now = draw.normal(50, 9, 4_000).round(2), draw.normal(30, 2, 60).round(2)  # another season
+    left_before, left = draw.normal(0, 0.3, 4_000), draw.normal(0, 0.3, 60)
+    places = np.arange(0, 60, 3)
+    now[places] = -999.0
+    left[places if off == "filled" else places + 1] = -4.0
+    others = alarmed(view_of("dependence.warmth", left_before, left), "step")
+    found = default_fill.examine(case_of_columns([view_of("warmth", health, now)], [others]))
+    assert [one.features for one in found if isinstance(one, Proposal)] == [tuple(named)] * len(named)

@@ -43,6 +43,17 @@ def test_a_quantity_that_has_lost_its_category_is_seen_and_one_that_kept_it_is_n
     assert lost.now[0, 1] < 0.3
 
 
+def test_of_a_category_that_stands_still_just_now_nobody_knows_what_it_goes_with() -> None:
+    draw = np.random.default_rng(1)
+    (clouds, kind, _), (now_clouds, _, _) = weather(draw, HEALTH), weather(draw, NOW)
+    one_kind = np.full(NOW, 2.0)
+    seen = relations_in(
+        [view_of("clouds", clouds, now_clouds), view_of("kind", kind, one_kind, "abc")], np.ones(NOW, bool)
+    )
+    assert seen.was[0, 1] > 0.6
+    assert seen.lost[0, 1] == seen.changed[0, 1] == 0
+
+
 def test_quantities_that_go_together_otherwise_than_by_rank_are_asked_by_their_association() -> None:
     draw = np.random.default_rng(2)
     hour, now = draw.uniform(0, 24, HEALTH), draw.uniform(0, 24, NOW)
