@@ -4,8 +4,9 @@ import json
 from functools import cache
 from typing import Any
 
+from whydrift.core.incidents import Moment
 from whydrift.core.settings import DAY_MS
-from whydrift.core.trailing import TRAILING_MS
+from whydrift.core.trailing import JUMPING_MS, TRAILING_MS, follow
 from whydrift_schemas import Diagnosis, Status
 
 from .small_world import Event, Feed, diagnoses, events
@@ -77,6 +78,22 @@ def test_what_is_broken_stays_an_incident_however_long_it_lasts() -> None:
     feed, opened = told(in_thousands)
     said = diagnoses(feed(later(TOLD, TOLD + 600, in_thousands)))
     assert [one for one in said if one.incident_id == opened.incident_id and one.status is Status.RESOLVED] == []
+
+
+def test_what_jumps_from_row_to_row_is_waited_for_longer() -> None:
+    feed, opened = told(moved)
+    (model,) = feed.pipeline._models.values()
+    mine = model.incidents.open[opened.incident_id]
+    mine.own.add("region.step")
+
+    def after(ms: int) -> list[str]:
+        now = Moment(mine.diagnosis.detected_at + ms, 0, feed.offset, model.chunks, TOLD, ("1",), 0)
+        return [one.summary for one in follow(model, now)]
+
+    assert after(TRAILING_MS) == []
+    assert after(JUMPING_MS - 1) == []
+    (summary,) = after(JUMPING_MS)
+    assert summary.startswith("it has lasted for 28 days and is the reference from now on · region")
 
 
 def test_a_restart_within_the_week_changes_nothing() -> None:

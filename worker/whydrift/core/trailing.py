@@ -6,8 +6,8 @@ inputs, and what follows from them, are learnt anew from what was seen since its
 these words.
 
 Only what leads with a fault of the family data_drift is followed. What is broken (a unit, a fill, missing values, weights)
-stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend, and what jumps
-from row to row as it never did.
+stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend. What jumps from
+row to row as it never did may be other rows' values, or the same seasons of a larger world: JUMPING_MS are waited for.
 
 Limits: the loss is learnt anew too: how good the model was on its training data is no measure of it any more (metrics go on).
 Until enough rows are learnt the new reference is insensitive. A fault that is taken for drift is followed as well.
@@ -24,8 +24,8 @@ from whydrift.core.signals import Aspect
 from whydrift_schemas import Diagnosis
 from whydrift_schemas.names import FAMILY_OF, Family, Fault
 
-TRAILING_MS = 7 * DAY_MS
-"""Stream time since it was detected."""
+TRAILING_MS, JUMPING_MS = 7 * DAY_MS, 28 * DAY_MS
+"""Stream time since it was detected; the same of what jumps."""
 
 
 def follow(model: ModelWatch, now: Moment) -> list[Diagnosis]:
@@ -34,7 +34,7 @@ def follow(model: ModelWatch, now: Moment) -> list[Diagnosis]:
     for incident in list(model.incidents.open.values()):
         if _is_due(model, incident, now):
             signals = {plain(name) for name in incident.signals}
-            because = f"it has lasted for {TRAILING_MS // DAY_MS} days and is the reference from now on"
+            because = f"it has lasted for {_wait_ms(incident) // DAY_MS} days and is the reference from now on"
             said += settle(model, signals, now, because, keeps_seen=True)
     return said
 
@@ -43,8 +43,12 @@ def _is_due(model: ModelWatch, incident: Incident, now: Moment) -> bool:
     lasted_ms = now.stream_ms - incident.diagnosis.detected_at
     fault = incident.diagnosis.causes[0].fault
     is_drift = FAMILY_OF[fault] is Family.DATA_DRIFT and fault is not Fault.TRAINING_SERVING_SKEW
-    jumps = any(plain(name).endswith(f".{Aspect.STEP}") for name in incident.own)
-    if incident.is_over or not is_drift or jumps or lasted_ms < TRAILING_MS:
+    if incident.is_over or not is_drift or lasted_ms < _wait_ms(incident):
         return False
     seen = int((model.inputs.monitor.recent().times_ms >= incident.onset_ms).sum())
     return seen >= model.settings.first_stage_events
+
+
+def _wait_ms(incident: Incident) -> int:
+    jumps = any(plain(name).endswith(f".{Aspect.STEP}") for name in incident.own)
+    return JUMPING_MS if jumps else TRAILING_MS

@@ -165,7 +165,8 @@ def _with_associations(
     """The same, where a pair goes together otherwise than by rank, with its association in the place of the correlation."""
     was, now, lost, changed = (one.copy() for one in (seen.was, seen.now, seen.lost, seen.changed))
     together = seen.together.copy()
-    still = np.array([_off_mode(column[column > 0].astype(float)) < _MIN_OFF_MODE for column in groups[1].T])
+    others = [[_off_mode(column[column > 0].astype(float)) for column in part.T] for part in groups]
+    still = np.min(others, axis=0) < _MIN_OFF_MODE
     for place, (i, j) in enumerate(zip(*np.triu_indices(len(seen.names), 1), strict=True)):
         pair = [int(i), int(j)]
         found = _association(groups[0][:, pair], groups[1][:, pair], float(np.sqrt(times[pair].min())))
