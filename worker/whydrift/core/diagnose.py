@@ -191,6 +191,7 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
         found += more
     found, left = _with_unexamined(case, _together(case, found), left)
     found, left = _with_stray_answers(case, found, left)
+    found, left = _with_later_ones(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
     told = {one.lead.proposal.fault for one in found if one.is_apart}
@@ -533,6 +534,21 @@ def _with_answers_apart(
             parts += [replace(verdict, taken=verdict.taken - apart.taken), replace(apart, is_apart=True)]
             left -= apart.taken
     return parts, left
+
+
+def _with_later_ones(case: Case, found: list[_Verdict], left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
+    """Beside inputs that nobody explains what began well after them in answers, losses and outcomes, and has a name."""
+    per_hour, onsets = case.arrivals.expected_per_hour, case.onset_dates
+    follows = {s.signal for s in case.alarmed if s.column in (*ANSWERS, "loss", "actual") or s in case.guards}
+    inputs = left - follows
+    if not per_hour or not inputs or not left & follows:
+        return found, left
+    latest_ms = max(onsets[name] for name in inputs) + _LAG_ROWS * _HOUR_MS / per_hour
+    later = frozenset(name for name in left & follows if onsets[name] > latest_ms)
+    if not later:
+        return found, left
+    more, rest = _judged(_Bench(_reduced(case, later)), later)
+    return [*found, *more], left - later | rest
 
 
 def _apart(case: Case, verdict: _Verdict, left: frozenset[str]) -> _Verdict | None:

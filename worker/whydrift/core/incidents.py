@@ -30,6 +30,7 @@ from whydrift.core.settings import MINUTE_MS, Settings
 from whydrift.core.signals import Aspect
 from whydrift.core.status import OpenIncident
 from whydrift_schemas import Cause, Detected, Diagnosis, Fault, Severity, Status, encode
+from whydrift_schemas.names import Family
 
 SETTLE_ROWS = 60
 """Rows since the onset that are enough to judge by …"""
@@ -47,6 +48,8 @@ lasted, and as labels take, after its end."""
 _OUTCOMES = ("loss", "actual")
 FOLLOWERS = frozenset((*ANSWERS, *_OUTCOMES))
 """Columns whose alarms can follow from another fault."""
+_VAGUE = frozenset((Family.DATA_DRIFT, Family.UNKNOWN))
+"""What the world does, or nobody knows: it is no reason for what begins later on the same inputs."""
 _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
@@ -300,7 +303,7 @@ class Incidents:
         """
         best: tuple[int, Incident] | None = None
         for incident in self.open.values():
-            if incident.is_over or incident.incident_id in spoken_for:
+            if incident.is_over or incident.incident_id in spoken_for or _is_news_beside(incident, finding):
                 continue
             shared = len(finding.own_signals & incident.signals)
             if not shared and incident.signals <= finding.signals and not _was_told_before(incident, finding):
@@ -504,6 +507,14 @@ def plain(name: str) -> str:
 
 def _was_told_before(incident: Incident, finding: Finding) -> bool:
     return incident.said is not None and incident.diagnosis.detected_at < finding.onset_ms
+
+
+def _is_news_beside(incident: Incident, finding: Finding) -> bool:
+    """Whether an incident that named nothing broken was told before the finding began, which has another name, and new alarms."""
+    is_vague = incident.diagnosis.causes[0].family in _VAGUE and not incident.is_apart
+    new = finding.own_signals - incident.signals
+    is_other = finding.causes[0].fault != incident.diagnosis.causes[0].fault
+    return is_vague and is_other and bool(new) and _was_told_before(incident, finding)
 
 
 def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:

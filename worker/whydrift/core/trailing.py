@@ -17,6 +17,7 @@ Belongs here: when. Not here: how (`commands.settle`).
 """
 
 from whydrift.core.commands import settle
+from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.incidents import Incident, Moment, plain
 from whydrift.core.model import ModelWatch
 from whydrift.core.settings import DAY_MS
@@ -50,5 +51,6 @@ def _is_due(model: ModelWatch, incident: Incident, now: Moment) -> bool:
 
 
 def _wait_ms(incident: Incident) -> int:
-    jumps = any(plain(name).endswith(f".{Aspect.STEP}") for name in incident.own)
+    steps = {plain(name) for name in incident.own | incident.signals if plain(name).endswith(f".{Aspect.STEP}")}
+    jumps = any(name in incident.own or not name.startswith(DEPENDENCE) for name in steps)
     return JUMPING_MS if jumps else TRAILING_MS

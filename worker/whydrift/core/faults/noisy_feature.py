@@ -14,7 +14,9 @@ from whydrift.core.faults.inputs import (
     dragged,
     examined,
     explained,
+    finer_share,
     graded,
+    has_lost_repeats,
     number,
     rank_correlation,
     without_new_atoms,
@@ -39,6 +41,8 @@ _DEPENDENT, _TELLS = 0.35, 1.5
 _REACH, _MIN_FAR = 5.0, 2
 """Standard deviations of the noise that values may lie beyond all of health; so many of them may not."""
 _FINER = 0.65
+_FEW_FINER = 0.03
+"""Share of values with other digits up to which a quantity has kept its own."""
 _FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
 """Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
 _RANKS = 1.06
@@ -62,7 +66,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         fit = 0.0 if noise is None else noise[1] * _dependence(case, view, noise[0])
         if noise is not None and fit >= _LEAST_FIT:
             found.append(_proposal(case, view, noise[0], fit))
-        elif repetition < 0 and not view.is_alarmed("distribution", "out_of_range"):
+        elif repetition < 0 and not view.is_alarmed("distribution", "out_of_range") and _are_made_otherwise(view):
             found.append(_finer(case, view))
     return found or _by_the_others(case)
 
@@ -89,6 +93,11 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
             decider=f"{name} measured twice for the same case: do the two agree as they used to?",
         )
     ]
+
+
+def _are_made_otherwise(view: ColumnView) -> bool:
+    """Whether values repeat less because they have other digits, or all differ, rather than because they are spread wider."""
+    return has_lost_repeats(view) or (finer_share(view) or 0.0) > _FEW_FINER
 
 
 def _finer(case: Case, view: ColumnView) -> Proposal:

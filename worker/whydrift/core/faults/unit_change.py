@@ -64,6 +64,8 @@ _GROWS = 0.1
 """Plausibility of a small map where the column goes away from health ever more."""
 _SLOW, _WANDERED = 50.0, 0.3
 """Rows that tell as much as one, from which a quantity may have wandered to the other side of 0; plausibility of a sign then."""
+_ONE_VALUE = -7.0
+"""Log-chance below which values of health are not all the same."""
 _NO_REPEATS = 0.1
 """Plausibility where no value comes twice any more, as it would under every map."""
 _MIN_SHIFTED, _CLEARLY = 25, 5.0
@@ -202,6 +204,8 @@ def _follows(one: Map, view: ColumnView) -> bool:
 def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     """How much a map looks like a change of unit rather than of the world."""
     factor = abs(np.log(abs(found.map.scale)))
+    if _is_one_value(view, found):
+        return 0.0
     if found.map.scale < 0 and _may_have_wandered(case, view):
         return _WANDERED
     if has_lost_repeats(view) and not found.map.is_known:
@@ -243,6 +247,15 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         plausible *= _NO_DIGITS
     plausible *= holds_against(found.gain, noise_gain(view))
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
+
+
+def _is_one_value(view: ColumnView, found: Mapped) -> bool:
+    """Whether what a map explains has one value, where health's would not have become one: 30.2 °F is −1 °C, and −1 a fill."""
+    mapped, usual = view.current[found.rows], max(view.reference.atoms.values(), default=0.0)
+    if len(mapped) < 2 or np.ptp(mapped) > 0:
+        return False
+    alone = max(usual, 1 / max(view.reference.distinct, 1))
+    return bool((len(mapped) - 1) * np.log(alone) < _ONE_VALUE)
 
 
 def _may_have_wandered(case: Case, view: ColumnView) -> bool:
