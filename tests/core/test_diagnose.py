@@ -376,6 +376,20 @@ def test_answers_that_changed_long_after_the_input_broke_are_a_finding_of_their_
     assert {"prediction.distribution", "residual.distribution"} <= found[1].signals
 
 
+@pytest.mark.parametrize("is_later", [True, False])
+def test_inputs_that_nobody_explains_do_not_hide_a_model_that_departs_long_after(
+    is_later: bool, with_rules: Callable[..., None]
+) -> None:
+    def undisturbed(case: Case) -> list[Proposal | RuledOut]:
+        named = fake(Fault.WRONG_MODEL, Rung.SCORE, 0.9, *_ANSWERS).examine(case)
+        return [] if case.alarmed_features() else named
+
+    with_rules(replace(fake(Fault.WRONG_MODEL, Rung.SCORE, 0.9), examine=undisturbed))
+    found = diagnose(with_answers_long_after(thousands()) if is_later else thousands())
+    told = [(one.causes[0].fault, "residual.distribution" in one.signals) for one in found]
+    assert told == ([(Fault.WRONG_MODEL, True), (Fault.UNKNOWN, False)] if is_later else [(Fault.UNKNOWN, True)])
+
+
 def test_answers_to_values_that_health_never_had_follow_from_these_whenever_they_change() -> None:
     """What a model makes of them nobody knows; with the hour, or other inputs, it may be something else."""
     (found,) = diagnose(with_answers_long_after(thousands()))

@@ -32,31 +32,34 @@ class Alarm:
         return True
 
     def judge(self, names: Sequence[str]) -> Sequence[Finding]:
-        name, probability = next(self.words)
-        fault = Fault(name)
-        cause = Cause(
-            fault=fault,
-            family=FAMILY_OF[fault],
-            probability=probability,
-            features=("income",),
-            explanation="so",
-            action="look",
-        )
-        return [
-            Finding(
-                causes=(cause,),
-                ruled_out=(),
-                signals=frozenset(names),
-                own_signals=frozenset(names),
-                headline=f"{name} it may be",
-                decider="",
-                severity=Severity.WARNING,
-                impact=None,
-                evidence=(),
-                onset_ms=START_MS,
-                rows_decide=self.rows_decide,
-            )
-        ]
+        return [finding(*next(self.words), names, rows_decide=self.rows_decide)]
+
+
+def finding(
+    name: str, probability: float, signals: Sequence[str], onset_ms: int = START_MS, *, rows_decide: bool = True
+) -> Finding:
+    fault = Fault(name)
+    cause = Cause(
+        fault=fault,
+        family=FAMILY_OF[fault],
+        probability=probability,
+        features=("income",),
+        explanation="so",
+        action="look",
+    )
+    return Finding(
+        causes=(cause,),
+        ruled_out=(),
+        signals=frozenset(signals),
+        own_signals=frozenset(signals),
+        headline=f"{name} it may be",
+        decider="",
+        severity=Severity.WARNING,
+        impact=None,
+        evidence=(),
+        onset_ms=onset_ms,
+        rows_decide=rows_decide,
+    )
 
 
 def moment(chunk: int) -> Moment:
@@ -97,3 +100,44 @@ def test_a_doubtful_first_word_waits_for_more_rows_but_not_for_ever(words: Seque
 
 def test_a_doubt_that_no_rows_decide_does_not_wait() -> None:
     assert opened_after([(UNIT, 0.5)], rows_decide=False) == 0
+
+
+# -- what begins while something is open ---------------------------------------------------------------------------
+
+
+class Steps:
+    """What an alarm on repeats comes from, and what it does when there is one on jumps, too."""
+
+    def __init__(self, first: str, second: str, second_onset_ms: int) -> None:
+        repeats, both = ("income.repeated",), ("income.repeated", "income.step")
+        self.first, self.second = finding(first, 0.9, repeats), finding(second, 0.9, both, second_onset_ms)
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        return 100
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        return False
+
+    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+        return [self.second if "income.step" in names else self.first]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "began_chunk", "said"),
+    [
+        ("unknown", "noisy_feature", 60, [("opened", "noisy_feature"), ("resolved", "unknown")]),
+        ("covariate_drift", "unit_change", 60, [("opened", "unit_change"), ("resolved", "covariate_drift")]),
+        # Told of what was there before: the same thing, better known.
+        ("unknown", "noisy_feature", 0, [("updated", "noisy_feature")]),
+        # What is broken may look otherwise with more rows, and is one thing.
+        ("default_fill", "stale_feature", 60, [("updated", "stale_feature")]),
+    ],
+)
+def test_a_fault_that_begins_on_an_input_of_which_nothing_broken_was_told_is_an_incident_of_its_own(
+    first: str, second: str, began_chunk: int, said: list[tuple[str, str]]
+) -> None:
+    incidents, onset_ms = Incidents(Settings(), "credit"), START_MS + began_chunk * 20_000
+    scene = Steps(first, second, onset_ms)
+    assert any(incidents.review({"income.repeated": START_MS}, moment(chunk), scene) for chunk in range(10, 15))
+    found = incidents.review({"income.repeated": START_MS, "income.step": onset_ms}, moment(70), scene)
+    assert sorted((one.status.value, one.causes[0].fault.value) for one in found) == sorted(said)

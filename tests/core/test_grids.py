@@ -1,13 +1,18 @@
 """Values on an even grid: which they lie on, and that what moves along it tells nothing of units."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from whydrift.core.case import SignalEvidence
 from whydrift.core.columns import Floats
+from whydrift.core.faults import noisy_feature, unit_change
 from whydrift.core.faults.inputs import EvenGrid, digits_of
+from whydrift.core.faults.rule import Proposal
 from whydrift.core.faults.transforms import best_map
 
-from .columns_of_rows import view_of
+from .columns_of_rows import alarmed, case_of_columns, view_of
 
 NOW = 300
 
@@ -56,3 +61,31 @@ def test_what_a_map_brings_beside_the_grid_is_exact(scale: float, offset: float)
     assert found is not None
     assert found.is_exact
     assert (found.map.scale, found.map.offset) == pytest.approx((scale, offset), abs=2e-3)
+
+
+def test_values_that_have_all_become_one_are_no_other_unit_though_a_map_leads_there() -> None:
+    """30.2 °F are −1 °C; others would not be −1, too."""
+    draw = np.random.default_rng(4)
+    pressure, now = draw.normal(30.0, 0.2, 4_000).round(2), draw.normal(30.0, 0.2, 60).round(2)
+    now[::7] = -1.0
+    view = alarmed(view_of("pressure", pressure, now))
+    assert [one for one in unit_change.examine(case_of_columns([view])) if isinstance(one, Proposal)] == []
+    now[::7] = (now[1::7][: len(now[::7])] - 32) / 1.8
+    view = alarmed(view_of("pressure", pressure, now))
+    (found,) = (one for one in unit_change.examine(case_of_columns([view])) if isinstance(one, Proposal))
+    assert found.headline.startswith("pressure arrives in °C instead of °F")
+
+
+@pytest.mark.parametrize(("digits", "named"), [(2, False), (6, True)])
+def test_values_that_repeat_less_are_noisy_where_they_have_other_digits_not_where_they_are_spread_wider(
+    digits: int, named: bool
+) -> None:
+    draw = np.random.default_rng(5)
+    health, now = draw.normal(15, 0.1, 4_000).round(2), draw.normal(15, 0.2, 300).round(digits)
+    view = view_of("warmth", health, now)
+    signal = SignalEvidence(
+        "warmth.repeated", "warmth", "repeated", 9.0, 7.0, 0, True, reference_share=0.6, current_share=0.3
+    )
+    case = case_of_columns([replace(view, signals={"repeated": signal})])
+    found = [one.headline for one in noisy_feature.examine(case) if isinstance(one, Proposal)]
+    assert any("all differ now" in one or "noise of" in one for one in found) == named

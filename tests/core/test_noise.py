@@ -65,7 +65,7 @@ def test_values_that_health_never_has_show_an_exact_map(factor: float, offset: f
     assert digits_of(view) is not None
     share = finer_share(view)
     assert share is not None
-    assert share > 0.8
+    assert share > 0.7  # of 30 values on a grid every fifth times 1.2 is another
     found = best_map(view)
     assert found is not None
     assert found.map.scale == pytest.approx(factor, rel=1e-3)

@@ -52,6 +52,8 @@ _ATOM_ODDS = 20.0
 _ATOMS_TRIED, _ATOM_ROWS, _RETURNED, _CHANCE, _SAME = 6, 6.0, 0.5, 1e-6, 1e-4
 """So many of the most frequent values, old and new, are paired; rows of health's that would be expected among the mapped; part of
 them that must be there; chance that any map leads so many there; digits to which values are the same."""
+_BESIDE = 0.3
+"""Part of the values led back to health's frequent ones that must have lain beside their grid."""
 _MOST_DIGITS, _ROUNDING = 6, 1e-3
 """Digits after the point up to which a quantity has a last one; part of a step that is no digit more."""
 _ROUND_FACTORS = np.unique([float(f"{10**p:.2g}") for p in np.linspace(-1, 1, 400)] + [k / 100 for k in range(50, 300)])
@@ -614,16 +616,19 @@ def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
     if not is_often or float(np.ptp(back)) <= _NEXT_TO * view.reference.spread:
         return False
     grid = EvenGrid.of(np.sort(atoms))
-    return grid is None or _is_beyond_grid(view, one, grid, view.current[mapped])
+    return grid is None or _is_beyond_grid(one, grid, view.current[mapped], back)
 
 
-def _is_beyond_grid(view: ColumnView, one: Map, grid: EvenGrid, values: Floats) -> bool:
-    """Whether a map leads more of these values to an even grid than of all values on it."""
+def _is_beyond_grid(one: Map, grid: EvenGrid, values: Floats, back: Floats) -> bool:
+    """Whether a map leads values from beside an even grid back to it, or more of those on it than of all that might be.
+
+    back: what it leads back to frequent values.
+    """
+    if float((~grid.has(one.apply(back))).mean()) > _BESIDE:
+        return True
     distinct = np.unique(values)
-    possible = grid.between(float(distinct[0]), float(distinct[-1]))
-    by_chance = float(grid.has(one.undo(possible)).mean())
-    led = grid.has(one.undo(distinct))
-    return chance_of(int(led.sum()), len(led), by_chance) < _CHANCE
+    by_chance = float(grid.has(one.undo(grid.between(float(distinct[0]), float(distinct[-1])))).mean())
+    return chance_of(int(grid.has(one.undo(distinct)).sum()), len(distinct), by_chance) < _CHANCE
 
 
 def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
