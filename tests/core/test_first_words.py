@@ -3,7 +3,7 @@
 Belongs here: how long a first word waits. Not here: an incident's life (`test_incidents`), what is said (`test_diagnose`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
@@ -31,7 +31,7 @@ class Alarm:
     def lasts(self, names: Sequence[str]) -> bool:
         return True
 
-    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
         return [finding(*next(self.words), names, rows_decide=self.rows_decide)]
 
 
@@ -118,7 +118,7 @@ class Steps:
     def lasts(self, names: Sequence[str]) -> bool:
         return False
 
-    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
         return [self.second if "income.step" in names else self.first]
 
 

@@ -176,9 +176,13 @@ class _Verdict:
         return self.lead.own & self.taken
 
 
-def diagnose(case: Case) -> tuple[Finding, ...]:
-    """Every alarmed signal is in exactly one finding; the surest first, `unknown` last; () when nothing is alarmed."""
-    left = frozenset(signal.signal for signal in case.alarmed)
+def diagnose(case: Case, told: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
+    """Every alarmed signal is in exactly one finding; the surest first, `unknown` last; () when nothing is alarmed.
+
+    told: signals that are accounted for, and looked at as if they were not alarmed.
+    """
+    left = frozenset(signal.signal for signal in case.alarmed) - told
+    case = _reduced(case, left) if told else case
     if not left:
         return ()
     bench = _Bench(case)
@@ -194,8 +198,8 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found, left = _with_later_ones(case, found, left)
     if left:
         found.append(_Verdict(_unknown(case, left), (), left))
-    told = {one.lead.proposal.fault for one in found if one.is_apart}
-    general = [no for no in bench.ruled_out if no.fault not in told]
+    apart = {one.lead.proposal.fault for one in found if one.is_apart}
+    general = [no for no in bench.ruled_out if no.fault not in apart]
     return _completed(case, [_finding(case, verdict) for verdict in found], general)
 
 

@@ -14,7 +14,7 @@ Belongs here: their life. Not here: what broke (`diagnose`), when a signal's ala
 references (`commands`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -50,6 +50,8 @@ FOLLOWERS = frozenset((*ANSWERS, *_OUTCOMES))
 """Columns whose alarms can follow from another fault."""
 _VAGUE = frozenset((Family.DATA_DRIFT, Family.UNKNOWN))
 """What the world does, or nobody knows: it is no reason for what begins later on the same inputs."""
+_CLEAR_BESIDE = 0.5
+"""Probability from which what answers come from is told beside that."""
 _MAX_ENDED = 8
 _LAST_REVIEW_ROWS = 5_000
 """An incident is judged again when it is twice as old in rows as the last time, up to this age."""
@@ -134,8 +136,8 @@ class Scene(Protocol):
         """Whether the change that raised any of them is in the latest rows, too."""
         ...
 
-    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
-        """What these alarms come from."""
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
+        """What these alarms come from, as if those told before were not there."""
         ...
 
 
@@ -233,7 +235,7 @@ class Incidents:
         waited = now.chunks - self.waiting_since_chunk
         if not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
             return
-        findings = scene.judge(list(alarms))
+        findings = self._beside_what_was_told(alarms, scene) or scene.judge(list(alarms))
         if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
             return
         self.waiting_since_chunk = None
@@ -245,6 +247,21 @@ class Incidents:
             if not alarms or len(alarms) == before:
                 return
             findings = scene.judge(list(alarms))
+
+    def _beside_what_was_told(self, alarms: Mapping[str, int], scene: Scene) -> Sequence[Finding]:
+        """What answers, losses and outcomes come from by themselves, where they began after something vague was told of inputs.
+
+        () where they do not have a name of their own: then they may follow from that.
+        """
+        if not all(follows_others(plain(name)) for name in alarms):
+            return ()
+        began_ms = min(alarms.values())
+        vague = [one for one in self.open.values() if _is_vague(one) and one.diagnosis.detected_at < began_ms]
+        told = frozenset().union(*(one.signals for one in vague)) - alarms.keys()
+        findings = scene.judge(list(alarms), told) if told else ()
+        names = [one.causes[0] for one in findings]
+        is_named = all(one.family not in _VAGUE and one.probability >= _CLEAR_BESIDE for one in names)
+        return findings if is_named else ()
 
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
@@ -511,10 +528,16 @@ def _was_told_before(incident: Incident, finding: Finding) -> bool:
 
 def _is_news_beside(incident: Incident, finding: Finding) -> bool:
     """Whether an incident that named nothing broken was told before the finding began, which has another name, and new alarms."""
-    is_vague = incident.diagnosis.causes[0].family in _VAGUE and not incident.is_apart
     new = finding.own_signals - incident.signals
     is_other = finding.causes[0].fault != incident.diagnosis.causes[0].fault
-    return is_vague and is_other and bool(new) and _was_told_before(incident, finding)
+    return _is_vague(incident) and is_other and bool(new) and _was_told_before(incident, finding)
+
+
+def _is_vague(incident: Incident) -> bool:
+    """Whether it was published, and names nothing that broke, or that hardly."""
+    lead = incident.diagnosis.causes[0]
+    is_doubtful = lead.family in _VAGUE or lead.probability < _CLEAR
+    return incident.is_published and not incident.is_apart and is_doubtful
 
 
 def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ look like, incidents (`incidents`), the picture that diagnosis looks at (`pictur
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2, log10, nan
 from typing import Any
@@ -710,14 +710,16 @@ class _Scene:
         # Rates, guards and changed parameters speak for themselves: their alarm is the present.
         return len(bets) < len(names) or any(part.lasts(name) for part in parts for name in sorted(bets))
 
-    def judge(self, names: Sequence[str]) -> Sequence[Finding]:
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
         """Case and findings, about the version that the alarms are of: that of the first one that is of any."""
         levels, versions = self.model.levels(), self.model.versions
         strongest = max(names, key=lambda name: (levels.get(name, 0.0), name))
         owners = [v for v in versions.values() if any(name.startswith(scoped(v.version, "")) for name in names)]
         version = owners[0] if owners else versions.get(self.model.main_version)
         case = picture(self.model, version, self.alarms[strongest], self.stream_ms)
-        found = [replace(finding, graphs=graphs(case, finding)) for finding in diagnose(case)]
+        found = [
+            replace(finding, graphs=graphs(case, finding)) for finding in diagnose(case, frozenset(map(plain, told)))
+        ]
         if version is None:
             return found
         prefix, own = version.version, set(version_signals(version))
