@@ -4,6 +4,7 @@ Belongs here: how long a first word waits. Not here: an incident's life (`test_i
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -141,3 +142,49 @@ def test_a_fault_that_begins_on_an_input_of_which_nothing_broken_was_told_is_an_
     assert any(incidents.review({"income.repeated": START_MS}, moment(chunk), scene) for chunk in range(10, 15))
     found = incidents.review({"income.repeated": START_MS, "income.step": onset_ms}, moment(70), scene)
     assert sorted((one.status.value, one.causes[0].fault.value) for one in found) == sorted(said)
+
+
+class Later:
+    """An input that something vague is told of, and the answers' own story where that is passed over."""
+
+    def __init__(self, first: str, probability: float, alone: tuple[str, float]) -> None:
+        self.first, self.alone = finding(first, probability, ("income.distribution",)), alone
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        return 100
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        return False
+
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
+        if list(names) == ["income.distribution"]:
+            return [self.first]
+        if told:
+            assert set(told) == {"income.distribution"}
+            return [finding(*self.alone, names)]
+        return [replace(self.first, signals=self.first.signals | frozenset(names))]
+
+
+BIAS = ("wrong_model", 0.6)
+
+
+@pytest.mark.parametrize(
+    ("first", "probability", "began_chunk", "alone", "said"),
+    [
+        ("covariate_drift", 0.9, 60, BIAS, ["wrong_model"]),
+        ("unit_change", 0.5, 60, BIAS, ["wrong_model"]),
+        ("unit_change", 0.95, 60, BIAS, []),  # that is sure, and answers follow from it
+        ("covariate_drift", 0.9, 5, BIAS, []),  # they began before it was told
+        ("covariate_drift", 0.9, 60, ("wrong_model", 0.4), []),
+        ("covariate_drift", 0.9, 60, ("covariate_drift", 0.9), []),
+    ],
+)
+def test_answers_that_depart_after_something_vague_was_told_of_inputs_are_judged_by_themselves(
+    first: str, probability: float, began_chunk: int, alone: Word, said: list[str]
+) -> None:
+    incidents, scene = Incidents(Settings(), "credit"), Later(first, probability, alone)
+    assert any(incidents.review({"income.distribution": START_MS}, moment(chunk), scene) for chunk in range(10, 15))
+    began_ms = START_MS + began_chunk * 20_000
+    alarms = {"income.distribution": START_MS, "residual.distribution": began_ms}
+    found = [one for chunk in range(90, 95) for one in incidents.review(alarms, moment(chunk), scene)]
+    assert [one.causes[0].fault.value for one in found if one.status.value == "opened"] == said
