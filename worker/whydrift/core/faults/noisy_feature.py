@@ -17,6 +17,7 @@ from whydrift.core.faults.inputs import (
     finer_share,
     graded,
     has_lost_repeats,
+    keeps_digits,
     number,
     rank_correlation,
     without_new_atoms,
@@ -41,8 +42,6 @@ _DEPENDENT, _TELLS = 0.35, 1.5
 _REACH, _MIN_FAR = 5.0, 2
 """Standard deviations of the noise that values may lie beyond all of health; so many of them may not."""
 _FINER = 0.65
-_FEW_FINER = 0.03
-"""Share of values with other digits up to which a quantity has kept its own."""
 _FREE, _FADED, _HELD, _EITHER = 0.85, 0.93, 0.4, 0.75
 """Fit where no other input can tell, where the dependence faded as it should, where it held; where it is one of two inputs."""
 _RANKS = 1.06
@@ -97,7 +96,7 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
 
 def _are_made_otherwise(view: ColumnView) -> bool:
     """Whether values repeat less because they have other digits, or all differ, rather than because they are spread wider."""
-    return has_lost_repeats(view) or (finer_share(view) or 0.0) > _FEW_FINER
+    return has_lost_repeats(view) or (finer_share(view) is not None and not keeps_digits(view))
 
 
 def _finer(case: Case, view: ColumnView) -> Proposal:
