@@ -390,6 +390,26 @@ def test_inputs_that_nobody_explains_do_not_hide_a_model_that_departs_long_after
     assert told == ([(Fault.WRONG_MODEL, True), (Fault.UNKNOWN, False)] if is_later else [(Fault.UNKNOWN, True)])
 
 
+@pytest.mark.parametrize(
+    ("way", "is_passed_over"),
+    [
+        (lambda v, i: v + 3.2, True),
+        (lambda v, i: v + 0.03 * i, False),  # still on its way
+        (lambda v, i: v + 40.0, False),  # where health never was
+    ],
+)
+def test_what_was_told_of_inputs_is_passed_over_where_these_stay_within_health(
+    way: Callable[[float, int], float], is_passed_over: bool, with_rules: Callable[..., None]
+) -> None:
+    case = case_with(change(way, "temperature"), predict(lambda s, f: s**3), settle_rows=300)
+    with_rules(fake(Fault.WRONG_MODEL, Rung.SCORE, 0.9, *_ANSWERS))
+    told = frozenset(name for name in case.onset_dates if name.startswith("temperature"))
+    assert told
+    found = diagnose(case, told)
+    assert [one.causes[0].fault for one in found][:1] == ([Fault.WRONG_MODEL] if is_passed_over else [])
+    assert not any(one.signals & told for one in found)
+
+
 def test_answers_to_values_that_health_never_had_follow_from_these_whenever_they_change() -> None:
     """What a model makes of them nobody knows; with the hour, or other inputs, it may be something else."""
     (found,) = diagnose(with_answers_long_after(thousands()))

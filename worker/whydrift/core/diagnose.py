@@ -34,7 +34,7 @@ from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.estimator import HOLDS_UNDER, holds_under
 from whydrift.core.exhibits import exhibit, since
 from whydrift.core.faults import rules
-from whydrift.core.faults.inputs import MAX_EXAMINED, listed, number
+from whydrift.core.faults.inputs import MAX_EXAMINED, is_growing, listed, number
 from whydrift.core.faults.rule import Proposal, Rule, Rung
 from whydrift.core.graphs import NO_GRAPHS, IncidentGraphs
 from whydrift.core.inside import inside, left_given_others
@@ -87,6 +87,8 @@ _MAX_LOOKS = 6
 MAX_HEADLINE = 150
 _LEAD_ROWS, _LAG_ROWS = 300.0, 2_000.0
 """What follows from a fault begins, as far as onsets can be estimated, at most so many events before it, or after it."""
+_MOST_GONE = 0.1
+"""Share of an input's values, where hardly any of health's are, up to which it may have drifted and the model goes on as ever."""
 _MOST_APART = 4
 """Findings of one fault at one time that are told apart; more of them are one thing that broke, and one incident."""
 _NEARLY_ALL = (0.005, 0.995)
@@ -179,9 +181,14 @@ class _Verdict:
 def diagnose(case: Case, told: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
     """Every alarmed signal is in exactly one finding; the surest first, `unknown` last; () when nothing is alarmed.
 
-    told: signals that are accounted for, and looked at as if they were not alarmed.
+    told: signals that are accounted for, and looked at as if they were not alarmed; () where inputs that they are of are still
+    moving, or have gone where health hardly ever was: nobody knows what a model makes of that.
     """
     left = frozenset(signal.signal for signal in case.alarmed) - told
+    if told and any(
+        _is_underway(case, view) for view in case.features.values() if told & {s.signal for s in view.alarms()}
+    ):
+        return ()
     case = _reduced(case, left) if told else case
     if not left:
         return ()
@@ -330,6 +337,11 @@ def _is_beyond_health(case: Case, proposal: Proposal) -> bool:
     return any(
         2 * _seen_before(view) * view.reference.rows < view.reference.n * len(view.current_values) for view in views
     )
+
+
+def _is_underway(case: Case, view: ColumnView) -> bool:
+    is_numeric = not view.reference.kind.is_coded
+    return _seen_before(view) < (1 - _MOST_GONE) * len(view.current) or (is_numeric and is_growing(case, view))
 
 
 def _seen_before(view: ColumnView) -> int:
