@@ -145,10 +145,10 @@ def test_a_fault_that_begins_on_an_input_of_which_nothing_broken_was_told_is_an_
 
 
 class Later:
-    """An input that something vague is told of, and the answers' own story where that is passed over."""
+    """What something vague is told of, and the answers' own story where that is passed over."""
 
-    def __init__(self, first: str, probability: float, alone: tuple[str, float]) -> None:
-        self.first, self.alone = finding(first, probability, ("income.distribution",)), alone
+    def __init__(self, first: str, probability: float, alone: tuple[str, float], told_of: str) -> None:
+        self.first, self.alone, self.told_of = finding(first, probability, (told_of,)), alone, told_of
 
     def rows_since(self, names: Sequence[str]) -> int:
         return 100
@@ -157,34 +157,35 @@ class Later:
         return False
 
     def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
-        if list(names) == ["income.distribution"]:
+        if list(names) == [self.told_of]:
             return [self.first]
         if told:
-            assert set(told) == {"income.distribution"}
+            assert set(told) == {self.told_of}
             return [finding(*self.alone, names)]
         return [replace(self.first, signals=self.first.signals | frozenset(names))]
 
 
-BIAS = ("wrong_model", 0.6)
+INPUT, BIAS = "income.distribution", ("wrong_model", 0.6)
 
 
 @pytest.mark.parametrize(
-    ("first", "probability", "began_chunk", "alone", "said"),
+    ("first", "probability", "told_of", "began_chunk", "alone", "said"),
     [
-        ("covariate_drift", 0.9, 60, BIAS, ["wrong_model"]),
-        ("unit_change", 0.5, 60, BIAS, ["wrong_model"]),
-        ("unit_change", 0.95, 60, BIAS, []),  # that is sure, and answers follow from it
-        ("covariate_drift", 0.9, 5, BIAS, []),  # they began before it was told
-        ("covariate_drift", 0.9, 60, ("wrong_model", 0.4), []),
-        ("covariate_drift", 0.9, 60, ("covariate_drift", 0.9), []),
+        ("covariate_drift", 0.9, INPUT, 60, BIAS, ["wrong_model"]),
+        ("unit_change", 0.5, INPUT, 60, BIAS, ["wrong_model"]),
+        ("unit_change", 0.95, INPUT, 60, BIAS, []),  # that is sure, and answers follow from it
+        ("covariate_drift", 0.9, INPUT, 5, BIAS, []),  # they began before it was told
+        ("covariate_drift", 0.9, INPUT, 60, ("wrong_model", 0.4), []),
+        ("covariate_drift", 0.9, INPUT, 60, ("covariate_drift", 0.9), []),
+        ("wrong_model", 0.5, "prediction.distribution", 60, BIAS, []),  # that is the answers' story already
     ],
 )
 def test_answers_that_depart_after_something_vague_was_told_of_inputs_are_judged_by_themselves(
-    first: str, probability: float, began_chunk: int, alone: Word, said: list[str]
+    first: str, probability: float, told_of: str, began_chunk: int, alone: Word, said: list[str]
 ) -> None:
-    incidents, scene = Incidents(Settings(), "credit"), Later(first, probability, alone)
-    assert any(incidents.review({"income.distribution": START_MS}, moment(chunk), scene) for chunk in range(10, 15))
+    incidents, scene = Incidents(Settings(), "credit"), Later(first, probability, alone, told_of)
+    assert any(incidents.review({told_of: START_MS}, moment(chunk), scene) for chunk in range(10, 15))
     began_ms = START_MS + began_chunk * 20_000
-    alarms = {"income.distribution": START_MS, "residual.distribution": began_ms}
+    alarms = {told_of: START_MS, "residual.distribution": began_ms}
     found = [one for chunk in range(90, 95) for one in incidents.review(alarms, moment(chunk), scene)]
     assert [one.causes[0].fault.value for one in found if one.status.value == "opened"] == said

@@ -256,7 +256,11 @@ class Incidents:
         if not all(follows_others(plain(name)) for name in alarms):
             return ()
         began_ms = min(alarms.values())
-        vague = [one for one in self.open.values() if _is_vague(one) and one.diagnosis.detected_at < began_ms]
+        vague = [
+            one
+            for one in self.open.values()
+            if _is_vague(one) and one.diagnosis.detected_at < began_ms and not _is_about_answers(one)
+        ]
         told = frozenset().union(*(one.signals for one in vague)) - alarms.keys()
         findings = scene.judge(list(alarms), told) if told else ()
         names = [one.causes[0] for one in findings]
@@ -538,6 +542,10 @@ def _is_vague(incident: Incident) -> bool:
     lead = incident.diagnosis.causes[0]
     is_doubtful = lead.family in _VAGUE or lead.probability < _CLEAR
     return incident.is_published and not incident.is_apart and is_doubtful
+
+
+def _is_about_answers(incident: Incident) -> bool:
+    return all(follows_others(plain(name)) for name in incident.own)
 
 
 def _versions(finding: Finding, now: Moment) -> tuple[str, ...]:
