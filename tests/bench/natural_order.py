@@ -1,10 +1,9 @@
 """Real tables in their natural order of time: `python tests/bench/natural_order.py DATA_FOLDER [--tables bike metro …] …`.
 
 Hourly bike rentals, hourly road traffic, half-hourly electricity prices; out of packages (see `packaged_tables`) half-hourly
-demand for electricity, days of trains, bookings of a hotel, stops by the police, hours of nitrogen oxides: each with its seasons,
-growth and gaps. A model trained on the
-first 35 % of the rows answers the others; the next 25 % are the reference; the rest is live: healthy, and then with one fault
-at a time from 65 % of it on (those of detection.md at three severities).
+demand for electricity, days of trains, bookings of a hotel, hours of nitrogen oxides: each with its seasons, growth and gaps. A
+model trained on the first 35 % of the rows answers the others; the next 25 % are the reference; the rest is live: healthy, and
+then with one fault at a time from 65 % of it on (those of detection.md at three severities).
 
 Prints, for each table, the false incidents of the healthy stream (tickets of severity `info` apart) per 30 model-days, and the
 share of faults found with the median delay in events. Found: an incident opened after the break that the healthy stream, from
@@ -133,19 +132,6 @@ def _nights(folder: Path) -> Table:
     return Table(rows, [float(row.pop("avg_price_per_room")) for row in rows], times)
 
 
-def _police(folder: Path) -> Table:
-    """Stops of Minneapolis' police in 2017: was somebody searched?"""
-    names = "personSearch date problem MDC preRace race gender lat long policePrecinct"
-    rows = packaged_tables.in_order("carData/MplsStops", names, typed)
-    rows = sorted((row for row in rows if row["personSearch"] is not None), key=lambda row: str(row["date"]))
-    times = []
-    for row in rows:
-        at = datetime.fromisoformat(row.pop("date"))
-        times.append(int(at.timestamp() * 1_000))
-        row |= {"hour": at.hour, "weekday": at.strftime("%a"), "policePrecinct": f"p{row['policePrecinct']}"}
-    return Table(rows, [float(row.pop("personSearch") == "YES") for row in rows], times, ("searched", "not"))
-
-
 def _oxides(folder: Path) -> Table:
     """Hours of nitrogen oxides beside a motorway, with its cars and the wind."""
     rows = packaged_tables.in_order("robustbase/NOxEmissions", "LNOx rownames LNOxEm sqrtWS", typed)
@@ -162,7 +148,6 @@ TABLES = {
     "demand": _demand,
     "ridership": _ridership,
     "nights": _nights,
-    "police": _police,
     "oxides": _oxides,
 }
 
