@@ -262,6 +262,9 @@ class Aligned:
 RESIDUALS = ("residual", "standardised_residual")
 ANSWERS = ("prediction", "decision", *RESIDUALS)
 """Outputs that say what a model answers, and how that goes with what it was asked."""
+OUTCOMES = ("loss", "actual")
+FOLLOWERS = frozenset((*ANSWERS, *OUTCOMES))
+"""Columns whose alarms can follow from another fault."""
 _NOTHING = AlignedRows(np.empty(0, np.int64), {}, {}, {})
 NOT_ALIGNED = Aligned(_NOTHING, _NOTHING)
 

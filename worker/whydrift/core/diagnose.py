@@ -21,6 +21,7 @@ import numpy as np
 
 from whydrift.core.case import (
     ANSWERS,
+    FOLLOWERS,
     Aligned,
     Case,
     ColumnView,
@@ -414,7 +415,7 @@ def _suspect(rung: Rung, proposal: Proposal, signals: Sequence[SignalEvidence]) 
 
 def _is_consequence(signal: SignalEvidence, proposal: Proposal) -> bool:
     """Whether a signal follows from a broken input. (An input may be called `loss`: then its alarm is its own.)"""
-    is_answer = signal.column in (*ANSWERS, "loss", "actual") and signal.column not in proposal.features
+    is_answer = signal.column in FOLLOWERS and signal.column not in proposal.features
     is_relation = signal.column.startswith(DEPENDENCE)
     return is_answer or is_relation or (signal.column == COMBINATIONS and proposal.fault is not Fault.NOVEL_REGION)
 
@@ -555,7 +556,7 @@ def _with_answers_apart(
 def _with_later_ones(case: Case, found: list[_Verdict], left: frozenset[str]) -> tuple[list[_Verdict], frozenset[str]]:
     """Beside inputs that nobody explains what began well after them in answers, losses and outcomes, and has a name."""
     per_hour, onsets = case.arrivals.expected_per_hour, case.onset_dates
-    follows = {s.signal for s in case.alarmed if s.column in (*ANSWERS, "loss", "actual") or s in case.guards}
+    follows = {s.signal for s in case.alarmed if s.column in FOLLOWERS or s in case.guards}
     inputs = left - follows
     if not per_hour or not inputs or not left & follows:
         return found, left

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from whydrift.core.case import ANSWERS
+from whydrift.core.case import FOLLOWERS, OUTCOMES
 from whydrift.core.dependence import PREFIX as DEPENDENCE
 from whydrift.core.diagnose import MAX_SUMMARY, Finding, summary
 from whydrift.core.faults import unknown
@@ -45,9 +45,6 @@ _CLEAR, _PATIENT_CHUNKS = 0.7, 4
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
-_OUTCOMES = ("loss", "actual")
-FOLLOWERS = frozenset((*ANSWERS, *_OUTCOMES))
-"""Columns whose alarms can follow from another fault."""
 _VAGUE = frozenset((Family.DATA_DRIFT, Family.UNKNOWN))
 """What the world does, or nobody knows: it is no reason for what begins later on the same inputs."""
 _CLEAR_BESIDE = 0.5
@@ -270,7 +267,7 @@ class Incidents:
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
-        if all(column_of_signal(name) in _OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
+        if all(column_of_signal(name) in OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
             return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))

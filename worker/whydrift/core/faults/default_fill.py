@@ -42,7 +42,6 @@ from whydrift.core.faults.precision_loss import rounded_fit
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
 from whydrift.core.faults.sketches import both, change, drop, fill, scatter
-from whydrift.core.signals import Aspect
 from whydrift_schemas import Fault, RuledOut, Undo
 
 FAULT = Fault("default_fill")
@@ -64,8 +63,6 @@ _LEAST_ERRORS, _MOST_ERRORS = 5, 0.6
 _FAR_OFF, _OFF = 0.005, 0.8
 """Quantile beyond which hardly anything is left of an input given the others; share of a fill's rows that must be there, and of
 the others that must not."""
-_JUMPS_LEFT = 0.1
-"""Share of values that may still jump without a fill's rows."""
 _EXTREMES = frozenset(
     float(s * v) for v in (2**15 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63) for s in (1, -1)
 )
@@ -201,37 +198,17 @@ def _find(view: ColumnView, atoms: Iterable[Atom]) -> _Fill | None:
         rest = without(view, atom)
         before, after = view.log10_evidence(view.current), view.log10_evidence(rest)
         is_coded = view.reference.kind.is_coded
-        if _only_jumps(view):
-            # Of a quantity as slow as a season nobody knows by itself whether the rest is as ever: it goes on step by step.
-            p = 1.0 if _still_jumps(view, atom) <= _JUMPS_LEFT else 0.0
-        else:
-            p = shares_p(view, rest) if is_coded else min(match_p(rest, view.reference), range_p(rest, view.reference))
+        p = shares_p(view, rest) if is_coded else min(match_p(rest, view.reference), range_p(rest, view.reference))
         fit = surety * graded(p) * undone(before, after) * (1 - _ROUNDED * rounded_fit(view))
         rows = (view.current_values == atom.value) & (view.current_presence == Presence.PRESENT)
         return _Fill(view, atom, what, rows, before, after, fit)
     return None
 
 
-def _only_jumps(view: ColumnView) -> bool:
-    """Whether nothing but its changes from row to row is otherwise than in health."""
-    return view.is_alarmed(Aspect.STEP) and not view.is_alarmed("distribution", "out_of_range", "unseen")
-
-
-def _still_jumps(view: ColumnView, atom: Atom) -> float:
-    """Share of values farther from the one before than hardly any is in health, where those of an atom had not come."""
-    step, is_it = view.reference.given.get(Aspect.STEP), view.current == atom.value
-    if step is None or is_it.all():
-        return 1.0
-    last = np.maximum.accumulate(np.where(is_it, -1, np.arange(len(is_it))))
-    left = view.left(Aspect.STEP, view.current[np.where(last < 0, int(np.argmin(is_it)), last)])
-    low, high = np.quantile(step.quantiles, [_FAR_OFF, 1 - _FAR_OFF])
-    return float(((left < low) | (left > high)).mean()) if len(left) else 1.0
-
-
 def _by_the_others(case: Case, view: ColumnView) -> _Fill | None:
     """Of an input that has no alarm of its own: the value whose rows, and no others, are not what the other inputs make expect.
 
-    See `_find` for why the rest is not compared with the reference.
+    Of a quantity as slow as a season nobody knows by itself whether the rest of its values are as ever.
     """
     left = case.dependence.get(DEPENDENCE + view.name)
     if left is None or len(left.current_values) != len(view.current_values):
