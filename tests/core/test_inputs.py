@@ -1,10 +1,18 @@
 """The inputs of a model: which rows repeat others, and what columns are called."""
 
+import json
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from whydrift.core.free_flags import FlagShare
+from whydrift.core.inputs import InputWatch
+from whydrift.core.pipeline import Pipeline
+from whydrift.core.profile import read_profile
+from whydrift.core.profiler import Profiler
+from whydrift.core.records import Record
 from whydrift.core.settings import Settings
 from whydrift_schemas import Status
 
@@ -63,6 +71,69 @@ def test_payloads_that_come_again_at_once_are_duplicates_where_few_are_alike_by_
     feed(stream[:1_200])
     twice = [one for event in stream[1_200:] for one in (event, {**event, "event_id": f"{event['event_id']}-again"})]
     assert "duplicate_events" in faults(feed(twice), Status.OPENED)
+
+
+def grouped(start: int, stop: int, sizes: tuple[int, int], seed: int) -> Iterator[Event]:
+    """Bookings, most of them alone; one in thirty is of a group, whose members have the same features under ids of their own."""
+    draw, left = random.Random(seed), 0
+    first: Event = {}
+    for event in events(start, stop, has_labels=False):
+        if not left:
+            first, left = event, draw.randint(*sizes) if draw.random() < 1 / 30 else 1
+        yield event | {"features": first["features"], "prediction": first["prediction"]}
+        left -= 1
+
+
+@pytest.mark.parametrize("larger", [(5, 40), (60, 200)])
+def test_cases_of_a_group_are_alike_and_no_duplicates_however_large_the_group(larger: tuple[int, int]) -> None:
+    feed = Feed(settings=DEFAULTS)
+    feed(grouped(0, 2_500, (5, 40), 1))
+    assert "duplicate_events" not in faults(feed(grouped(2_500, 4_500, larger, 2)))
+
+
+def test_events_that_come_twice_are_duplicates_where_there_are_groups_too() -> None:
+    feed = Feed(settings=DEFAULTS)
+    feed(grouped(0, 2_500, (5, 40), 1))
+    twice = [
+        one
+        for event in grouped(2_500, 3_000, (5, 40), 2)
+        for one in (event, {**event, "event_id": f"{event['event_id']}b"})
+    ]
+    assert "duplicate_events" in faults(feed(twice), Status.OPENED)
+
+
+def test_a_reference_file_knows_how_often_payloads_come_again() -> None:
+    def pairs(start: int, stop: int) -> Iterator[Event]:
+        """Every fourth event is the one before it again, under another id."""
+        last: Event = {}
+        for i, event in enumerate(events(start, stop, has_labels=False)):
+            last = event if i % 4 else event | {"features": last.get("features", event["features"])}
+            yield last
+
+    profiler = Profiler(DEFAULTS)
+    profiler.add([Record("events", 0, i, json.dumps(one).encode()) for i, one in enumerate(pairs(0, 3_000))])
+    profiles = read_profile(profiler.finish())
+    found = {}
+    for name, known in (("known", profiles), ("not known", {})):
+        feed = Feed(Pipeline(DEFAULTS, "events", 0, known), settings=DEFAULTS)
+        feed(events(3_000, 5_000, has_labels=False))
+        found[name] = "duplicate_events" in faults(feed(pairs(5_000, 5_600)), Status.OPENED)
+    assert found == {"known": False, "not known": True}
+
+
+def test_a_state_from_before_repeats_were_told_apart_is_read() -> None:
+    feed = Feed()
+    feed(events(0, 700, has_labels=False))
+    (model,) = feed.pipeline._models.values()
+    state, learnt = model.inputs.snapshot(), model.inputs.monitor.snapshot_references()
+    kept = state.pop("seen_payloads")
+    counts = np.array([[700.0 - yes, yes] for yes in (7, 0, 0)])
+    old = state | {"payloads": kept[:, :2].T.copy()}
+    old["monitor"] = state["monitor"] | {"flags": [counts, counts, np.zeros(3, np.int64)], "recent_flags": []}
+    watch = InputWatch.restore(feed.settings, old, learnt)
+    assert watch.snapshot()["seen_payloads"].tolist() == [[digest, row, 0] for digest, row in kept[:, :2].tolist()]
+    assert watch.monitor.flags.known["duplicates"] == FlagShare(7, 700)
+    assert {"duplicates", "schema", "backwards"} <= watch.monitor.levels().keys()
 
 
 def test_rows_of_which_little_is_left_are_alike_and_no_duplicates() -> None:

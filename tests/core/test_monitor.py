@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Kind, Presence, Rows
 from whydrift.core.learning import MonitorProfile
@@ -45,8 +46,8 @@ def feed(monitor: Monitor, start: int, stop: int, *, odd: float = 0.0, **changes
     width = len(monitor.columns)
     for first in range(start, stop, CHUNK):
         chunk = rows(first, min(first + CHUNK, stop), width=width, **changes)
-        yes = round(odd * len(chunk))
-        monitor.update(chunk, np.array([[len(chunk) - yes, yes]], float) if monitor.flags else None)
+        yes = np.diff(np.floor(odd * np.arange(len(chunk) + 1) + 1e-9)) > 0
+        monitor.update(chunk, yes[:, None] if monitor.flags.names else None)
 
 
 def learnt(events: int = 2_000, settings: Settings = SETTINGS, flags: Sequence[str] = FLAGS) -> Monitor:
@@ -64,7 +65,7 @@ def reference_rows(monitor: Monitor, place: int = 0) -> int | None:
 def again(monitor: Monitor, settings: Settings = SETTINGS) -> Monitor:
     """From its state, through bytes."""
     state = unpack("m", pack("m", {"now": monitor.snapshot(), "learnt": monitor.snapshot_references()}))
-    return Monitor.restore(settings, monitor.flags, state["now"], state["learnt"])
+    return Monitor.restore(settings, monitor.flags.names, state["now"], state["learnt"])
 
 
 # -- learning ---------------------------------------------------------------------------------------------------------------
@@ -180,29 +181,60 @@ def test_a_profile_of_fewer_columns_takes_the_place_of_more_and_no_evidence_stay
     assert monitor.levels()["c.distribution"] == -np.inf
 
 
-def test_a_free_flag_learns_its_share_and_alarms_when_it_changes() -> None:
+def test_a_free_flag_learns_its_share_and_alarms_when_it_rises() -> None:
     monitor = Monitor(SETTINGS, columns(), FLAGS)
-    feed(monitor, 0, 2_000, odd=0.1)
+    feed(monitor, 0, 2_400, odd=0.1)
     assert not monitor.alarms
-    feed(monitor, 2_000, 2_400, odd=0.1)
-    assert not monitor.alarms
-    feed(monitor, 2_400, 2_600, odd=0.5)
+    feed(monitor, 2_400, 3_000)
+    assert not monitor.alarms, "fewer are no news"
+    feed(monitor, 3_000, 3_200, odd=0.5)
     assert list(monitor.alarms) == ["odd"]
-    (evidence,) = [one for one in monitor.evidence(monitor.recent_since(2_400)) if one.signal == "odd"]
+    (evidence,) = [one for one in monitor.evidence(monitor.recent_since(3_000)) if one.signal == "odd"]
     assert (evidence.reference_share, evidence.current_share) == (pytest.approx(0.1), pytest.approx(0.5))
 
 
 def test_a_forgotten_flag_is_learnt_from_the_rows_to_come() -> None:
     monitor = learnt()
-    feed(monitor, 2_000, 2_200, odd=0.5)
+    feed(monitor, 2_000, 2_200, odd=0.2)
     assert list(monitor.alarms) == ["odd"]
     monitor.forget_flags(["odd", "no such flag"])
     assert not monitor.alarms
     assert "odd" not in monitor.levels()
-    feed(monitor, 2_200, 4_600, odd=0.5)
+    feed(monitor, 2_200, 4_600, odd=0.2)
     assert not monitor.alarms
-    feed(monitor, 4_600, 4_800)
-    assert list(monitor.alarms) == ["odd"], "what was forgotten is now the change"
+    feed(monitor, 4_600, 4_800, odd=0.6)
+    assert list(monitor.alarms) == ["odd"], "health is what it was when it was learnt anew"
+
+
+def test_a_flag_of_a_reference_file_is_health_where_it_is_more() -> None:
+    profiled = Monitor(SETTINGS, columns(), FLAGS)
+    feed(profiled, 0, 2_000, odd=0.3)
+    monitor = Monitor(SETTINGS, columns(), FLAGS)
+    monitor.install(profiled.profile(keep_sample=True))
+    feed(monitor, 2_000, 4_000)
+    feed(again(monitor), 4_000, 4_400, odd=0.3)
+    feed(monitor, 4_000, 4_400, odd=0.3)
+    assert not monitor.alarms
+    feed(monitor, 4_400, 4_600, odd=0.9)
+    assert list(monitor.alarms) == ["odd"]
+
+
+@pytest.mark.parametrize("is_bursting", [False, True])
+def test_a_burst_is_one_piece_of_news(is_bursting: bool) -> None:
+    """A share of about .05: every twentieth event, or ten in a row now and then."""
+    monitor = Monitor(SETTINGS, columns(), FLAGS)
+
+    def life(start: int, stop: int, yes: NDArray[np.bool_]) -> bool:
+        for first in range(start, stop, CHUNK):
+            monitor.update(rows(first, first + CHUNK), yes[np.arange(first, first + CHUNK) % len(yes), None])
+        return "odd" in monitor.alarms
+
+    bursts = np.repeat(np.random.default_rng(0).random(200) < 0.05, 10)
+    assert not life(0, 2_000, bursts if is_bursting else np.arange(20) == 7)
+    assert (monitor.flags.known["odd"].time > 5) is is_bursting
+    often = np.arange(20) < 10
+    assert life(2_000, 2_100, often) is not is_bursting, "some bursts in a row are chance where there are bursts"
+    assert life(2_100, 6_000, often), "one after the other is none"
 
 
 def test_learning_can_be_made_to_end_and_to_forget_every_other_chunk() -> None:
@@ -327,7 +359,7 @@ def test_an_alarm_outlives_a_release_with_other_bets_and_ends_as_ever() -> None:
     state = monitor.snapshot()
     for name in ("m", "cusum", "onset_ms", "onset_offset", "onset_row"):
         state["evidence"][name] = state["evidence"][name][:-3]
-    later = Monitor.restore(SETTINGS, monitor.flags, state, monitor.snapshot_references())
+    later = Monitor.restore(SETTINGS, monitor.flags.names, state, monitor.snapshot_references())
     assert later.levels()["x.distribution"] == -np.inf
     feed(later, 2_100, 3_500, shift=4.0)
     assert "x.distribution" in later.alarms
@@ -411,6 +443,6 @@ def test_a_monitor_without_columns_takes_rows_all_the_same() -> None:
     for first in range(0, 600, CHUNK):
         chunk = rows(first, first + CHUNK)
         bare = Rows(chunk.values[:, :0], chunk.presence[:, :0], chunk.times_ms, chunk.offsets)
-        monitor.update(bare, np.array([[CHUNK, 0]], float))
+        monitor.update(bare, np.zeros((CHUNK, 1), bool))
     assert list(monitor.levels()) == ["odd"]
     assert monitor.rows_seen == 600

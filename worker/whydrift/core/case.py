@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from whydrift.core.columns import Column, Floats, Presence, Presences
 from whydrift.core.detectors.bets import Bets
 from whydrift.core.evidence import mixture_log10
+from whydrift.core.longest_step import LongestStep
 from whydrift.core.reference import BINS, NO_BIN, ColumnReference
 from whydrift.core.signals import CONDITIONAL, Aspect
 from whydrift.core.stand_in import Trees
@@ -74,6 +75,8 @@ class ColumnView:
     """(current rows,), or none where nobody needs them."""
     opening: Opening | None = None
     """None where the column's reference was learnt from the stream, at first or since."""
+    step: LongestStep | None = None
+    """The longest since it is alarmed, or among the rows retained then; None where it is not slow, or has no alarm."""
 
     @property
     def name(self) -> str:

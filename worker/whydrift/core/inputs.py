@@ -19,6 +19,7 @@ from whydrift.core.columns import ABSENT, Column, Kind, Presence, Rows, abridged
 from whydrift.core.combinations import COMBINATIONS
 from whydrift.core.decode import PredictionEvent
 from whydrift.core.dimensions import SEGMENT
+from whydrift.core.free_flags import Yes
 from whydrift.core.incidents import SCOPE
 from whydrift.core.monitor import RETAINED_ROWS, Monitor
 from whydrift.core.profile import Profile
@@ -78,8 +79,8 @@ class InputWatch:
         self._names: list[str] = []
         """Key of each column, as events have it."""
         self._latest_ms = -1
-        self._payloads: dict[int, int] = {}
-        """Payloads by their hash, latest last, and the running number of the row that had it."""
+        self._payloads: dict[int, tuple[int, bool]] = {}
+        """Payloads by their hash, latest last: the running number of the row that had it, and whether that was a repeat."""
         self._repeated_row = -1
         """Running number of the row that was repeated last."""
         self._odd: dict[str, list[tuple[int, Any]]] = {}
@@ -136,13 +137,13 @@ class InputWatch:
         """
         unknown = self._unknown(events, offsets)
         rows = self._rows(events, offsets)
-        payload, again = self._repeats(rows), np.array(repeated, bool)
-        duplicates = int(((payload & self._are_whole(rows)) | again).sum())
-        counts = np.array([duplicates, unknown, self._backwards(rows)], float)
-        flags = np.stack([len(rows) - counts, counts], axis=1)
+        payload, is_first = self._repeats(rows)
+        again = np.array(repeated, bool)
+        duplicates = (is_first & self._are_whole(rows)) | again
+        flags = np.stack([duplicates, unknown, self._backwards(rows)], axis=1)
         is_new = ~(payload & again)
         is_new[0] |= not is_new.any()
-        if duplicates:
+        if duplicates.any():
             rows = rows.take(is_new)
         binning = self.monitor.binning
         bins = self.monitor.update(rows, flags)
@@ -158,8 +159,8 @@ class InputWatch:
         times_ms = np.array([event.timestamp_ms for event in events], np.int64)
         return Rows(values, presence, times_ms, np.array(offsets, np.int64))
 
-    def _unknown(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> int:
-        """Events that have a key which is no column; a column is made of it while the baseline is being learnt.
+    def _unknown(self, events: Sequence[PredictionEvent], offsets: Sequence[int]) -> Yes:
+        """Whether events have a key which is no column; a column is made of it while the baseline is being learnt.
 
         A key that is null has not shown yet what it is: that is no news, neither now nor when it has its first value.
         """
@@ -171,7 +172,9 @@ class InputWatch:
         odd = [place for place in odd if _has_unknown_value(events[place].features, known)]
         for place in odd:
             self._keep_odd(events[place].features, known, offsets[place])
-        return len(odd)
+        found = np.zeros(len(events), bool)
+        found[odd] = True
+        return found
 
     def _is_adopting(self) -> bool:
         """Whether the first baseline is not there yet."""
@@ -200,11 +203,14 @@ class InputWatch:
         ]
         del seen[:-_KEPT_VALUES]
 
-    def _repeats(self, rows: Rows) -> Any:
-        """Whether each row's values and presences are those of one of the last rows: (rows,)."""
-        found = np.zeros(len(rows), bool)
+    def _repeats(self, rows: Rows) -> tuple[Yes, Yes]:
+        """Whether each row's values and presences are those of one of the last rows, and of one that was no repeat: (rows,) each.
+
+        Cases of a group are alike, be it three or three hundred, and are no feed that comes twice: they repeat one payload.
+        """
+        found, is_first = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
         if not rows.values.shape[1]:
-            return found
+            return found, is_first
         payloads = self._payloads
         values, presence = rows.values.tobytes(), rows.presence.tobytes()
         wide, narrow = len(values) // len(rows), len(presence) // len(rows)
@@ -212,15 +218,16 @@ class InputWatch:
         for place in range(len(rows)):
             digest = crc32(values[place * wide : (place + 1) * wide])
             digest = crc32(presence[place * narrow : (place + 1) * narrow], digest)
-            seen = payloads.pop(digest, None)
-            if seen is not None and first + place - seen <= reach:
+            seen, was_repeat = payloads.pop(digest, (first + place - reach - 1, False))
+            if first + place - seen <= reach:
                 is_next = 0 < seen - self._repeated_row <= _IN_ORDER
                 found[place] = is_next or first + place - seen <= _NEAR_PAYLOADS
+                is_first[place] = found[place] and not was_repeat
                 self._repeated_row = seen
-            payloads[digest] = first + place
+            payloads[digest] = first + place, bool(found[place])
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():
             del payloads[digest]
-        return found
+        return found, is_first
 
     def _are_whole(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether rows have most of the values that nearly all rows of health have, (rows,): those of which little is there are
@@ -242,10 +249,11 @@ class InputWatch:
         is_telling = any(reference.n and reference.distinct >= _TELLING * reference.n for reference in known)
         return _PAYLOADS if is_telling else _NEAR_PAYLOADS
 
-    def _backwards(self, rows: Rows) -> int:
+    def _backwards(self, rows: Rows) -> Yes:
         before = np.maximum.accumulate(np.append(self._latest_ms, rows.times_ms))
         self._latest_ms = int(before[-1])
-        return int((rows.times_ms < before[:-1]).sum())
+        is_back: Yes = rows.times_ms < before[:-1]
+        return is_back
 
     # -- pictures and state ---------------------------------------------------------------------------------------
 
@@ -266,7 +274,9 @@ class InputWatch:
             "monitor": self.monitor.snapshot(),
             "names": self._names,
             "latest_ms": self._latest_ms,
-            "payloads": np.array([list(self._payloads), list(self._payloads.values())], np.int64),
+            "seen_payloads": np.array([[digest, *seen] for digest, seen in self._payloads.items()], np.int64).reshape(
+                -1, 3
+            ),
             "repeated_row": self._repeated_row,
             "odd": {name: [list(pair) for pair in seen] for name, seen in self._odd.items()},
             "foreign": {name: [list(pair) for pair in seen] for name, seen in self._foreign.items()},
@@ -278,7 +288,11 @@ class InputWatch:
         inputs = cls(settings)
         inputs.monitor = Monitor.restore(settings, FLAGS, state["monitor"], references, keeps_bins=True)
         inputs._names, inputs._latest_ms = list(state["names"]), state["latest_ms"]
-        inputs._payloads = dict(zip(*state["payloads"].tolist(), strict=True))
+        if "payloads" in state:  # states from before repeats of repeats were told apart: (2, payloads)
+            known = np.vstack([state["payloads"], np.zeros_like(state["payloads"][:1])]).T
+        else:
+            known = state["seen_payloads"]
+        inputs._payloads = {digest: (row, bool(was_repeat)) for digest, row, was_repeat in known.tolist()}
         inputs._repeated_row = state.get("repeated_row", -1)  # states from before it was kept
         inputs._odd = {name: [(at, value) for at, value in seen] for name, seen in state["odd"].items()}
         inputs._foreign = {name: [(at, value) for at, value in seen] for name, seen in state["foreign"].items()}

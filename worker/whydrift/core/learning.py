@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Rows, column_of, column_state, widen
+from whydrift.core.free_flags import FlagShare, restored_shares, shares_state
 from whydrift.core.reference import ColumnReference
 
 Bins = NDArray[np.int8]
@@ -25,13 +26,14 @@ def no_bins() -> Bins:
 class MonitorProfile:
     """What a monitor learnt: `references` by column name, `sample` rows of health (none where they were left out).
 
-    bins: of more rows than the sample has, where they are kept (rows, columns).
+    bins: of more rows than the sample has, where they are kept (rows, columns). flags: shares of what whole events may be.
     """
 
     columns: tuple[Column, ...]
     references: Mapping[str, ColumnReference]
     sample: Rows
     bins: Bins = field(default_factory=no_bins)
+    flags: Mapping[str, FlagShare] = field(default_factory=dict)
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -39,14 +41,16 @@ class MonitorProfile:
             "references": [reference.snapshot() for reference in self.references.values()],
             "sample": self.sample.snapshot(),
             "bins": self.bins,
+            "flags": shares_state(self.flags),
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "MonitorProfile":
         references = [ColumnReference.restore(reference) for reference in state["references"]]
         columns = tuple(column_of(column) for column in state["columns"])
-        bins = state.get("bins", no_bins())  # files from before they were kept have none
-        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]), bins)
+        # Files from before they were kept have none of these.
+        bins, flags = state.get("bins", no_bins()), restored_shares(state.get("flags", {}))
+        return cls(columns, {r.name: r for r in references}, Rows.restore(state["sample"]), bins, flags)
 
 
 @dataclass(slots=True)

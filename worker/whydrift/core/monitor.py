@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whydrift.core.alarms import Alarm
-from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, at_least, common_time, level_time
+from whydrift.core.autocorrelation import CHANCE, FOLLOWING_CHANCE, SLOW, at_least, common_time, level_time
 from whydrift.core.blind_spots import Blindness, BlindSpot, blind_spots
 from whydrift.core.case import ColumnView, Opening, SignalEvidence
 from whydrift.core.columns import Column, Floats, Presence, Rows, column_of, column_state, tame, thin, widen
@@ -27,8 +27,10 @@ from whydrift.core.conditioning import conditioned
 from whydrift.core.counting import Counter, Place
 from whydrift.core.detectors.bets import Bets, Tolerance
 from whydrift.core.evidence import EvidenceProcess
+from whydrift.core.free_flags import FreeFlags, Yes
 from whydrift.core.history import Trail
 from whydrift.core.learning import Learning, MonitorProfile, late, no_bins
+from whydrift.core.longest_step import LongestStep
 from whydrift.core.reference import NO_BIN, REPEAT_WINDOW, Binning, ColumnReference, learn_column
 from whydrift.core.settings import Settings
 from whydrift.core.signals import (
@@ -38,6 +40,7 @@ from whydrift.core.signals import (
     flag_aspects,
     flag_bets,
     flag_share,
+    free_flag_bets,
     is_blurred,
     is_fitted,
 )
@@ -54,6 +57,8 @@ _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
 BINNED_ROWS = 4_000
 """Rows of health whose bins are kept, where they are."""
+_STEP_ROWS = 40
+"""Rows kept on either side of a slow column's longest step."""
 _LEAST_LOCAL_ROWS = 100
 _LEAST_LASTING_ROWS = 60
 _LASTING_LOG10 = 1.0
@@ -89,11 +94,8 @@ class Monitor:
         self._follows = follows
         self._families = families
         self.columns = list(columns)
-        self.flags = tuple(flags)
+        self.flags = FreeFlags(flags, settings)
         self.references: list[ColumnReference | None] = [None] * len(self.columns)
-        self._flag_seen = np.zeros((len(self.flags), 2))
-        self._flag_reference = np.zeros((len(self.flags), 2))
-        self._flag_target = np.full(len(self.flags), settings.first_stage_events)
         names = {c.name for c in self.columns}
         self._learning: Learning | None = Learning(names, [], self._settings.first_stage_events)
         self._is_held = False
@@ -114,10 +116,10 @@ class Monitor:
         self._local: list[ColumnReference | None] | None = None
         """References learnt from those rows, of columns that have steps; made when they are asked for."""
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
+        self._steps: dict[str, LongestStep] = {}
+        """By column that is slow and alarmed."""
         self._runs = np.zeros(len(self.columns), np.int64)
         """Rows for which each column's value has been the same, of those whose runs are counted."""
-        self._recent_flags: list[tuple[int, Floats]] = []
-        """Free flags of the latest chunks: offset of the first row, (no, yes) of each."""
         self.least_time: Callable[[str], float] = lambda name: 1.0
         """How many values in a row of a column tell as much as one, at least (`autocorrelation`)."""
         self.rows_seen = 0
@@ -171,6 +173,7 @@ class Monitor:
         self._before = np.full((REPEAT_WINDOW, len(self.columns)), np.nan)
         self._runs = np.zeros(len(self.columns), np.int64)
         self._learning = self._learn_later()
+        self.flags.install(profile.flags)
         # These are other references, and may be of fewer columns: no evidence is carried over.
         self._places = {}
         self._rebuild()
@@ -179,16 +182,17 @@ class Monitor:
         """What was learnt, for `install` elsewhere. Without the sample, categories are known only as far as references need."""
         references = {r.name: r for r in self.references if r is not None}
         if keep_sample:
-            return MonitorProfile(tuple(self.columns), references, self._sample, self.health_bins)
+            return MonitorProfile(tuple(self.columns), references, self._sample, self.health_bins, self.flags.known)
         needed = {name: dict.fromkeys(reference.shares) for name, reference in references.items()}
         columns = [
             replace(column, codes={one: float(code) for code, one in enumerate(needed.get(column.name, ()))})
             for column in self.columns
         ]
-        return MonitorProfile(tuple(columns), references, Rows.concat([], len(self.columns)))
+        return MonitorProfile(tuple(columns), references, Rows.concat([], len(self.columns)), flags=self.flags.known)
 
     def learn_now(self) -> None:
         """Learn from the rows collected so far, however few. `Settings.first_stage_events` must not have been reached."""
+        self.flags.learn_now()
         learning = self._learning
         if learning is not None and learning.parts:
             self._learn_columns(self._prepare(learning.rows(len(self.columns))), learning.columns, least_rows=1)
@@ -200,6 +204,7 @@ class Monitor:
 
     def thin_learning(self) -> None:
         """Forget every other chunk of the rows collected so far: what is kept still spans all of them."""
+        self.flags.thin()
         if self._learning is not None:
             self._learning.thin()
 
@@ -232,11 +237,8 @@ class Monitor:
 
     def forget_flags(self, names: Iterable[str]) -> None:
         """Learn the share of free flags anew, from the rows to come."""
-        chosen = set(names) & set(self.flags)
+        chosen = self.flags.forget(names)
         for name in chosen:
-            place = self.flags.index(name)
-            self._flag_seen[place] = self._flag_reference[place] = 0.0
-            self._flag_target[place] = self._settings.first_stage_events
             self.alarms.pop(name, None)
         if chosen:
             self._rebuild()
@@ -244,11 +246,11 @@ class Monitor:
     def _indices(self, names: set[str]) -> set[int]:
         return {place for place, column in enumerate(self.columns) if column.name in names}
 
-    def _learn_from(self, rows: Rows, flags: Floats | None) -> None:
+    def _learn_from(self, rows: Rows, flags: Yes | None) -> None:
         if self.alarms or self._is_held:
             return
-        if flags is not None:
-            self._learn_flags(flags)
+        if flags is not None and self.flags.learn(flags):
+            self._rebuild()
         learning = self._learning
         if learning is None:
             return
@@ -256,19 +258,6 @@ class Monitor:
             return
         learning.parts.append(rows)
         self._advance_learning()
-
-    def _learn_flags(self, flags: Floats) -> None:
-        is_learning = self._flag_target > 0
-        if not is_learning.any():
-            return
-        self._flag_seen[is_learning] += flags[is_learning]
-        seen = self._flag_seen.sum(axis=1)
-        is_due = is_learning & (seen >= np.minimum(self._flag_target, self._settings.baseline_events))
-        if is_due.any():
-            self._flag_reference[is_due] = self._flag_seen[is_due]
-            is_over = seen >= self._settings.baseline_events
-            self._flag_target[is_due] = np.where(is_over, 0, 2 * self._flag_target)[is_due]
-            self._rebuild()
 
     def _advance_learning(self) -> None:
         """Make the next stage's references when enough rows are there."""
@@ -376,11 +365,10 @@ class Monitor:
                 places.append((column.name, index, str(aspect)))
                 tolerance = Tolerance(n, signals, margin, reference.times, is_exact=not is_fitted(column.name))
                 flags.append(flag_bets(ones, tolerance, aspect))
-        for index, name in enumerate(self.flags):
-            seen, yes = int(self._flag_reference[index].sum()), float(self._flag_reference[index, 1])
-            if seen:
+        for index, name in enumerate(self.flags.names):
+            if name in self.flags.known:
                 places.append((name, index, ""))
-                flags.append(flag_bets(yes, Tolerance(seen, signals, margin)))
+                flags.append(free_flag_bets(self.flags.known[name], signals, margin))
         self._places = {
             f"{name}.{aspect}" if aspect else name: Place(number, index, aspect)
             for number, (name, index, aspect) in enumerate(places)
@@ -391,7 +379,7 @@ class Monitor:
         self.trail.arrange(list(self._places))
         self._first_flag = len(places) - len(flags)
         left = [(index, one) for index, _, one in given]
-        self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags), left)
+        self._counter = Counter(self.columns, self.references, self._places.values(), len(self.flags.names), left)
         self._blind_spots: tuple[BlindSpot, ...] | None = None
 
     @property
@@ -423,8 +411,8 @@ class Monitor:
         """Indices of the columns that have a reference."""
         return self._counter.known
 
-    def update(self, rows: Rows, flags: Floats | None = None, at_ms: int | None = None) -> NDArray[np.intp]:
-        """Take a chunk's rows (one at least), and how often each free flag was (no, yes): (flags, 2).
+    def update(self, rows: Rows, flags: Yes | None = None, at_ms: int | None = None) -> NDArray[np.intp]:
+        """Take a chunk's rows (one at least), and whether each free flag was yes of its events: (events, flags).
 
         at_ms: the chunk's time, where that is not its first row's. Values are tamed in place (see `columns.tame`).
 
@@ -432,9 +420,10 @@ class Monitor:
         """
         tame(rows.values)
         bins = self._counter.bins(rows.values)
-        chunk = self.summarise(rows, flags, bins)
+        counts = None if flags is None else _counts(flags)
+        chunk = self.summarise(rows, counts, bins)
         self.detect(chunk if at_ms is None else replace(chunk, first_ms=at_ms))
-        self._retain(rows, flags)
+        self._retain(rows, counts)
         self._review(chunk.first_ms if at_ms is None else at_ms)
         self._learn_from(rows, flags)
         return bins
@@ -454,8 +443,7 @@ class Monitor:
 
     def _retain(self, rows: Rows, flags: Floats | None) -> None:
         if flags is not None:
-            self._recent_flags.append((int(rows.offsets[0]), flags))
-            del self._recent_flags[: -(RETAINED_ROWS // max(self._settings.chunk_events, 1)) or None]
+            self.flags.retain(int(rows.offsets[0]), flags, max(RETAINED_ROWS // max(self._settings.chunk_events, 1), 1))
         if self.trained and len(self._opening) < OPENING_ROWS:
             first = rows.take(slice(OPENING_ROWS - len(self._opening)))
             self._opening = Rows.concat([self._opening, first], len(self.columns))
@@ -499,6 +487,7 @@ class Monitor:
                 del self.alarms[name]
         if len(self._before_jump) and not self._jumps():
             self._keep_before_jump(None)
+        self._keep_steps()
 
     def _jumps(self) -> bool:
         return any(self._places[name].aspect == Aspect.STEP for name in self.alarms)
@@ -516,6 +505,19 @@ class Monitor:
         self.alarms[name] = alarm
         if self._learning is not None:
             self._learning.forget_since(alarm.onset_offset)
+
+    def _keep_steps(self) -> None:
+        """Keep the longest step of each slow column that is alarmed: later, the rows around it are gone."""
+        alarmed = self._indices(self.columns_of(self.alarms))
+        slow = [i for i, one in enumerate(self.references) if i in alarmed and one is not None and _wanders(one)]
+        kept = {self.columns[index].name: index for index in slow}
+        self._steps = {name: step for name, step in self._steps.items() if name in kept}
+        rows = self.recent() if kept else None
+        for name, index in kept.items():
+            assert rows is not None  # there are columns to look at
+            step = LongestStep.of(rows.values[rows.presence[:, index] == Presence.PRESENT, index])
+            if step is not None and step.tells_more(self._steps.get(name)):
+                self._steps[name] = step
 
     def lasts(self, signal: str) -> bool:
         """Whether as many of the latest rows as it took to raise this alarm still speak for the change."""
@@ -575,8 +577,7 @@ class Monitor:
 
     def _free_flags(self, rows: Rows) -> Floats:
         """(no, yes) of each free flag over the retained chunks that begin in these rows or after them."""
-        first = int(rows.offsets[0]) if len(rows) else 0
-        return sum((flags for offset, flags in self._recent_flags if offset >= first), np.zeros((len(self.flags), 2)))
+        return self.flags.counts_since(int(rows.offsets[0]) if len(rows) else 0)
 
     def _evidence_of(self, name: str, log10_e: float, shares: Floats) -> SignalEvidence:
         place, alarm = self._places[name], self.alarms.get(name)
@@ -596,7 +597,7 @@ class Monitor:
         if not place.is_flag:
             return None
         if place.aspect == "":
-            return float(self._flag_reference[place.column, 1] / self._flag_reference[place.column].sum())
+            return self.flags.known[self.flags.names[place.column]].share
         reference = self.references[place.column]
         assert reference is not None  # a column has signals only with a reference
         yes, n = flag_share(reference, Aspect(place.aspect))
@@ -633,6 +634,7 @@ class Monitor:
                 current_times=current.times_ms,
                 signals={aspect: s for aspect, s in signals[column.name].items() if aspect},
                 opening=self._opening_of(index),
+                step=self._steps.get(column.name),
             )
             for index, (column, reference) in enumerate(zip(self.columns, self.references, strict=True))
             if reference is not None
@@ -678,8 +680,7 @@ class Monitor:
         learning = self._learning
         return {
             "columns": [column_state(column) for column in self.columns],
-            "flags": [self._flag_seen, self._flag_reference, self._flag_target],
-            "recent_flags": [list(one) for one in self._recent_flags],
+            "flags": self.flags.snapshot(),
             "learning": None if learning is None else learning.snapshot(len(self.columns)),
             "recent": self.recent().snapshot(),
             "before": self._before,
@@ -687,6 +688,7 @@ class Monitor:
             "trained": sorted(self.trained),
             "opening": self._opening.snapshot(),
             "before_jump": self._before_jump.snapshot(),
+            "steps": {name: [step.before, step.after, step.usual] for name, step in self._steps.items()},
             "rows_seen": self.rows_seen,
             "model_signals": self.model_signals,
             "log10_threshold": self.log10_threshold,
@@ -722,8 +724,7 @@ class Monitor:
         monitor.references = [None if r is None else ColumnReference.restore(r) for r in references["references"]]
         monitor._sample = Rows.restore(references["sample"])
         monitor.health_bins = references.get("bins", no_bins())  # states from before they were kept have none
-        monitor._flag_seen, monitor._flag_reference, monitor._flag_target = state["flags"]
-        monitor._recent_flags = [(offset, flags) for offset, flags in state["recent_flags"]]
+        monitor.flags = FreeFlags.restore(flags, settings, state["flags"])
         learning = state["learning"]
         monitor._learning = None if learning is None else Learning.restore(learning)
         recent = Rows.restore(state["recent"])
@@ -737,6 +738,8 @@ class Monitor:
             monitor._opening = Rows.restore(state["opening"])
         if "before_jump" in state:
             monitor._before_jump = Rows.restore(state["before_jump"])
+        # States from before they were kept have none.
+        monitor._steps = {name: LongestStep(*step) for name, step in state.get("steps", {}).items()}
         for name in ("rows_seen", "model_signals", "log10_threshold"):
             setattr(monitor, name, state[name])
         monitor.alarms = {alarm[0]: Alarm.restore(alarm) for alarm in state["alarms"]}
@@ -744,3 +747,13 @@ class Monitor:
         monitor._evidence.restore(state["evidence"])
         monitor.trail = Trail.restore(state["trail"])
         return monitor
+
+
+def _counts(yes: Yes) -> Floats:
+    """(no, yes) of each flag: (flags, 2)."""
+    ones = yes.sum(axis=0).astype(float)
+    return np.stack([len(yes) - ones, ones], axis=1)
+
+
+def _wanders(reference: ColumnReference) -> bool:
+    return not reference.kind.is_coded and level_time(reference.times) > SLOW

@@ -15,6 +15,7 @@ from whydrift.core.conditional import Conditional
 from whydrift.core.detectors import families
 from whydrift.core.detectors.bets import Bets, Tolerance, tiered
 from whydrift.core.detectors.numeric import least_shift
+from whydrift.core.free_flags import FlagShare
 from whydrift.core.reference import BINS, ColumnReference
 
 
@@ -92,8 +93,8 @@ def flag_share(reference: ColumnReference, aspect: Aspect) -> tuple[float, int]:
     return reference.repeated, reference.n
 
 
-def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -> Bets:
-    """Bets on a yes-or-no signal that was yes `ones` times in `tolerance.n`; None: a free flag.
+def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect) -> Bets:
+    """Bets on a yes-or-no signal of a column that was yes `ones` times in `tolerance.n`.
 
     That values fall into the reference's range, or are known, more often than was reckoned with is no news.
     """
@@ -103,10 +104,14 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     return _rate_bets(family, np.array([1 - share, share]), tolerance, group)
 
 
-def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
+def free_flag_bets(known: FlagShare, signals: float, margin: float) -> Bets:
+    """Bets that a flag of whole events is yes more often than it was; that it is so less often is no news."""
+    group, masses = "yes", np.array([1 - known.share, known.share])
+    return _rate_bets("rise", masses, Tolerance(known.n, signals, margin, {group: known.time}), group)
+
+
+def _group(aspect: Aspect, tolerance: Tolerance) -> str:
     """The group of bets that tells how a flag's values hang together; "" where nothing does."""
-    if aspect is None:
-        return ""
     return next((group for group in _GROUPS.get(aspect, (str(aspect),)) if group in tolerance.times), "")
 
 

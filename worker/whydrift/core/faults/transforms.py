@@ -16,6 +16,7 @@ from math import isfinite
 import numpy as np
 from scipy.special import gammaincc, ndtr
 
+from whydrift.core.autocorrelation import SLOW
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import (
@@ -368,7 +369,8 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     own = match_p(restored[mapped], view.reference) if one.is_known or share > 0.9 else p
     is_step = min(halves) > 1e-3 and trend < _TREND
     fit = graded(min(p, 10 * own)) * undone(before, after) * (1.0 if is_step else 0.5)
-    if len(np.unique(values[mapped])) <= min(0.1 * mapped.sum(), 0.25 * view.reference.distinct):
+    many = min(0.1 * mapped.sum(), 0.25 * view.reference.distinct, float(mapped.sum()) / slowness(view.reference))
+    if len(np.unique(values[mapped])) <= many:
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2
     is_scattered = scattered_gain(view) > gain + one.penalty + _BROAD_LEAD or _is_too_wide(view, mapped)
@@ -601,7 +603,9 @@ def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
     """
     atoms = np.array(list(view.reference.atoms))
     shares = np.array(list(view.reference.atoms.values()))
-    rows = float(shares[one.apply(atoms) != atoms].sum()) * int(mapped.sum())
+    # A value that stays for hours comes back once.
+    values = np.unique(view.current[mapped]) if slowness(view.reference) > SLOW else view.current[mapped]
+    rows = float(shares[one.apply(atoms) != atoms].sum()) * len(values)
     if rows < _ATOM_ROWS or not len(view.healthy):
         return False
 
@@ -610,9 +614,9 @@ def _returns_atoms(view: ColumnView, one: Map, mapped: Mask) -> bool:
         back: Floats = before[_are_atoms(view.reference, before) & (before != values)]
         return back
 
-    back = returned(view.current[mapped])
+    back = returned(values)
     by_chance = max(len(returned(view.healthy)), 1) / len(view.healthy)
-    is_often = len(back) >= _RETURNED * rows and chance_of(len(back), int(mapped.sum()), by_chance) < _CHANCE
+    is_often = len(back) >= _RETURNED * rows and chance_of(len(back), len(values), by_chance) < _CHANCE
     if not is_often or float(np.ptp(back)) <= _NEXT_TO * view.reference.spread:
         return False
     grid = EvenGrid.of(np.sort(atoms))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whydrift.core.autocorrelation import SLOW
 from whydrift.core.case import Case, ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.dependence import PREFIX as DEPENDENCE
@@ -36,6 +37,7 @@ from whydrift.core.faults.inputs import (
     percent,
     slowness,
 )
+from whydrift.core.faults.leaps import has_wandered, leap
 from whydrift.core.faults.noise import holds_against, noise_gain
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -62,8 +64,8 @@ _NO_STEP = 0.6
 """The same where no step is seen."""
 _GROWS = 0.1
 """Plausibility of a small map where the column goes away from health ever more."""
-_SLOW, _WANDERED = 50.0, 0.3
-"""Rows that tell as much as one, from which a quantity may have wandered to the other side of 0; plausibility of a sign then."""
+_WANDERED = 0.3
+"""Plausibility of a sign where a slow quantity may have wandered to the other side of 0, and of a map that no leap has made."""
 _ONE_VALUE = -7.0
 """Log-chance below which values of health are not all the same."""
 _NO_REPEATS = 0.1
@@ -79,10 +81,11 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     no: list[Proposal | RuledOut] = []
     moved = examined(case, "distribution", "out_of_range", "unseen")
     for view in moved or unrelated(case):
-        found = best_map(view)
+        leapt = leap(view)
+        found = leapt or best_map(view)
         if found is None or (not moved and found.map.scale != -1 and not found.is_exact):
             continue
-        fit = found.fit * _plausible(case, view, found)
+        fit = found.fit * (_plausible(case, view, found) if leapt is None else _plausible_leap(found))
         if fit >= _LEAST_FIT:
             key = (found.map.scale, found.map.offset) if found.map.is_known else (float(view.position), np.inf)
             groups.setdefault(key, []).append((view, found, fit))
@@ -208,6 +211,8 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         return 0.0
     if found.map.scale < 0 and _may_have_wandered(case, view):
         return _WANDERED
+    if not found.is_exact and not is_sudden(case, view) and has_wandered(view):
+        return _WANDERED * (1.0 if found.map.is_known else _NO_DIGITS)
     if has_lost_repeats(view) and not found.map.is_known:
         return _NO_REPEATS  # a known ratio may come with other digits
     left = case.dependence.get(DEPENDENCE + view.name)
@@ -249,6 +254,13 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
+def _plausible_leap(found: Mapped) -> float:
+    """The same of a slow quantity's leap: that it goes on wandering afterwards says nothing against it."""
+    if found.map.is_known:
+        return 0.97
+    return 0.85 if abs(np.log(found.map.scale)) > np.log(_LARGE_FACTOR) else 0.65
+
+
 def _is_one_value(view: ColumnView, found: Mapped) -> bool:
     """Whether what a map explains has one value, where health's would not have become one: 30.2 °F is −1 °C, and −1 a fill."""
     mapped, usual = view.current[found.rows], max(view.reference.atoms.values(), default=0.0)
@@ -260,7 +272,7 @@ def _is_one_value(view: ColumnView, found: Mapped) -> bool:
 
 def _may_have_wandered(case: Case, view: ColumnView) -> bool:
     """Whether a slow quantity may have come where it is step by step: no step of the whole, nor a jump unheard of, is seen."""
-    if slowness(view.reference) <= _SLOW or is_sudden(case, view):
+    if slowness(view.reference) <= SLOW or is_sudden(case, view):
         return False
     step = view.reference.given.get(Aspect.STEP)
     if step is None:
