@@ -282,7 +282,14 @@ class Incidents:
             # A finding may be about evidence that no alarm of the moment stands for: delays that have grown, but are not late.
             own = sorted(incident.own & incident.signals & alarms.keys())
             if age < _LAST_REVIEW_ROWS and scene.lasts(own):
-                self._apply(scene.judge(own), {}, now)
+                self._apply([one for one in scene.judge(own) if self._concerns(one, incident)], {}, now)
+
+    def _concerns(self, finding: Finding, incident: Incident) -> bool:
+        """Whether what was found in the rows since this incident is about it, or about nothing that is open.
+
+        Of the others their own rows tell more.
+        """
+        return bool(finding.own_signals & incident.own) or self._match(finding, set()) is None
 
     def _look_around(self, incident: Incident) -> None:
         """Who coincided once is not forgotten when its incident ends sooner."""
@@ -294,6 +301,12 @@ class Incidents:
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
+            if incident is not None and new and not finding.own_signals & new.keys():
+                # The rows since the new alarms tell less of it than its own: it is judged by these.
+                spoken_for.add(incident.incident_id)
+                incident.signals |= finding.signals & new.keys()
+                incident.next_review_rows = now.rows
+                continue
             is_new = finding.is_apart or 2 * len(finding.own_signals & new.keys()) >= len(finding.own_signals)
             if incident is None and not is_new:
                 # Most of what it is about belongs to incidents that say something else, and more strongly: so does the rest.

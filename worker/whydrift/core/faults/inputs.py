@@ -25,6 +25,8 @@ _ONCE = 0.7
 """Share of values that came once, from which none is known to come often."""
 _FEW, _LOST = 0.2, 1 - 1e-4
 """Part of the repeated values of health that may be left where they are lost; chance of more of them then."""
+_LEAST_ONCE, _MORE_ONCE = 20, 2.0
+"""Values that came once, in number and times health's different ones, from which they are made otherwise."""
 ALL = 1_000_000
 """For rules that cost next to nothing."""
 ATOM_P = 1e-6
@@ -224,11 +226,15 @@ def chance_of(ones: int, n: int, share: float) -> float:
 def has_lost_repeats(view: ColumnView) -> bool:
     """Whether hardly any value of a quantity comes twice any more: then they are made otherwise.
 
-    A map takes equal ones to equal ones, and other cases have the same digits.
+    A map takes equal ones to equal ones, and other cases have the same digits. Of slow quantities few rows tell, of those before
+    the onset none; but more values that came once than health had different ones are made otherwise.
     """
     reference = view.reference
     if reference.kind.is_coded or not reference.n or not len(view.current):
         return False
+    once = int((np.unique(view.current, return_counts=True)[1] == 1).sum())
+    if once > max(_LEAST_ONCE, _MORE_ONCE * reference.distinct):
+        return True
     usual, now = reference.repeated / reference.n, float(repeated_rows(view.current).mean())
     rows = int(len(view.current) / max(reference.times.get("repeated", 1.0), slowness(reference)))
     return now < _FEW * usual and chance_of(round(now * rows) + 1, rows, usual) > _LOST

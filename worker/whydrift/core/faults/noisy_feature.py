@@ -65,7 +65,7 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
         fit = 0.0 if noise is None else noise[1] * _dependence(case, view, noise[0])
         if noise is not None and fit >= _LEAST_FIT:
             found.append(_proposal(case, view, noise[0], fit))
-        elif repetition < 0 and not view.is_alarmed("distribution", "out_of_range") and _are_made_otherwise(view):
+        elif _are_made_otherwise(view, repetition):
             found.append(_finer(case, view))
     return found or _by_the_others(case)
 
@@ -94,9 +94,12 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
     ]
 
 
-def _are_made_otherwise(view: ColumnView) -> bool:
+def _are_made_otherwise(view: ColumnView, repetition: float) -> bool:
     """Whether values repeat less because they have other digits, or all differ, rather than because they are spread wider."""
-    return has_lost_repeats(view) or (finer_share(view) is not None and not keeps_digits(view))
+    if view.is_alarmed("unseen") and has_lost_repeats(view):
+        return True
+    is_finer = has_lost_repeats(view) or (finer_share(view) is not None and not keeps_digits(view))
+    return repetition < 0 and is_finer and not view.is_alarmed("distribution", "out_of_range")
 
 
 def _finer(case: Case, view: ColumnView) -> Proposal:
