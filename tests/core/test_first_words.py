@@ -189,3 +189,39 @@ def test_answers_that_depart_after_something_vague_was_told_of_inputs_are_judged
     alarms = {told_of: START_MS, "residual.distribution": began_ms}
     found = [one for chunk in range(90, 95) for one in incidents.review(alarms, moment(chunk), scene)]
     assert [one.causes[0].fault.value for one in found if one.status.value == "opened"] == said
+
+
+class FewRows:
+    """A fault of region that begins while income is noisy: in the few rows since then income seems to have drifted."""
+
+    def __init__(self) -> None:
+        self.noise, self.drift = (
+            finding("noisy_feature", 0.9, ("income.unseen",)),
+            finding("covariate_drift", 0.9, ("income.unseen",)),
+        )
+        self.region = finding("new_category", 0.9, ("region.unseen",), START_MS + 60 * 20_000)
+        self.asked: list[list[str]] = []
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        return 100
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        return True
+
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
+        self.asked.append(list(names))
+        return [self.noise] if "region.unseen" not in names else [self.region, self.drift]
+
+
+def test_what_is_open_is_judged_by_the_rows_since_it_began_and_not_by_those_since_another_alarm() -> None:
+    incidents, scene = Incidents(Settings(), "credit"), FewRows()
+    alarms = {"income.unseen": START_MS}
+    (income,) = [one for chunk in range(10, 15) for one in incidents.review(alarms, moment(chunk), scene)]
+    alarms["region.unseen"] = START_MS + 60 * 20_000
+    scene.asked.clear()
+    said = [one for chunk in range(70, 400) for one in incidents.review(alarms, moment(chunk), scene)]
+    assert [(one.status.value, one.causes[0].fault.value) for one in said] == [("opened", "new_category")]
+    assert [one.fault for one in incidents.open.values()] == ["noisy_feature", "new_category"]
+    assert scene.asked[:2] == [["region.unseen"], ["income.unseen"]], "what is open is looked at again, too"
+    assert scene.asked.count(["region.unseen"]) > 1
+    assert income.causes[0].fault.value == "noisy_feature"

@@ -25,6 +25,7 @@ from whydrift.core.faults.inputs import (
     has_lost_repeats,
     new_atoms,
     reference_share,
+    slowness,
 )
 from whydrift.core.faults.noise import best_noise, extremes_gain, holds_against, leans, map_gain, noise_gain
 from whydrift.core.faults.rule import Proposal
@@ -312,6 +313,40 @@ def test_values_that_all_differ_are_noisy_where_how_wide_it_scatters_is_not_seen
     signal = replace(view.signals["repeated"], reference_share=0.16, current_share=0.0)
     view = replace(view, signals={"repeated": signal})
     assert fit(noisy_feature, case_of_columns([view])) > 0.6
+
+
+def nights(seed: int, rows: int) -> Floats:
+    """Nights that guests stay: groups of forty stay as long as each other."""
+    draw = np.random.default_rng(seed)
+    return np.repeat(draw.choice([0.0, 1, 2, 3, 5], rows // 40 + 1, p=[0.2, 0.4, 0.2, 0.15, 0.05]), 40)[:rows]
+
+
+@pytest.mark.parametrize("is_shifted", [False, True])
+@pytest.mark.parametrize("healthy_rows", [0, 200])
+def test_a_slow_count_whose_values_all_differ_is_noisy_wherever_its_level_is(
+    is_shifted: bool, healthy_rows: int
+) -> None:
+    now = nights(2, 300)
+    noisy = now[healthy_rows:] + 3 * is_shifted + np.random.default_rng(3).normal(0, 0.7, 300 - healthy_rows).round(6)
+    view = view_of("nights", nights(1, 4_000), np.concatenate([now[:healthy_rows], noisy]))
+    assert slowness(view.reference) > 20
+    assert has_lost_repeats(view)
+    (found,) = noisy_feature.examine(case_of_columns([alarmed(view, "unseen")]))
+    assert isinstance(found, Proposal)
+    assert found.features == ("nights",)
+    (drift,) = [
+        one for one in covariate_drift.examine(case_of_columns([alarmed(view, "unseen")])) if isinstance(one, Proposal)
+    ]
+    assert drift.fit < found.fit
+
+
+@pytest.mark.parametrize("now", [nights(2, 300) * 1.2, nights(2, 300) + 1, np.repeat(np.arange(15.0), 20)])
+def test_a_slow_count_with_other_values_that_come_again_has_lost_none(now: Floats) -> None:
+    view = view_of("nights", nights(1, 4_000), now)
+    assert not has_lost_repeats(view)
+    assert not [
+        one for one in noisy_feature.examine(case_of_columns([alarmed(view, "unseen")])) if isinstance(one, Proposal)
+    ]
 
 
 def test_a_value_among_many_that_come_a_few_times_may_come_as_often_again() -> None:
