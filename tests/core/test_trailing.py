@@ -4,10 +4,12 @@ import json
 from functools import cache
 from typing import Any
 
+import pytest
+
 from whydrift.core.incidents import Moment
 from whydrift.core.settings import DAY_MS
-from whydrift.core.trailing import JUMPING_MS, TRAILING_MS, follow
-from whydrift_schemas import Diagnosis, Status
+from whydrift.core.trailing import LONG_MS, TRAILING_MS, follow
+from whydrift_schemas import Diagnosis, Fault, Status
 
 from .small_world import Event, Feed, diagnoses, events
 
@@ -80,19 +82,23 @@ def test_what_is_broken_stays_an_incident_however_long_it_lasts() -> None:
     assert [one for one in said if one.incident_id == opened.incident_id and one.status is Status.RESOLVED] == []
 
 
-def test_what_jumps_from_row_to_row_is_waited_for_longer() -> None:
+@pytest.mark.parametrize("why", ["it jumps from row to row", "it was told to be broken at first"])
+def test_what_may_be_broken_is_waited_for_longer(why: str) -> None:
     feed, opened = told(moved)
     (model,) = feed.pipeline._models.values()
     mine = model.incidents.open[opened.incident_id]
-    mine.own.add("region.step")
+    if "jumps" in why:
+        mine.own.add("region.step")
+    else:
+        mine.opened_as = Fault.CATEGORY_RECODING
 
     def after(ms: int) -> list[str]:
         now = Moment(mine.diagnosis.detected_at + ms, 0, feed.offset, model.chunks, TOLD, ("1",), 0)
         return [one.summary for one in follow(model, now)]
 
     assert after(TRAILING_MS) == []
-    assert after(JUMPING_MS - 1) == []
-    (summary,) = after(JUMPING_MS)
+    assert after(LONG_MS - 1) == []
+    (summary,) = after(LONG_MS)
     assert summary.startswith("it has lasted for 28 days and is the reference from now on · region")
 
 

@@ -7,7 +7,8 @@ these words.
 
 Only what leads with a fault of the family data_drift is followed. What is broken (a unit, a fill, missing values, weights)
 stays an incident for as long as it lasts; so does a skew between training and serving, which time does not mend. What jumps from
-row to row as it never did may be other rows' values, or the same seasons of a larger world: JUMPING_MS are waited for.
+row to row as it never did may be other rows' values, or the same seasons of a larger world; what was told to be broken at first
+may be so though it looks like drift by now: LONG_MS are waited for.
 
 Limits: the loss is learnt anew too: how good the model was on its training data is no measure of it any more (metrics go on).
 Until enough rows are learnt the new reference is insensitive. A fault that is taken for drift is followed as well.
@@ -25,8 +26,8 @@ from whydrift.core.signals import Aspect
 from whydrift_schemas import Diagnosis
 from whydrift_schemas.names import FAMILY_OF, Family, Fault
 
-TRAILING_MS, JUMPING_MS = 7 * DAY_MS, 28 * DAY_MS
-"""Stream time since it was detected; the same of what jumps."""
+TRAILING_MS, LONG_MS = 7 * DAY_MS, 28 * DAY_MS
+"""Stream time since it was detected; the same of what jumps, or was told to be broken."""
 
 
 def follow(model: ModelWatch, now: Moment) -> list[Diagnosis]:
@@ -53,4 +54,6 @@ def _is_due(model: ModelWatch, incident: Incident, now: Moment) -> bool:
 def _wait_ms(incident: Incident) -> int:
     steps = {plain(name) for name in incident.own | incident.signals if plain(name).endswith(f".{Aspect.STEP}")}
     jumps = any(name in incident.own or not name.startswith(DEPENDENCE) for name in steps)
-    return JUMPING_MS if jumps else TRAILING_MS
+    opened_as = incident.opened_as
+    was_broken = opened_as is not None and FAMILY_OF[opened_as] not in (Family.DATA_DRIFT, Family.UNKNOWN)
+    return LONG_MS if jumps or was_broken else TRAILING_MS
