@@ -15,7 +15,7 @@ from whydrift.core.settings import Settings
 from whydrift_schemas import Status
 
 from .columns_of_rows import alarmed, case_of_columns, view_of
-from .small_world import Event, Feed, diagnoses, events
+from .small_world import Event, Feed, at_ms, diagnoses, events
 
 A_DAY, DAYS = 50, 80
 SAYS = {1_000: "1000 times too large", 2.54: "in centimetres instead of inches", 0.01: "not in cents", 7.1: "7.1"}
@@ -120,6 +120,7 @@ def test_a_slow_input_that_is_sent_in_thousands_is_told_so_and_goes_on_being_tol
     said += diagnoses(feed(events(break_at, break_at + 500, inputs=priced, has_labels=False)))
     (opened,) = said
     assert opened.status is Status.OPENED
+    assert abs(opened.onset_at - at_ms(break_at)) <= 1_000, "the leap's time, not that of the season's"
     assert "price arrives 1000 times too large" in opened.summary
     feed = feed.copy()
     feed(events(break_at + 500, break_at + 2_500, inputs=priced, has_labels=False))

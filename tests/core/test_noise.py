@@ -297,6 +297,19 @@ def test_a_known_ratio_may_come_with_other_digits() -> None:
     assert fit(unit_change, case_of_columns([view])) > 0.7
 
 
+@pytest.mark.parametrize("is_converted", [False, True])
+def test_whole_days_that_stay_whole_were_not_converted_by_a_ratio_that_makes_fractions(is_converted: bool) -> None:
+    """Bookings further ahead: two in five lie where °F would have taken them."""
+    draw = np.random.default_rng(35)
+    health = draw.integers(0, 60, 4_000).astype(float)
+    now = draw.integers(0, 60, 400).astype(float)
+    changed = now * 1.8 + 32 if is_converted else np.round(now * 1.8 + 32)
+    view = alarmed(view_of("days_ahead", health, np.where(draw.random(400) < 0.4, changed, now)))
+    found = fit(unit_change, case_of_columns([view]))
+    assert (found > 0.85) is is_converted
+    assert found < 0.5 or is_converted
+
+
 def test_noise_moves_the_centre_of_what_leans_to_one_side() -> None:
     draw = np.random.default_rng(33)
     wealth = draw.lognormal(3.0, 1.2, 4_000)

@@ -120,8 +120,8 @@ class Finding:
 
     causes: most probable first; their probabilities and that of none of them make 1. own_signals: the signals that identify
     it, without those that follow. decider: the measurement that would decide between the first two causes, "" = none needed.
-    onset_ms: the strongest own signal's. rival: the second cause's headline where it is nearly as probable, else "".
-    rows_decide: whether more rows may decide between them.
+    onset_ms: the strongest own signal's, or where the cause is seen to begin. rival: the second headline where it is nearly as
+    probable, else "". rows_decide: whether more rows may decide between them.
     """
 
     causes: tuple[Cause, ...]
@@ -637,7 +637,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         severity=severity(case, causes[0].fault, signals),
         impact=None,  # `_completed` knows all causes
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
-        onset_ms=since(case, ordered[0]),
+        onset_ms=shown[0].since_ms or since(case, ordered[0]),
         rival=second.headline if second is not None else "",
         rows_decide=shown[0].rows_decide,
         is_apart=verdict.is_apart,

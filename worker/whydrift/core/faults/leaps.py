@@ -10,7 +10,7 @@ Belongs here: whether it leapt, and by what. Not here: what that is called (`uni
 import numpy as np
 
 from whydrift.core.case import ColumnView
-from whydrift.core.columns import Floats
+from whydrift.core.columns import Floats, Presence
 from whydrift.core.faults.inputs import Mask
 from whydrift.core.faults.transforms import KNOWN, Map, Mapped
 from whydrift.core.longest_step import LongestStep
@@ -46,6 +46,15 @@ def leap(view: ColumnView) -> Mapped | None:
 def has_wandered(view: ColumnView) -> bool:
     """Whether a slow quantity came where it is without any leap, as the rows before show."""
     return view.step is not None and len(view.step.before) >= _LEAST_BEFORE and leap(view) is None
+
+
+def leapt_ms(view: ColumnView) -> int | None:
+    """When a slow quantity leapt, in epoch milliseconds; None where it did not, or not among the current rows."""
+    found = leap(view)
+    if found is None or found.rows[0] or not len(view.current_times):
+        return None
+    times_ms = view.current_times[view.current_presence == Presence.PRESENT]
+    return int(times_ms[int(np.argmax(found.rows))])
 
 
 def _is_after(view: ColumnView, step: LongestStep) -> Mask:

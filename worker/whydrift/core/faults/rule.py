@@ -36,7 +36,7 @@ class Proposal:
     headline: the summary line's first part, such as "income arrives in thousands"; the diagnosis adds since when and how sure.
     explanation: what was seen, with numbers. action: what the person on call does first.
     decider: for look-alikes, the measurement that would decide between this and the other ("" = none needed).
-    rows_decide: whether more rows may decide it, too.
+    rows_decide: whether more rows may decide it, too. since_ms: when it began, where that is seen better than by its alarms.
     """
 
     fault: Fault
@@ -51,6 +51,7 @@ class Proposal:
     segment: Mapping[str, str] | None = None
     decider: str = ""
     rows_decide: bool = True
+    since_ms: int | None = None
 
 
 Row = dict[str, Any]

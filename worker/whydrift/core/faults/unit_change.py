@@ -37,7 +37,7 @@ from whydrift.core.faults.inputs import (
     percent,
     slowness,
 )
-from whydrift.core.faults.leaps import has_wandered, leap
+from whydrift.core.faults.leaps import has_wandered, leap, leapt_ms
 from whydrift.core.faults.noise import holds_against, noise_gain
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -221,8 +221,10 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
         if found.share > _PARTIAL:
             # Some of the known ratios is near to any: where several fit, what grows is on its way past them.
             return _GROWS if found.rivals and grows else 0.97
-        # Where several ratios fit a part of the rows none is exact: so many another change leaves them.
-        return (0.68 if found.rivals else 0.93) * holds_against(found.gain, noise_gain(view))
+        # Where several ratios fit a part of the rows none is exact: so many another change leaves them. So it does whole numbers,
+        # of which °F, or feet, would have made fractions.
+        shows = _NO_DIGITS if _would_show(view, found) else 1.0
+        return (0.68 if found.rivals else 0.93) * shows * holds_against(found.gain, noise_gain(view))
     if found.is_exact:
         return _APART
     if grows:
@@ -312,6 +314,7 @@ def _proposal(case: Case, group: list[tuple[ColumnView, Mapped, float]], followe
             evidence_before=sum(m.before for _, m, _ in group),
             evidence_after=sum(m.after for _, m, _ in group),
         ),
+        since_ms=leapt_ms(view),
         decider=""
         if found.map.is_known and fit > 0.8
         else f"the source's change log: was the unit of {view.name} changed, or the population?",
