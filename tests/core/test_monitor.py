@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Kind, Presence, Rows
 from whydrift.core.learning import MonitorProfile
+from whydrift.core.longest_step import LongestStep
 from whydrift.core.monitor import RETAINED_ROWS, SAMPLE_ROWS, Monitor
 from whydrift.core.settings import Settings
 from whydrift.core.state import pack, unpack
@@ -429,6 +430,39 @@ def test_going_on_from_the_state_is_as_if_nothing_had_happened(cut: int) -> None
     assert pack("m", parted.snapshot()) == pack("m", whole.snapshot())
     assert pack("m", parted.snapshot_references()) == pack("m", whole.snapshot_references())
     assert parted.lasts("x.distribution") == whole.lasts("x.distribution")
+
+
+def test_the_longest_step_of_a_slow_column_is_kept_while_it_is_alarmed() -> None:
+    """Of x, which stays for sixty rows; some values are missing, which alarms. The rows around the step are long gone then."""
+
+    def life(monitor: Monitor, start: int, stop: int, factor: float, missing: float) -> None:
+        for first in range(start, stop, CHUNK):
+            chunk = rows(first, first + CHUNK, missing=missing)
+            level = (20 + np.sin(1.7 * (np.arange(first, first + CHUNK) // 60))) * factor
+            chunk.values[:, 0] = np.where(chunk.presence[:, 0] == Presence.PRESENT, level, np.nan)
+            monitor.update(chunk)
+
+    def step_of(monitor: Monitor) -> LongestStep | None:
+        current = monitor.recent()
+        return monitor.views(current, monitor.evidence(current))["x"].step
+
+    monitor = Monitor(SETTINGS, columns())
+    life(monitor, 0, 2_000, 1.0, 0.0)
+    assert step_of(monitor) is None, "it is not alarmed"
+    life(monitor, 2_000, 3_300, 100.0, 0.3)
+    assert "x.missing" in monitor.alarms
+    for one in (monitor, again(monitor)):
+        step = step_of(one)
+        assert step is not None
+        assert (len(step.before), len(step.after)) == (40, 40)
+        assert step.before.max() < 30 < 1_000 < step.after.min()
+    monitor.relearn(["x"])
+    life(monitor, 3_300, 4_700, 100.0, 0.3)
+    assert not monitor.alarms
+    life(monitor, 4_700, 5_600, 80.0, 0.9)
+    step = step_of(monitor)
+    assert step is not None
+    assert step.length < 1_000, "a step of another time is forgotten"
 
 
 def test_retained_rows_are_the_latest_and_bounded() -> None:

@@ -477,6 +477,7 @@ class Monitor:
             self.trail.add(at_ms, values)
         is_high = values >= 10.0**self.log10_threshold
         if not self.alarms and not is_high.any():
+            self._steps.clear()
             return
         for name, place in self._places.items():
             alarm = self.alarms.get(name)
