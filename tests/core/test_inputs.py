@@ -102,6 +102,21 @@ def test_events_that_come_twice_are_duplicates_where_there_are_groups_too() -> N
     assert "duplicate_events" in faults(feed(twice), Status.OPENED)
 
 
+@pytest.mark.parametrize("lap", [50, 400])
+def test_a_producer_that_goes_round_in_circles_is_told_for_as_long_as_it_does(lap: int) -> None:
+    feed = Feed(settings=DEFAULTS)
+    feed(events(0, 2_500, has_labels=False))
+    rows = list(events(2_500, 2_500 + lap, has_labels=False))
+    again = [rows[(i - 2_500) % lap]["features"] for i in range(2_500, 4_500)]
+    round_and_round = [
+        event | {"features": features}
+        for event, features in zip(events(2_500, 4_500, has_labels=False), again, strict=True)
+    ]
+    said = faults(feed(round_and_round))
+    assert said[0] == "duplicate_events"
+    assert "duplicate_events" in [one.diagnosis.causes[0].fault.value for one in feed.pipeline.open_incidents()]
+
+
 def test_a_reference_file_knows_how_often_payloads_come_again() -> None:
     def pairs(start: int, stop: int) -> Iterator[Event]:
         """Every fourth event is the one before it again, under another id."""

@@ -1,5 +1,6 @@
 """Slow quantities that leapt: a price that stays for a day and wanders with the season has another factor than a season has."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,44 @@ def test_where_nobody_saw_what_came_before_nothing_is_said_of_it() -> None:
         blind = replace(price(1.0), step=step)
         assert leap(blind) is None
         assert not has_wandered(blind)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(lambda c: 1.8 * c + 32, "in °F instead of °C"), (lambda c: c + 273.15, "in kelvin instead of °C")],
+)
+def test_a_named_offset_is_no_factor(change: Callable[[Floats], Floats], says: str) -> None:
+    """22 °C, which become 71.6 °F, have not become feet."""
+    day = np.repeat(20 + 3 * np.sin(1.7 * np.arange(100)), A_DAY)
+    health, now = day[:4_000], change(day[4_000:4_450])
+    view = alarmed(view_of("warmth", health, now), "out_of_range")
+    view = replace(view, step=LongestStep.of(np.concatenate([health[-60:], now])))
+    assert says in told(view).headline
+
+
+def test_a_slow_quantity_that_becomes_one_value_may_be_filled() -> None:
+    view = price(1.0)
+    now = np.full(len(view.current), 9_999.0)
+    filled = replace(view, current_values=now, step=LongestStep.of(np.concatenate([prices(DAYS + 100, 1), now])))
+    assert leap(filled) is not None
+    found = [one for one in unit_change.examine(case_of_columns([filled])) if isinstance(one, Proposal)]
+    assert all(one.fit < 0.35 for one in found)
+
+
+def test_the_way_back_is_no_leap() -> None:
+    there = prices(DAYS + 101, 9) * 1_000
+    step = LongestStep.of(np.concatenate([prices(DAYS + 100, 1), there]))
+    back = LongestStep.of(np.concatenate([there, prices(DAYS + 110, 9)]))
+    assert step is not None
+    assert back is not None
+    assert back.length > step.length
+    assert not back.tells_more(step)
+    mended = replace(price(1.0), step=back)
+    assert leap(mended) is None
+    half = np.concatenate([there[:100], prices(DAYS + 110, 7)])
+    assert (
+        leap(replace(price(1.0), current_values=half, current_presence=np.zeros(len(half), np.int8), step=step)) is None
+    )
 
 
 def test_the_longest_step_is_kept_with_the_most_rows_around_it() -> None:

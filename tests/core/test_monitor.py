@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from whydrift.core.columns import Column, Kind, Presence, Rows
+from whydrift.core.free_flags import FlagShare, FreeFlags
 from whydrift.core.learning import MonitorProfile
 from whydrift.core.longest_step import LongestStep
 from whydrift.core.monitor import RETAINED_ROWS, SAMPLE_ROWS, Monitor
@@ -207,17 +208,28 @@ def test_a_forgotten_flag_is_learnt_from_the_rows_to_come() -> None:
     assert list(monitor.alarms) == ["odd"], "health is what it was when it was learnt anew"
 
 
-def test_a_flag_of_a_reference_file_is_health_where_it_is_more() -> None:
-    profiled = Monitor(SETTINGS, columns(), FLAGS)
+@pytest.mark.parametrize(("name", "is_known"), [("duplicates", True), ("backwards", False)])
+def test_a_share_of_a_reference_file_is_health_where_files_tell_it_as_streams_do(name: str, is_known: bool) -> None:
+    """Training data repeat rows as the stream does, and need not lie in order of time."""
+    profiled = Monitor(SETTINGS, columns(), (name,))
     feed(profiled, 0, 2_000, odd=0.3)
-    monitor = Monitor(SETTINGS, columns(), FLAGS)
+    monitor = Monitor(SETTINGS, columns(), (name,))
     monitor.install(profiled.profile(keep_sample=True))
     feed(monitor, 2_000, 4_000)
-    feed(again(monitor), 4_000, 4_400, odd=0.3)
-    feed(monitor, 4_000, 4_400, odd=0.3)
-    assert not monitor.alarms
+    for one in (monitor, again(monitor)):
+        feed(one, 4_000, 4_400, odd=0.3)
+        assert (list(one.alarms) == [name]) is not is_known
     feed(monitor, 4_400, 4_600, odd=0.9)
-    assert list(monitor.alarms) == ["odd"]
+    assert list(monitor.alarms) == [name]
+
+
+def test_a_stream_takes_the_place_of_the_file_where_it_is_clearly_more() -> None:
+    known = FlagShare(200, 2_000)
+    for yes, is_more in ((28, False), (60, True)):
+        flags = FreeFlags(("duplicates",), SETTINGS)
+        flags.install({"duplicates": known})
+        assert flags.learn(np.diff(np.floor(np.arange(251) * yes / 250))[:, None] > 0)
+        assert (flags.known["duplicates"].yes == yes) is is_more
 
 
 @pytest.mark.parametrize("is_bursting", [False, True])

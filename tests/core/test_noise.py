@@ -328,6 +328,20 @@ def test_values_that_all_differ_are_noisy_where_how_wide_it_scatters_is_not_seen
     assert fit(noisy_feature, case_of_columns([view])) > 0.6
 
 
+def test_few_rows_of_health_that_all_differ_have_no_repeats_to_lose() -> None:
+    draw = np.random.default_rng(36)
+    view = view_of("income", draw.lognormal(3, 1, 250), draw.lognormal(3, 1, 600))
+    assert not has_lost_repeats(view)
+
+
+def test_amounts_that_are_mostly_0_and_less_so_now_still_repeat() -> None:
+    draw = np.random.default_rng(37)
+    health, now = (
+        np.where(draw.random(n) < share, draw.lognormal(3, 1, n), 0.0) for n, share in ((2_000, 0.01), (600, 0.1))
+    )
+    assert not has_lost_repeats(view_of("amount", health, now))
+
+
 def nights(seed: int, rows: int) -> Floats:
     """Nights that guests stay: groups of forty stay as long as each other."""
     draw = np.random.default_rng(seed)

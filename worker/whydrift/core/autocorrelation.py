@@ -30,10 +30,10 @@ from whydrift.core.columns import Floats, ranks_among
 from whydrift.core.detectors.numeric import shapes, tails
 
 _LEAST_BLOCKS = 16
-CHANCE = 1e-5
-"""That blocks of independent rows vary so much: a model has hundreds of series, each with some ten lengths of blocks."""
 SLOW = 50.0
 """Rows that tell as much as one, from which a column may have wandered far from its reference without any fault."""
+CHANCE = 1e-5
+"""That blocks of independent rows vary so much: a model has hundreds of series, each with some ten lengths of blocks."""
 FOLLOWING_CHANCE = 0.2
 """The same of a series that follows from others, of which some hang together: that this one does not would be the news. Of 500
 decisions by an input with a batch's level, whose time is 13, the bar above lets three quarters pass as independent; of 2,000

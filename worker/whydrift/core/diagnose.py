@@ -637,7 +637,7 @@ def _finding(case: Case, verdict: _Verdict) -> Finding:
         severity=severity(case, causes[0].fault, signals),
         impact=None,  # `_completed` knows all causes
         evidence=tuple(exhibit(case, signal) for signal in ordered[:MAX_EVIDENCE]),
-        onset_ms=shown[0].since_ms or since(case, ordered[0]),
+        onset_ms=since(case, ordered[0]) if shown[0].since_ms is None else shown[0].since_ms,
         rival=second.headline if second is not None else "",
         rows_decide=shown[0].rows_decide,
         is_apart=verdict.is_apart,

@@ -1,7 +1,7 @@
 """Yes-or-no signals of whole events, which belong to no column: how often each is yes in health, and how its yeses hang together.
 
-A share is learnt from the first events that are seen, as columns are. Where a reference file knows one, too, health is whichever
-of the two is more: that it is yes less often is no news.
+A share is learnt from the first events that are seen, as columns are. Of those that a file tells as a stream does (INSTALLED) a
+reference file knows one, too: then health is that, unless the stream's is clearly more. That a flag is yes less often is no news.
 
 Belongs here: their shares, learnt and current. Not here: bets and alarms (`signals`, `monitor`), what is yes (`inputs`).
 """
@@ -17,6 +17,10 @@ from whydrift.core.autocorrelation import flag_times
 from whydrift.core.columns import Floats
 from whydrift.core.settings import Settings
 
+INSTALLED = ("duplicates",)
+"""Training data need not lie in order of time, and have no keys that their own reference does not know."""
+_CLEARLY = 3.0
+"""Standard errors by which a stream's share must be more than that of the file."""
 Yes = NDArray[np.bool_]
 
 
@@ -34,6 +38,11 @@ class FlagShare:
     @property
     def share(self) -> float:
         return self.yes / self.n
+
+    def limit(self, other: "FlagShare") -> float:
+        """The greatest share that as many other events may have by chance."""
+        variance = max(self.share, 1 / self.n) * (1 - self.share)
+        return self.share + _CLEARLY * float(np.sqrt(variance * (other.time / other.n + self.time / self.n)))
 
 
 def share_of(yes: Yes) -> FlagShare:
@@ -59,7 +68,7 @@ class FreeFlags:
 
     def install(self, shares: Mapping[str, FlagShare]) -> None:
         """Take what a reference file says beside what is learnt here."""
-        self._installed = {name: shares[name] for name in self.names if name in shares}
+        self._installed = {name: shares[name] for name in self.names if name in shares and name in INSTALLED}
 
     def learn(self, yes: Yes) -> bool:
         """Take a chunk of health, (events, flags); returns whether a share was learnt."""
@@ -80,13 +89,14 @@ class FreeFlags:
     def learn_now(self) -> None:
         """Learn from what was seen so far, however little."""
         for name, seen in self._seen.items():
-            if seen:
+            if any(map(len, seen)):
                 self._learn(name)
 
     def _learn(self, name: str) -> None:
         learnt = share_of(np.concatenate(self._seen[name]))
-        installed = self._installed.get(name, learnt)
-        self.known[name] = max(installed, learnt, key=lambda one: one.share)
+        installed = self._installed.get(name)
+        is_as_ever = installed is not None and learnt.share <= installed.limit(learnt)
+        self.known[name] = installed if installed is not None and is_as_ever else learnt
 
     def thin(self) -> None:
         """Forget every other chunk of what was seen so far."""
@@ -127,8 +137,8 @@ class FreeFlags:
             _, counts, targets = state
             shares = [FlagShare(int(yes), int(no + yes)) for no, yes in counts.tolist()]
             flags.known = {name: one for name, one in zip(names, shares, strict=True) if one.n}
-            done = [name for name, target in zip(names, targets.tolist(), strict=True) if not target]
-            flags._seen = {name: seen for name, seen in flags._seen.items() if name not in done}
+            flags._targets = {name: target for name, target in zip(names, targets.tolist(), strict=True) if target}
+            flags._seen = {name: [] for name in flags._targets}
             return flags
         flags.known, flags._installed = restored_shares(state["known"]), restored_shares(state["installed"])
         flags._seen = {name: [seen] for name, seen in state["seen"].items()}

@@ -239,7 +239,7 @@ class Incidents:
         # Alarms of several model versions are judged one version at a time.
         while True:
             before = len(alarms)
-            self._apply(findings, alarms, now)
+            self._apply(findings, alarms, now, scene)
             alarms = self._unassigned(alarms)
             if not alarms or len(alarms) == before:
                 return
@@ -282,30 +282,27 @@ class Incidents:
             # A finding may be about evidence that no alarm of the moment stands for: delays that have grown, but are not late.
             own = sorted(incident.own & incident.signals & alarms.keys())
             if age < _LAST_REVIEW_ROWS and scene.lasts(own):
-                self._apply([one for one in scene.judge(own) if self._concerns(one, incident)], {}, now)
+                self._apply([one for one in scene.judge(own) if self._concerns(one, incident)], {}, now, scene)
 
     def _concerns(self, finding: Finding, incident: Incident) -> bool:
         """Whether what was found in the rows since this incident is about it, or about nothing that is open.
 
         Of the others their own rows tell more.
         """
-        return bool(finding.own_signals & incident.own) or self._match(finding, set()) is None
+        return bool(finding.own_signals & incident.own) or self._match(finding, set()) in (None, incident)
 
     def _look_around(self, incident: Incident) -> None:
         """Who coincided once is not forgotten when its incident ends sooner."""
         seen = self.fleet.coinciding(self.model_id, incident)
         incident.others = tuple(sorted({*incident.others, *seen})[:_MAX_OTHERS])
 
-    def _apply(self, findings: Sequence[Finding], new: Mapping[str, int], now: Moment) -> None:
+    def _apply(self, findings: Sequence[Finding], new: Mapping[str, int], now: Moment, scene: Scene) -> None:
         """Give each finding to the incident it is about, or open one for it where it is about new alarms."""
         spoken_for: set[str] = set()
         for finding in findings:
             incident = self._match(finding, spoken_for)
-            if incident is not None and new and not finding.own_signals & new.keys():
-                # The rows since the new alarms tell less of it than its own: it is judged by these.
+            if incident is not None and new and self._waits_for_review(incident, finding, new, now, scene):
                 spoken_for.add(incident.incident_id)
-                incident.signals |= finding.signals & new.keys()
-                incident.next_review_rows = now.rows
                 continue
             is_new = finding.is_apart or 2 * len(finding.own_signals & new.keys()) >= len(finding.own_signals)
             if incident is None and not is_new:
@@ -318,6 +315,22 @@ class Incidents:
                 self._renew(incident, finding, now)
             spoken_for.add(incident.incident_id)
             self._assign(incident, finding, now)
+
+    def _waits_for_review(
+        self, incident: Incident, finding: Finding, new: Mapping[str, int], now: Moment, scene: Scene
+    ) -> bool:
+        """Whether a finding without own alarms among the new ones is about an incident that is judged again by itself.
+
+        The rows since the new alarms tell less of it than its own. Those that follow from it are given to it at once.
+        """
+        own = sorted(incident.own & incident.signals)
+        is_old = now.rows - incident.opened_rows >= _LAST_REVIEW_ROWS
+        if finding.own_signals & new.keys() or is_old or not own or not scene.lasts(own):
+            return False
+        if followers := finding.signals & new.keys():
+            incident.signals |= followers
+            incident.next_review_rows = now.rows
+        return True
 
     def _join(self, finding: Finding, new: Mapping[str, int]) -> None:
         """Give the new alarms of a finding to the incident that holds most of what it is about."""

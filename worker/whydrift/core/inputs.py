@@ -28,7 +28,8 @@ from whydrift.core.settings import Settings
 from whydrift_schemas import FeatureDescription
 
 FLAGS = ("duplicates", "schema", "backwards")
-"""Yes or no of each event: its id or payload repeats; it has a key that the reference does not know; its time runs backwards."""
+"""Yes or no of each event: its id or payload repeats, not as one more of a group of like cases; it has a key that the reference
+does not know; its time runs backwards."""
 OUTPUTS = (*ANSWERS, "latency", "errors", "contradiction")
 LABELS = ("actual", "label_delay", "loss")
 RESERVED = frozenset((*FLAGS, *OUTPUTS, *LABELS, COMBINATIONS, "parameters", "arrivals", "label_arrivals"))
@@ -40,6 +41,8 @@ _NEAR_PAYLOADS = 64
 _ALWAYS, _LEAST_THERE = 0.95, 0.75
 """Share of health's rows from which a column has a value nearly always; part of such columns in which a row must have one for its
 payload to count as repeated."""
+_GROUP_ROWS = 8
+"""Rows between two members of a group of like cases."""
 _IN_ORDER = 8
 """Rows after the one that was repeated last, within which a repeat from long ago is one of a feed that is sent again. The same
 case scored again some day repeats a payload, too, in no order."""
@@ -204,7 +207,7 @@ class InputWatch:
         del seen[:-_KEPT_VALUES]
 
     def _repeats(self, rows: Rows) -> tuple[Yes, Yes]:
-        """Whether each row's values and presences are those of one of the last rows, and of one that was no repeat: (rows,) each.
+        """Whether each row's values and presences are those of one of the last rows, and whether that is news: (rows,) each.
 
         Cases of a group are alike, be it three or three hundred, and are no feed that comes twice: they repeat one payload.
         """
@@ -222,7 +225,7 @@ class InputWatch:
             if first + place - seen <= reach:
                 is_next = 0 < seen - self._repeated_row <= _IN_ORDER
                 found[place] = is_next or first + place - seen <= _NEAR_PAYLOADS
-                is_first[place] = found[place] and not was_repeat
+                is_first[place] = found[place] and not (was_repeat and first + place - seen <= _GROUP_ROWS)
                 self._repeated_row = seen
             payloads[digest] = first + place, bool(found[place])
         for digest in list(payloads)[: max(len(payloads) - _PAYLOADS, 0)] if len(payloads) > 2 * _PAYLOADS else ():

@@ -11,6 +11,8 @@ from whydrift.core.columns import Floats
 
 _ROWS = 40
 """Rows kept on either side."""
+_BACK = 2.0
+"""Times a long step that the way back from it is long at most; times those before it that it is long at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +38,11 @@ class LongestStep:
         return abs(float(self.after[0]) - float(self.before[-1]))
 
     def tells_more(self, known: "LongestStep | None") -> bool:
-        """Whether it is a longer one, or the same with more rows after it."""
+        """Whether it is a longer one, or the same with more rows after it; not where it is the way back from one."""
         if known is None:
             return True
+        ways = [float(one.after[0]) - float(one.before[-1]) for one in (self, known)]
+        if ways[0] * ways[1] < 0 and self.length < _BACK * known.length and known.length > _BACK * known.usual:
+            return False
         is_same = self.length == known.length and len(self.before) >= len(known.before)
         return self.length > known.length or (is_same and len(self.after) > len(known.after))

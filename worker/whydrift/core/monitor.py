@@ -57,8 +57,6 @@ _SAMPLE_VALUES = 60_000
 """Upper limit of values in that sample, whatever the number of columns."""
 BINNED_ROWS = 4_000
 """Rows of health whose bins are kept, where they are."""
-_STEP_ROWS = 40
-"""Rows kept on either side of a slow column's longest step."""
 _LEAST_LOCAL_ROWS = 100
 _LEAST_LASTING_ROWS = 60
 _LASTING_LOG10 = 1.0

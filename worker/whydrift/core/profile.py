@@ -163,6 +163,8 @@ def _check_fit(name: str, part: MonitorProfile) -> None:
         raise ValueError(f"{name}: a sample of other columns")
     if len(part.bins) and (part.bins.shape[1:] != (width,) or part.bins.min() < 0 or part.bins.max() > NO_BIN):
         raise ValueError(f"{name}: bins of other columns")
+    if not all(0 <= one.yes <= one.n > 0 and 1 <= one.time < float("inf") for one in part.flags.values()):
+        raise ValueError(f"{name}: shares of flags that are none")
     kinds = {column.name: column.kind for column in part.columns}
     for reference in part.references.values():
         shapes = (reference.masses.shape, reference.quantiles.shape, reference.edges.ndim)

@@ -12,6 +12,7 @@ from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import chdtrc
 
 from whydrift.core.case import Case, ColumnView, correlations
 from whydrift.core.columns import OVERFLOW, Floats, Presence
@@ -62,6 +63,7 @@ _SEEN, _NOT_SEEN = 1.0, 0.4
 beyond all of health; factor below: a few rows that are rare in both columns are put back into either."""
 _VALUES = 10.0
 """Values that might have come most."""
+_LEAST_P = 1e-12
 _OFF = 4.0
 """Scatters from the line at which a value does not belong beside its partner's."""
 _TELLING, _BY_ROWS = 0.35, 0.92
@@ -174,7 +176,7 @@ def _judge(cycle: tuple[ColumnView, ...]) -> _Permutation | None:
     if min(each) < (_PART * max(each) if is_flag else -_EACH):
         return None  # a column that is what it always was holds no other one's values
     before = after = 0.0
-    p = 1.0
+    p = 1.0 if is_coded else _exchanged_p(cycle, values, swapped, since)
     for place in range(len(cycle)):
         source, restored = cycle[(place + 1) % len(cycle)], values[(place + 1) % len(cycle)].copy()
         restored[swapped] = _as_codes(cycle[place], source, values[place][swapped])
@@ -201,6 +203,42 @@ def _place_ratios(cycle: tuple[ColumnView, ...], values: Sequence[Floats]) -> li
         _density(source, view, own) / _density(view, view, own)
         for view, source, own in zip(cycle, sources, values, strict=True)
     ]
+
+
+def _exchanged_p(cycle: tuple[ColumnView, ...], values: Sequence[Floats], swapped: Mask, since: float) -> float:
+    """See `_picked_p`: of rows that are picked by how likely values are in another place."""
+    health = [view.reference_values for view in cycle]
+    usable = (
+        ~np.any([np.isnan(own) for own in health], axis=0)
+        if len({len(own) for own in health}) == 1
+        else np.zeros(0, bool)
+    )
+    if usable.sum() < _MIN_ROWS:
+        return 1.0
+    exchanged = [own[usable] for own in (*health[1:], health[0])]
+    return _picked_p(values, swapped, exchanged, since * np.prod(_place_ratios(cycle, exchanged), axis=0) > 1 - since)
+
+
+def _picked_p(now: Sequence[Floats], swapped: Mask, exchanged: Sequence[Floats], picked: Mask) -> float:
+    """Chance that the rows picked as exchanged hold what health's rows, exchanged and picked likewise, hold: in all places.
+
+    now, exchanged: by place. On rainy days of a closed station each may hold what came on the other's rarest days: that is
+    possible there, and not what an exchange brings.
+    """
+    logs = 0.0
+    for values, was in zip(now, exchanged, strict=True):
+        some, usual = values[swapped], was[picked]
+        some, usual = some[~np.isnan(some)], usual[~np.isnan(usual)]
+        if len(some) and len(usual) >= _MIN_ROWS:
+            p = 2 * min(same_p(some, usual), _cornered_p(some, usual))
+            logs += float(np.log(min(max(p, _LEAST_P), 1.0)))
+    return float(chdtrc(2 * len(now), -2 * logs))  # Fisher's
+
+
+def _cornered_p(some: Floats, usual: Floats) -> float:
+    """Chance that all of a few values lie as far towards one end of what is usual."""
+    below, above = ((usual <= some.max()).sum() + 1, (usual >= some.min()).sum() + 1)
+    return float(min(1.0, 2 * (min(below, above) / (len(usual) + 1)) ** len(some)))
 
 
 def _by_itself(cycle: tuple[ColumnView, ...]) -> float:
@@ -274,6 +312,7 @@ def _by_rows(case: Case) -> tuple[Proposal, ...]:
             swapped: Mask = since * ratio > 1 - since
             fit = _BY_ROWS * _restored(views[i], views[j], views[partners[0]], views[partners[1]], swapped, start)
             fit *= _elsewhere_p(case, views[i], views[j]) >= ELSEWHERE_P
+            fit *= graded(_by_rows_p((views[i], views[j]), (views[partners[0]], views[partners[1]]), swapped, since))
             best = gain, _Permutation((views[i], views[j]), gain, since, gain, 0.0, fit)
     return (_proposal(case, best[1]),) if best is not None and best[1].fit >= _LEAST_FIT else ()
 
@@ -335,6 +374,15 @@ def _row_gain(pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, C
     # One of the two from other rows explains each of them that lies near the other's place by chance, and the rest as well.
     joined = max(_joined_gain(view, partner) for view, partner in zip(pair, partners, strict=True))
     return gain - max(gain_of(health[0] * health[1])[0] * len(ratio) / len(health[0]), joined), ratio
+
+
+def _by_rows_p(
+    pair: tuple[ColumnView, ColumnView], partners: tuple[ColumnView, ColumnView], swapped: Mask, since: float
+) -> float:
+    """See `_picked_p`: of rows that are picked beside partners, whose ratio is turned round where health's are exchanged."""
+    first, second = _row_ratios(pair, partners, "reference_values")
+    exchanged = [view.reference_values for view in pair[::-1]]
+    return _picked_p([view.current_values for view in pair], swapped, exchanged, since > (1 - since) * first * second)
 
 
 def _joined_gain(view: ColumnView, partner: ColumnView) -> float:

@@ -25,8 +25,9 @@ _ONCE = 0.7
 """Share of values that came once, from which none is known to come often."""
 _FEW, _LOST = 0.2, 1 - 1e-4
 """Part of the repeated values of health that may be left where they are lost; chance of more of them then."""
-_LEAST_ONCE, _MORE_ONCE = 20, 2.0
-"""Values that came once, in number and times health's different ones, from which they are made otherwise."""
+_LEAST_ONCE, _MORE_ONCE, _PART_ONCE, _REPEATS_ITSELF = 20, 2.0, 0.3, 0.5
+"""Values that came once, in number, times health's different ones, and part of all, from which they are made otherwise; part of
+health's that had come before."""
 ALL = 1_000_000
 """For rules that cost next to nothing."""
 ATOM_P = 1e-6
@@ -233,7 +234,8 @@ def has_lost_repeats(view: ColumnView) -> bool:
     if reference.kind.is_coded or not reference.n or not len(view.current):
         return False
     once = int((np.unique(view.current, return_counts=True)[1] == 1).sum())
-    if once > max(_LEAST_ONCE, _MORE_ONCE * reference.distinct):
+    repeats_itself = reference.repeated > _REPEATS_ITSELF * reference.n
+    if repeats_itself and once > max(_LEAST_ONCE, _MORE_ONCE * reference.distinct, _PART_ONCE * len(view.current)):
         return True
     usual, now = reference.repeated / reference.n, float(repeated_rows(view.current).mean())
     rows = int(len(view.current) / max(reference.times.get("repeated", 1.0), slowness(reference)))

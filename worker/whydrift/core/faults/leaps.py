@@ -4,7 +4,8 @@ A quantity that changes once a day and wanders with the season leaves its refere
 by what came just before it, and not by health: between neighbours nothing but a leap lies. And without a leap, that it is 2.9
 times what it was half a year ago is the season's doing.
 
-Belongs here: whether it leapt, and by what. Not here: what that is called (`unit_change`).
+Belongs here: whether it leapt, and by what factor. Not here: offsets, of which health tells (`transforms`); what that is called
+(`unit_change`).
 """
 
 import numpy as np
@@ -28,24 +29,20 @@ _FIT = 0.95
 
 
 def leap(view: ColumnView) -> Mapped | None:
-    """The factor of a slow quantity's leap, and the current rows since; None where it is not slow, or did not leap."""
+    """The factor of a slow quantity's leap, and the current rows since; None where it is not slow, or did not leap.
+
+    Nor where it leapt back, or an offset with a name leads as well to where it is.
+    """
     step = view.step
-    if step is None or len(step.before) < _LEAST_BEFORE or len(step.after) < _LEAST_AFTER:
+    if step is None or not _is_told(step) or step.length <= _UNHEARD * step.usual:
         return None
-    one = _factor(step)
-    if one is None or step.length <= _UNHEARD * step.usual:
-        return None
+    one = _factor(view, step)
     rows = _is_after(view, step)
-    if not rows.any() or not _goes_on(view, step.before, one.undo(view.current[rows])):
+    if one is None or not rows.any() or not _goes_on(view, step.before, one.undo(view.current[rows])):
         return None
     restored = np.where(rows, one.undo(view.current), view.current)
     was, now = view.log10_evidence(view.current), view.log10_evidence(restored)
     return Mapped(one, was, 1.0, rows, was, now, 1.0, True, _FIT)
-
-
-def has_wandered(view: ColumnView) -> bool:
-    """Whether a slow quantity came where it is without any leap, as the rows before show."""
-    return view.step is not None and len(view.step.before) >= _LEAST_BEFORE and leap(view) is None
 
 
 def leapt_ms(view: ColumnView) -> int | None:
@@ -57,18 +54,43 @@ def leapt_ms(view: ColumnView) -> int | None:
     return int(times_ms[int(np.argmax(found.rows))])
 
 
+def has_wandered(view: ColumnView) -> bool:
+    """Whether a slow quantity came where it is by no step that is long beside those before it, as far as rows show."""
+    step = view.step
+    return (
+        step is not None and _is_told(step) and (step.length <= _UNHEARD * step.usual or _ratio(step) < _LEAST_FACTOR)
+    )
+
+
+def levels(step: LongestStep) -> tuple[float, float]:
+    """Medians of the rows just before a step, and just after."""
+    return float(np.median(step.before[-_LEAST_BEFORE:])), float(np.median(step.after[:_LEAST_BEFORE]))
+
+
+def _is_told(step: LongestStep) -> bool:
+    return len(step.before) >= _LEAST_BEFORE and len(step.after) >= _LEAST_AFTER
+
+
+def _ratio(step: LongestStep) -> float:
+    """Of the greater to the smaller; infinite where there is none, or the sign turns."""
+    last, first = levels(step)
+    return max(first / last, last / first) if last * first > 0 else np.inf
+
+
 def _is_after(view: ColumnView, step: LongestStep) -> Mask:
     """Which usable current rows came after a step: all, where it is not among them."""
-    hops = np.abs(np.diff(view.current))
-    places = np.flatnonzero(hops >= step.length)
-    first = int(places[0]) + 1 if len(places) else 0
-    found: Mask = np.arange(len(view.current)) >= first
+    values = view.current
+    places = np.flatnonzero((values[:-1] == step.before[-1]) & (values[1:] == step.after[0]))
+    found: Mask = np.arange(len(values)) > (places[0] if len(places) else -1)
     return found
 
 
-def _factor(step: LongestStep) -> Map | None:
-    last, first = float(np.median(step.before[-_LEAST_BEFORE:])), float(np.median(step.after[:_LEAST_BEFORE]))
-    if last == 0 or first / last <= 0 or abs(np.log(first / last)) < np.log(_LEAST_FACTOR):
+def _factor(view: ColumnView, step: LongestStep) -> Map | None:
+    last, first = levels(step)
+    is_back = abs(first - view.reference.median) < abs(last - view.reference.median)
+    if _ratio(step) < _LEAST_FACTOR or not np.isfinite(_ratio(step)) or is_back:
+        return None
+    if any(abs(one.apply(np.array(last)) - first) <= _NAMED_WITHIN * abs(first) for one in KNOWN if one.offset):
         return None
     factor = first / last
     named = [one for one in KNOWN if one.offset == 0 and one.scale > 0 and not one.is_laboratory]
@@ -79,4 +101,5 @@ def _factor(step: LongestStep) -> Map | None:
 def _goes_on(view: ColumnView, before: Floats, undone: Floats) -> bool:
     """Whether what came after the leap, undone, lies where the quantity has been before, or as far beyond as that is wide."""
     low, high = min(view.reference.low, float(before.min())), max(view.reference.high, float(before.max()))
-    return bool(np.mean((undone >= 2 * low - high) & (undone <= 2 * high - low)) >= _GOES_ON)
+    least, most = (low * low / high, high * high / low) if low > 0 else (2 * low - high, 2 * high - low)
+    return bool(np.mean((undone >= least) & (undone <= most)) >= _GOES_ON)

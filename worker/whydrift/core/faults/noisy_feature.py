@@ -96,7 +96,7 @@ def _by_the_others(case: Case) -> list[Proposal | RuledOut]:
 
 def _are_made_otherwise(view: ColumnView, repetition: float) -> bool:
     """Whether values repeat less because they have other digits, or all differ, rather than because they are spread wider."""
-    if view.is_alarmed("unseen") and has_lost_repeats(view):
+    if repetition <= 0 and view.is_alarmed("unseen") and has_lost_repeats(view):
         return True
     is_finer = has_lost_repeats(view) or (finer_share(view) is not None and not keeps_digits(view))
     return repetition < 0 and is_finer and not view.is_alarmed("distribution", "out_of_range")

@@ -46,6 +46,8 @@ _TEMPERATURES = (-150.0, 600.0)
 _BROAD_LEAD = 6.0
 """Log-likelihood by which "scattered anywhere outside" must beat a map of a part of the rows to refute it."""
 _TOO_WIDE_P = 0.01
+_FEW_VALUES = 2.0
+"""Different values up to which even a slow quantity is filled rather than mapped."""
 _ATOM = 0.04
 """Share in health from which a value is looked for in what is seen."""
 _ATOM_ODDS = 20.0
@@ -369,7 +371,8 @@ def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats)
     own = match_p(restored[mapped], view.reference) if one.is_known or share > 0.9 else p
     is_step = min(halves) > 1e-3 and trend < _TREND
     fit = graded(min(p, 10 * own)) * undone(before, after) * (1.0 if is_step else 0.5)
-    many = min(0.1 * mapped.sum(), 0.25 * view.reference.distinct, float(mapped.sum()) / slowness(view.reference))
+    independent = max(float(mapped.sum()) / slowness(view.reference), _FEW_VALUES)
+    many = min(0.1 * mapped.sum(), 0.25 * view.reference.distinct, independent)
     if len(np.unique(values[mapped])) <= many:
         # One value (or few) in place of many: a fill, whatever map leads to it.
         fit *= 0.2

@@ -37,7 +37,7 @@ from whydrift.core.faults.inputs import (
     percent,
     slowness,
 )
-from whydrift.core.faults.leaps import has_wandered, leap, leapt_ms
+from whydrift.core.faults.leaps import has_wandered, leap, leapt_ms, levels
 from whydrift.core.faults.noise import holds_against, noise_gain
 from whydrift.core.faults.relations import unrelated
 from whydrift.core.faults.rule import Example, Proposal, Rule, Runbook, Rung
@@ -60,6 +60,8 @@ _NO_DIGITS = 0.5
 """Part of a plausibility that is left where the digits do not show the factor; part of the values that would have to show it."""
 _APART = 0.88
 """Plausibility where the inputs that depend on it have not moved with it."""
+_FILLED = 0.3
+"""The same where a slow quantity leapt to one value."""
 _NO_STEP = 0.6
 """The same where no step is seen."""
 _GROWS = 0.1
@@ -81,11 +83,14 @@ def examine(case: Case) -> list[Proposal | RuledOut]:
     no: list[Proposal | RuledOut] = []
     moved = examined(case, "distribution", "out_of_range", "unseen")
     for view in moved or unrelated(case):
-        leapt = leap(view)
-        found = leapt or best_map(view)
+        found, leapt = best_map(view), leap(view)
+        if leapt is not None and (found is None or not found.map.is_known or _is_factor(found.map)):
+            found = leapt
+        else:
+            leapt = None
         if found is None or (not moved and found.map.scale != -1 and not found.is_exact):
             continue
-        fit = found.fit * (_plausible(case, view, found) if leapt is None else _plausible_leap(found))
+        fit = found.fit * (_plausible(case, view, found) if leapt is None else _plausible_leap(view, found))
         if fit >= _LEAST_FIT:
             key = (found.map.scale, found.map.offset) if found.map.is_known else (float(view.position), np.inf)
             groups.setdefault(key, []).append((view, found, fit))
@@ -256,8 +261,14 @@ def _plausible(case: Case, view: ColumnView, found: Mapped) -> float:
     return plausible * (0.6 if has_moved_partner(case, view) else 1.0)
 
 
-def _plausible_leap(found: Mapped) -> float:
+def _is_factor(one: Map) -> bool:
+    return one.offset == 0 and one.scale > 0
+
+
+def _plausible_leap(view: ColumnView, found: Mapped) -> float:
     """The same of a slow quantity's leap: that it goes on wandering afterwards says nothing against it."""
+    if np.ptp(view.current[found.rows]) == 0:
+        return _FILLED  # one value may be a fill as well, until the quantity moves again
     if found.map.is_known:
         return 0.97
     return 0.85 if abs(np.log(found.map.scale)) > np.log(_LARGE_FACTOR) else 0.65
@@ -334,6 +345,12 @@ def _says(found: Mapped) -> str:
 
 def _explanation(view: ColumnView, found: Mapped, columns: int) -> str:
     was, now = compared(view.reference.median, float(np.median(view.current[found.rows])))
+    if view.step is not None and (leapt := leap(view)) is not None and leapt.map == found.map:
+        before, after = (number(one) for one in levels(view.step))
+        return (
+            f"From one row to the next {view.name} went from {before} to {after}, and stays there. It wanders: before that it "
+            f"had come from {number(view.reference.median)}, its median in health, to {before}."
+        )
     text = (
         f"The median of {view.name} was {was} and is {now} in the affected rows "
         f"({percent(found.share)} since they began). "
