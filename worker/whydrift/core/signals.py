@@ -93,8 +93,8 @@ def flag_share(reference: ColumnReference, aspect: Aspect) -> tuple[float, int]:
     return reference.repeated, reference.n
 
 
-def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect) -> Bets:
-    """Bets on a yes-or-no signal of a column that was yes `ones` times in `tolerance.n`.
+def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -> Bets:
+    """Bets on a yes-or-no signal that was yes `ones` times in `tolerance.n`; None: on one of which nothing else is known.
 
     That values fall into the reference's range, or are known, more often than was reckoned with is no news.
     """
@@ -110,8 +110,10 @@ def free_flag_bets(known: FlagShare, signals: float, margin: float) -> Bets:
     return _rate_bets("rise", masses, Tolerance(known.n, signals, margin, {group: known.time}), group)
 
 
-def _group(aspect: Aspect, tolerance: Tolerance) -> str:
+def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
     """The group of bets that tells how a flag's values hang together; "" where nothing does."""
+    if aspect is None:
+        return ""
     return next((group for group in _GROUPS.get(aspect, (str(aspect),)) if group in tolerance.times), "")
 
 
