@@ -225,3 +225,55 @@ def test_what_is_open_is_judged_by_the_rows_since_it_began_and_not_by_those_sinc
     assert scene.asked[:2] == [["region.unseen"], ["income.unseen"]], "what is open is looked at again, too"
     assert scene.asked.count(["region.unseen"]) > 1
     assert income.causes[0].fault.value == "noisy_feature"
+
+
+class Late:
+    """Income is noisy; a loss that begins much later follows from that, as its own rows say, or those since the loss began."""
+
+    def __init__(self) -> None:
+        self.first = finding("noisy_feature", 0.9, ("income.unseen",))
+
+    def rows_since(self, names: Sequence[str]) -> int:
+        return 100
+
+    def lasts(self, names: Sequence[str]) -> bool:
+        return True
+
+    def judge(self, names: Sequence[str], told: Collection[str] = ()) -> Sequence[Finding]:
+        if "loss.distribution" not in names:
+            return [self.first]
+        follows = self.first.signals | {"loss.distribution"}
+        return [replace(self.first, signals=follows, severity=Severity.CRITICAL)]
+
+
+@pytest.mark.parametrize(("began_chunk", "said"), [(60, []), (600, [("updated", "critical")])])
+def test_what_is_too_old_to_be_judged_by_itself_is_told_with_what_follows_late(
+    began_chunk: int, said: list[tuple[str, str]]
+) -> None:
+    incidents, scene = Incidents(Settings(), "credit"), Late()
+    alarms = {"income.unseen": START_MS}
+    assert any(incidents.review(alarms, moment(chunk), scene) for chunk in range(10, 15))
+    alarms["loss.distribution"] = START_MS + began_chunk * 20_000
+    found = [
+        one
+        for chunk in range(began_chunk + 10, began_chunk + 15)
+        for one in incidents.review(alarms, moment(chunk), scene)
+    ]
+    assert [(one.status.value, one.severity.value) for one in found] == said
+    (incident,) = incidents.open.values()
+    assert "loss.distribution" in incident.signals
+
+
+def test_an_incident_whose_name_turns_to_what_followed_from_it_is_told_so() -> None:
+    """First a drift of income that answers follow; later its own rows say that the model is another."""
+    incidents = Incidents(Settings(), "credit")
+    first = finding("covariate_drift", 0.9, ("income.distribution",))
+    first = replace(first, signals=first.signals | {"residual.distribution"})
+    later = finding("wrong_model", 0.9, ("residual.distribution",))
+    scene = Late()
+    scene.first = first
+    alarms = dict.fromkeys(sorted(first.signals), START_MS)
+    assert any(incidents.review(alarms, moment(chunk), scene) for chunk in range(10, 15))
+    scene.first = later
+    found = [one for chunk in range(20, 80) for one in incidents.review(alarms, moment(chunk), scene)]
+    assert "wrong_model" in [one.causes[0].fault.value for one in found]
