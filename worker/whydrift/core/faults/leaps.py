@@ -8,6 +8,8 @@ Belongs here: whether it leapt, and by what factor. Not here: offsets, of which 
 (`unit_change`).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from whydrift.core.case import ColumnView
@@ -28,10 +30,11 @@ _GOES_ON = 0.9
 _FIT = 0.95
 
 
+@lru_cache(maxsize=128)
 def leap(view: ColumnView) -> Mapped | None:
     """The factor of a slow quantity's leap, and the current rows since; None where it is not slow, or did not leap.
 
-    Nor where it leapt back, or an offset with a name leads as well to where it is.
+    Nor where it leapt back, or an offset with a name leads as well to where it is. Cached by the view's identity, as `best_map`.
     """
     step = view.step
     if step is None or not _is_told(step) or step.length <= _UNHEARD * step.usual:
