@@ -120,7 +120,7 @@ def breaking(example: Example, onset: int, n: int, seed: int) -> Iterator[Row]:
 
 
 def _break(example: Example, row: Row, i: int, onset: int, seed: int) -> list[Row]:
-    before = deepcopy(row)
+    before = {part: dict(row[part]) for part in ("features", "prediction")}
     result = example.breaks(row, i - onset)
     rows = result if isinstance(result, list) else [] if result is None else [result]
     rows = [deepcopy(MODEL_EVENT) | one if one.get("kind") == "model" else one for one in rows]

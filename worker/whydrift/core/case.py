@@ -357,17 +357,32 @@ def correlations(columns: list[Floats]) -> Floats:
     """Rank correlations between aligned columns (rows where both are there): (columns, columns); NaN where undefined."""
     size = len(columns)
     result = np.full((size, size), np.nan)
+    ranked = {i: _ranks(column) for i, column in enumerate(columns) if not np.isnan(column).any()}
     for i in range(size):
         for j in range(i, size):
-            both = ~(np.isnan(columns[i]) | np.isnan(columns[j]))
-            result[i, j] = result[j, i] = _rank_correlation(columns[i][both], columns[j][both])
+            is_whole = i in ranked and j in ranked
+            found = _product(ranked[i], ranked[j]) if is_whole else correlation(columns[i], columns[j])
+            result[i, j] = result[j, i] = found
     return result
 
 
-def _rank_correlation(a: Floats, b: Floats) -> float:
-    if len(a) < 8:
+def correlation(a: Floats, b: Floats) -> float:
+    """The same of two."""
+    both = ~(np.isnan(a) | np.isnan(b))
+    return _product(_ranks(a[both]), _ranks(b[both]))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Twice the middle ranks, around 0."""
+    in_order = np.sort(values)
+    ranks = np.searchsorted(in_order, values, "left") + np.searchsorted(in_order, values, "right")
+    found: Floats = ranks - ranks.mean() if len(ranks) else ranks.astype(float)
+    return found
+
+
+def _product(x: Floats, y: Floats) -> float:
+    """Correlation of what lies around 0."""
+    if len(x) < 8:
         return float("nan")
-    ranks = [np.searchsorted(np.sort(v), v, "left") + np.searchsorted(np.sort(v), v, "right") for v in (a, b)]
-    x, y = (r - r.mean() for r in ranks)
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / scale if scale > 0 else float("nan")

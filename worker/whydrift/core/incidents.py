@@ -170,6 +170,8 @@ class Incidents:
     number: int = 0
     waiting_since_chunk: int | None = None
     """Since when an alarm waits to be judged."""
+    doubted_at_chunk: int | None = None
+    """When it was judged last, and left too much doubt to be said: once a chunk is enough."""
     ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
@@ -225,17 +227,20 @@ class Incidents:
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
         if not alarms:
-            self.waiting_since_chunk = None
+            self.waiting_since_chunk = self.doubted_at_chunk = None
             return
         if self.waiting_since_chunk is None:
             self.waiting_since_chunk = now.chunks
+        if self.doubted_at_chunk == now.chunks:
+            return
         waited = now.chunks - self.waiting_since_chunk
         if not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
             return
         findings = self._beside_what_was_told(alarms, scene) or scene.judge(list(alarms))
         if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
+            self.doubted_at_chunk = now.chunks
             return
-        self.waiting_since_chunk = None
+        self.waiting_since_chunk = self.doubted_at_chunk = None
         # Alarms of several model versions are judged one version at a time.
         while True:
             before = len(alarms)
@@ -508,6 +513,7 @@ class Incidents:
             "opened": self.opened,
             "number": self.number,
             "waiting_since_chunk": self.waiting_since_chunk,
+            "doubted_at_chunk": self.doubted_at_chunk,
             "ended": [[one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals)] for one in self.ended],
             "snoozes": self.snoozes,
             "over": [[encode(one.diagnosis), one.graphs.snapshot()] for one in self.over],
@@ -523,6 +529,7 @@ class Incidents:
             dict(state["opened"]),
             state["number"],
             state["waiting_since_chunk"],
+            state.get("doubted_at_chunk"),  # states from before it was kept look once more
             [Ended(onset, end, until, frozenset(signals)) for onset, end, until, signals in state["ended"]],
             dict(state["snoozes"]),
             [Over(Diagnosis.model_validate_json(said), IncidentGraphs.restore(drawn)) for said, drawn in state["over"]],

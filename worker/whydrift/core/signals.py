@@ -5,6 +5,7 @@ Belongs here: names of aspects, and the step from a reference to bets. Not here:
 
 from dataclasses import replace
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,6 +48,8 @@ DISTRIBUTIONS = frozenset((Aspect.DISTRIBUTION, *CONDITIONAL))
 
 
 _FAMILIES = families()
+_KEPT_RATES, _KEPT_QUANTITIES = 2_048, 256
+"""Bets of yes-or-no signals and categories (1 kB each, or a few), and of quantities (40 kB), that are kept once made."""
 _REPEATED_LIMIT = 0.5
 """Columns that repeat more often than this in health say nothing by repeating."""
 _GROUPS = {Aspect.OUT_OF_RANGE: ("tails",), Aspect.UNSEEN: ("unseen", "categories", "local")}
@@ -101,12 +104,13 @@ def flag_bets(ones: float, tolerance: Tolerance, aspect: Aspect | None = None) -
     share = ones / max(tolerance.n, 1)
     family = "rise" if aspect in _RISING else "bernoulli"
     group = _group(aspect, tolerance)
-    return _rate_bets(family, np.array([1 - share, share]), tolerance, group)
+    only = {group: tolerance.times[group]} if group else {}
+    return _rate_bets(family, (1 - share, share), replace(tolerance, times=only), group)
 
 
 def free_flag_bets(known: FlagShare, signals: float, margin: float) -> Bets:
     """Bets that a flag of whole events is yes more often than it was; that it is so less often is no news."""
-    group, masses = "yes", np.array([1 - known.share, known.share])
+    group, masses = "yes", (1 - known.share, known.share)
     return _rate_bets("rise", masses, Tolerance(known.n, signals, margin, {group: known.time}), group)
 
 
@@ -117,20 +121,22 @@ def _group(aspect: Aspect | None, tolerance: Tolerance) -> str:
     return next((group for group in _GROUPS.get(aspect, (str(aspect),)) if group in tolerance.times), "")
 
 
-def _rate_bets(family: str, masses: Floats, tolerance: Tolerance, group: str) -> Bets:
+@lru_cache(maxsize=_KEPT_RATES)
+def _rate_bets(family: str, shares: tuple[float, ...], tolerance: Tolerance, group: str) -> Bets:
     """Bets of a family that knows no groups. How improbable a reference is, is known where its values do not hang together, and
-    are not left of a fit.
+    are not left of a fit. Kept: most flags are never yes, and a restart, or one column that is learnt, makes all bets anew.
     """
-    make, time = _FAMILIES[family].make, tolerance.time(group)
+    make, time, masses = _FAMILIES[family].make, tolerance.time(group), np.array(shares)
     if time > 1:
         bets = make(masses, tolerance.of(group))
         return bets.with_log_f(bets.log_f / time)
     return tiered(make, masses, tolerance) if tolerance.is_exact else make(masses, tolerance)
 
 
-def _quantity_bets(family: str, masses: Floats, tolerance: Tolerance) -> Bets:
+@lru_cache(maxsize=_KEPT_QUANTITIES)
+def _quantity_bets(family: str, shares: tuple[float, ...], tolerance: Tolerance) -> Bets:
     """The same of one that does."""
-    make = _FAMILIES[family].make
+    make, masses = _FAMILIES[family].make, np.array(shares)
     is_exact = tolerance.is_exact and all(tolerance.time(group) <= 1 for group in NUMERIC_GROUPS)
     return tiered(make, masses, tolerance) if is_exact else make(masses, tolerance)
 
@@ -140,9 +146,9 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
     used = reference.used_bins
     tolerance = _resting_on(reference, tolerance)
     if reference.kind.is_coded:
-        bets = _rate_bets("categorical", reference.masses[used], tolerance, "categories")
+        bets = _rate_bets("categorical", tuple(reference.masses[used].tolist()), tolerance, "categories")
     else:
-        bets = _quantity_bets(family, reference.masses[used], tolerance)
+        bets = _quantity_bets(family, tuple(reference.masses[used].tolist()), tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return bets.with_log_f(log_f)
@@ -173,7 +179,7 @@ def is_blurred(column: str) -> bool:
 def conditional_bets(conditional: Conditional, tolerance: Tolerance) -> Bets:
     """Bets on what is left of a column, over all BINS."""
     tolerance = replace(tolerance, n=conditional.n, times=conditional.times)
-    bets = _quantity_bets("numeric", conditional.masses, tolerance)
+    bets = _quantity_bets("numeric", tuple(conditional.masses.tolist()), tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[: len(conditional.masses)] = bets.log_f
     return bets.with_log_f(log_f)

@@ -34,7 +34,7 @@ _MUCH_CLOSER = 0.5
 
 
 Parts = NDArray[Any]
-"""What inputs put into answers, (…, rows, parts): whole numbers or not, by the kind of stand-in."""
+"""What inputs put into answers, (…, parts, rows): whole numbers or not, by the kind of stand-in."""
 
 
 class StandIn(Protocol):
@@ -56,10 +56,10 @@ class StandIn(Protocol):
         ...
 
     def part(self, name: str, values: Floats) -> Parts:
-        """What values of one input, (rows,), put into the answers: (rows, parts)."""
+        """What values of one input, (rows,), put into the answers: (parts, rows)."""
 
     def answers(self, parts: Parts) -> Floats:
-        """Answers from the sums of all inputs' parts: (…, rows, parts) → (…, rows)."""
+        """Answers from the sums of all inputs' parts: (…, parts, rows) → (…, rows)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +101,24 @@ class Trees:
         place = self.names.index(name)
         if name not in self._tables:
             self._tables[name] = self._table(place)
-        return self._tables[name][self.references[place].bins(self.columns[place], values)]
+        return self._tables[name][:, self.references[place].bins(self.columns[place], values)]
 
     def _table(self, place: int) -> NDArray[np.int16]:
-        """The same of each bin: (bins, trees)."""
+        """The same of each bin: (trees, bins)."""
         bins = np.arange(BINS + 1)
         bins[UNSEEN:] = self.surrogate.usual[place]
         depth = self.surrogate.columns.shape[1]
-        is_beyond = (self.surrogate.columns == place) & (bins[:, None, None] > self.surrogate.cuts)
-        found: NDArray[np.int16] = (is_beyond @ (2 ** np.arange(depth - 1, -1, -1))).astype(np.int16)
+        is_beyond = (self.surrogate.columns == place)[..., None] & (bins > self.surrogate.cuts[..., None])
+        bits = 2 ** np.arange(depth - 1, -1, -1)
+        found: NDArray[np.int16] = (bits @ is_beyond).astype(np.int16)
         return found
 
     def answers(self, parts: Parts) -> Floats:
-        trees, leaves = self.surrogate.leaves.shape
-        added: Floats = self.surrogate.leaves.ravel()[parts + np.arange(trees) * leaves].sum(axis=-1)
-        return added + self.surrogate.mean
+        # Tree by tree: a fifth of the time that it takes to look all up at once, of which memory is the most part.
+        found = np.full((*parts.shape[:-2], parts.shape[-1]), self.surrogate.mean)
+        for tree, leaves in enumerate(self.surrogate.leaves):
+            found += leaves.take(parts[..., tree, :], mode="clip")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +139,14 @@ class Linear:
         return True
 
     def part(self, name: str, values: Floats) -> Parts:
-        return self.terms[name].part(values)[:, None]
+        return self.terms[name].part(values)[None]
 
     def expect(self, inputs: Mapping[str, Floats]) -> Floats:
         """Answers of rows given by input: (rows,)."""
         return self.answers(np.sum([self.part(name, values) for name, values in inputs.items()], axis=0))
 
     def answers(self, parts: Parts) -> Floats:
-        return _unlinked(self.middle + parts[..., 0], self.is_probability)
+        return _unlinked(self.middle + parts[..., 0, :], self.is_probability)
 
 
 @dataclass(frozen=True, slots=True)

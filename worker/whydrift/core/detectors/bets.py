@@ -44,7 +44,7 @@ class Tolerance:
     n: int
     signals: float
     margin: float
-    times: Mapping[str, float] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict, hash=False)
     is_calm: bool = False
     is_exact: bool = True
     is_blurred: bool = False

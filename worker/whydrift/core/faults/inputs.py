@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, gammaincc, kolmogorov, ndtri
 
-from whydrift.core.case import ANSWERS, Case, ColumnView, SignalEvidence, correlations
+from whydrift.core.case import ANSWERS, Case, ColumnView, SignalEvidence, correlation
 from whydrift.core.columns import Floats, Presence
 from whydrift.core.reference import QUANTILES, REPEAT_WINDOW, ColumnReference, repeats
 
@@ -487,7 +487,7 @@ def rank_correlation(a: Floats, b: Floats) -> float:
     """Rank correlation of two aligned columns where both are there; 0.0 where it is not defined."""
     if len(a) != len(b):
         return 0.0
-    rho = float(correlations([a, b])[0, 1])
+    rho = correlation(a, b)
     return rho if np.isfinite(rho) else 0.0
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations
+from types import MappingProxyType
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class Given:
 
 Mix = Mapping[str, Given]
 """By place; a place that is not there gets what is logged."""
+_NOTHING: Mix = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ class _Search:
     def _weight(self, name: str) -> float:
         """How much answers change where this input has another row's value."""
         own = self._own[name]
-        other = self._stand_in.answers(self._whole - own + np.roll(own, len(own) // 2, axis=0))
+        other = self._stand_in.answers(self._whole - own + np.roll(own, own.shape[1] // 2, axis=1))
         return float(np.abs(other - self._stand_in.answers(self._whole)).mean())
 
     @cached_property
@@ -332,11 +334,11 @@ class _Search:
             if distance <= enough:
                 break
             steps = list(self._steps(mix, scale))
-            distances = self._distances(steps)
+            distances = self._distances(steps, mix)
             best = int(np.argmin(distances))
             if (distance - distances[best]) * len(self._answers) < _STEP_NATS:
                 break
-            mix, distance = steps[best], float(distances[best])
+            mix, distance = {**mix, **steps[best]}, float(distances[best])
         return mix, distance
 
     def _orders(self, scale: Scale) -> Iterator[tuple[str, Mix]]:
@@ -352,22 +354,22 @@ class _Search:
             yield "twice", {name: Given(name, "twice") for name in own}
 
     def _steps(self, mix: Mix, scale: Scale) -> Iterator[Mix]:
-        """The same with one change more."""
+        """What one change more puts in places."""
         for place in self._places:
             for constant in self._constants(place):
-                yield {**mix, place: Given(value=constant)}
+                yield {place: Given(value=constant)}
             if place not in self._quantities:
                 continue
             if place not in mix:
-                yield {**mix, place: Given(place, "mirrored")}
+                yield {place: Given(place, "mirrored")}
             for source in self._sources:
                 is_other = source != place and (place, source) not in self._alike
                 if is_other and mix.get(place) != Given(source, scale):
-                    yield {**mix, place: Given(source, scale)}
+                    yield {place: Given(source, scale)}
         for a, b in combinations(self._sources, 2):
             if (a in self._places or b in self._places) and (a, b) not in self._alike:
                 first, second = mix.get(a, Given(a, scale)), mix.get(b, Given(b, scale))
-                yield {**mix, a: _at(a, second), b: _at(b, first)}
+                yield {a: _at(a, second), b: _at(b, first)}
 
     def _constants(self, place: str) -> list[float]:
         reference = self._references[place]
@@ -407,21 +409,23 @@ class _Search:
         found: Floats = np.where(is_better, lined, plain)
         return found
 
-    def _distances(self, mixes: Sequence[Mix]) -> Floats:
+    def _distances(self, mixes: Sequence[Mix], base: Mix = _NOTHING) -> Floats:
+        """Of each mix-up, in places where it says nothing that of `base`."""
         found = [
-            self._losses(self._expected(mixes[first : first + _AT_ONCE])).mean(axis=-1)
+            self._losses(self._expected(mixes[first : first + _AT_ONCE], base)).mean(axis=-1)
             for first in range(0, len(mixes), _AT_ONCE)
         ]
         return np.concatenate(found)
 
-    def _expected(self, mixes: Sequence[Mix]) -> Floats:
+    def _expected(self, mixes: Sequence[Mix], base: Mix = _NOTHING) -> Floats:
         """(mixes, rows)."""
-        parts = np.repeat(self._whole[None], len(mixes), axis=0)
+        before = self._own | {place: self._part(place, given) for place, given in base.items()}
+        whole = self._whole + sum(before[place] - self._own[place] for place in base)
+        parts = np.repeat(whole[None], len(mixes), axis=0)
         for number, mix in enumerate(mixes):
             for place, given in mix.items():
-                if not self._stand_in.uses(place):
-                    continue
-                parts[number] += self._part(place, given) - self._own[place]
+                if self._stand_in.uses(place):
+                    parts[number] += self._part(place, given) - before[place]
         return self._stand_in.answers(parts)
 
     def _part(self, place: str, given: Given) -> Parts:

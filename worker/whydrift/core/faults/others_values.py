@@ -95,7 +95,7 @@ def _moved(stand_in: Trees, health: Mapping[str, Floats], now: Mapping[str, Floa
             continue
         chosen = values[(np.arange(_VALUES) * 2 + 1) * len(values) // (2 * _VALUES)]
         others = stand_in.part(name, chosen)
-        found[name] = np.stack([stand_in.answers(whole - own[name] + other) - told for other in others])
+        found[name] = stand_in.answers(whole - own[name] + others.T[..., None]) - told
     return found
 
 

@@ -11,7 +11,7 @@ a part of the traffic need no special case. Rows are then undone one by one wher
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import isfinite
+from math import ceil, isfinite
 
 import numpy as np
 from scipy.special import gammaincc, ndtr
@@ -20,6 +20,7 @@ from whydrift.core.autocorrelation import SLOW
 from whydrift.core.case import ColumnView
 from whydrift.core.columns import Floats
 from whydrift.core.faults.inputs import (
+    Digits,
     EvenGrid,
     Mask,
     chance_of,
@@ -65,6 +66,8 @@ _REACH = 200
 """Last digits on either side that its offsets are looked for."""
 _COMMON_VALUES, _EXACT_MAPS = 5, 5
 """Most frequent new values that factors and offsets are tried for; maps kept of each that leave the fewest of them."""
+_AT_ONCE = 100_000
+"""Values that are led back at once, to bound memory."""
 _FINER_ROWS, _FINER_SHARE = 3, 0.05
 """Rows with further digits, of those mapped, that it takes to be exact."""
 _NEXT_TO = 0.005
@@ -287,9 +290,9 @@ def _search(view: ColumnView, values: Floats) -> Mapped | None:
         for one in KNOWN
         if not one.is_temperature or _TEMPERATURES[0] <= reference.low <= reference.high <= _TEMPERATURES[1]
     ]
-    for one in dict.fromkeys([*named, *_free_maps(view, health, density)]):
-        ratio = _ratio(view, one, health, density)
-        gain, share = gain_of(ratio)
+    maps = list(dict.fromkeys([*named, *_free_maps(view, health, density)]))
+    ratios = _ratios(view, maps, health, density)
+    for one, ratio, gain, share in zip(maps, ratios, *map(np.ndarray.tolist, gains_of(ratios)), strict=True):
         if one.is_laboratory and share < _MAIN:
             continue
         judged.append((gain - one.penalty, one, share, ratio))
@@ -309,17 +312,19 @@ def _order(gain: float, one: Map) -> tuple[float, int, float]:
     return round(gain / _RIVAL), -len(f"{one.scale:.12g}{one.offset:.12g}"), gain
 
 
-def _ratio(view: ColumnView, one: Map, health: Floats, density: Density) -> Floats:
-    """How much likelier each value is mapped than healthy. Digits that only the map explains tell as well."""
-    undone_values = _returned(view, one, view.current)
-    ratio: Floats = density(undone_values) / abs(one.scale) / health
+def _ratios(view: ColumnView, maps: Sequence[Map], health: Floats, density: Density) -> Floats:
+    """How much likelier each value is mapped than healthy, (maps, rows). Digits that only the map explains tell as well."""
+    scales, offsets = (np.array([getattr(one, name) for one in maps])[:, None] for name in ("scale", "offset"))
+    values = view.current
+    undone_values = _led_back(view, scales, offsets, values)
+    ratios: Floats = density(undone_values) / np.abs(scales) / health
     # A value that the map leaves where it is (0, times anything) tells nothing.
-    ratio = np.where(undone_values == view.current, 1.0, ratio)
+    ratios = np.where(undone_values == values, 1.0, ratios)
     digits = digits_of(view)
     if digits is None:
-        return ratio
-    explained = digits.finer(view.current) & ~digits.finer(undone_values)
-    return np.where(explained, digits.odds * ratio, ratio)
+        return ratios
+    explained = digits.finer(values) & ~digits.finer(undone_values)
+    return np.where(explained, digits.odds * ratios, ratios)
 
 
 def _preference(found: Mapped, view: ColumnView) -> float:
@@ -346,12 +351,18 @@ def _with_rivals(chosen: Mapped, judged: list[tuple[float, Map, float, Floats]])
 
 def share_of(ratio: Floats) -> float:
     """Share of mapped rows that makes the mixture likeliest, by expectation maximisation. 0 of no rows."""
-    if not len(ratio):
-        return 0.0
-    share = 0.5
-    for _ in range(40):
-        share = float((share * ratio / (1 - share + share * ratio)).mean())
-    return min(max(share, 0.0), 1.0)
+    return float(_shares_of(ratio[None])[0])
+
+
+def _shares_of(ratios: Floats) -> Floats:
+    """The same of many maps at once: (maps, rows) → (maps,)."""
+    shares = np.full((len(ratios), 1), 0.5 if ratios.shape[1] else 0.0)
+    for _ in range(40 if ratios.shape[1] else 0):
+        mapped = shares * ratios
+        mapped /= 1 - shares + mapped
+        shares = mapped.mean(axis=1, keepdims=True)
+    found: Floats = np.clip(shares[:, 0], 0.0, 1.0)
+    return found
 
 
 def _judge(view: ColumnView, gain: float, one: Map, share: float, ratio: Floats) -> Mapped:
@@ -418,9 +429,14 @@ def _returned(view: ColumnView, one: Map, values: Floats) -> Floats:
 
     A thousandth of anything lies next to 0, and nothing comes of 0.
     """
-    found = one.undo(values)
+    return _led_back(view, one.scale, one.offset, values)
+
+
+def _led_back(view: ColumnView, scale: Floats | float, offset: Floats | float, values: Floats) -> Floats:
+    """The same of many maps at once: scales or offsets (maps, 1), values (rows,) → (maps, rows)."""
+    found = (values - offset) / scale
     near = snapped(found, view)
-    return np.where(np.abs(one.apply(near) - values) <= _CLOSE * np.abs(values), near, found)
+    return np.where(np.abs(scale * near + offset - values) <= _CLOSE * np.abs(values), near, found)
 
 
 def snapped(values: Floats, view: ColumnView) -> Floats:
@@ -497,12 +513,12 @@ def _free_maps(view: ColumnView, health: Floats, density: Density) -> list[Map]:
     outside = values[(values < reference.low) | (values > reference.high)]
     if len(outside) >= 8 and reference.median != 0 and np.median(outside) != 0:
         found.append(Map(float(np.median(outside)) / reference.median, 0.0, "", False, parameter_cost(n)))
+    found = [one for one in found if isfinite(one.scale) and isfinite(one.offset)]
     best: dict[str, tuple[float, Map]] = {}
-    for one in found:
-        if not (isfinite(one.scale) and isfinite(one.offset)):
-            continue
+    gains = gains_of(_ratios(view, found, health, density))[0].tolist() if found else []
+    for one, gained in zip(found, gains, strict=True):
         kind = f"{one.offset == 0}{one.scale == 1}{one.scale < 0}"
-        gain = gain_of(_ratio(view, one, health, density))[0] - one.penalty
+        gain = gained - one.penalty
         if kind not in best or gain > best[kind][0]:
             best[kind] = (gain, one)
     fitted = [_refined(view, one, health, density) for _, one in best.values()]
@@ -523,17 +539,26 @@ def _refined(view: ColumnView, one: Map, health: Floats, density: Density) -> Ma
             else replace(one, offset=one.offset + step * view.reference.spread)
             for step in steps.tolist()
         ]
-        one = max([one, *near], key=lambda found: gain_of(_ratio(view, found, health, density))[0])
+        tried = [one, *near]
+        gains = gains_of(_ratios(view, tried, health, density))[0]
+        one = tried[int(np.argmax(gains))]
         width /= _REFINED_STEPS / 2
-    gains = [gain_of(_ratio(view, found, health, density))[0] for found in (fitted, one)]
+    gains = gains_of(_ratios(view, [fitted, one], health, density))[0]
     # The steps of the density move by chance what is likeliest; an edge is worth more than that.
     return one if gains[1] - gains[0] > _REFINED_GAIN else fitted
 
 
 def gain_of(ratio: Floats) -> tuple[float, float]:
     """Log-likelihood over "all rows are healthy" where a share of the rows has this ratio; and the likeliest share."""
-    share = share_of(ratio)
-    return float(np.log(1 - share + share * ratio).sum()), share
+    gains, shares = gains_of(ratio[None])
+    return float(gains[0]), float(shares[0])
+
+
+def gains_of(ratios: Floats) -> tuple[Floats, Floats]:
+    """The same of many maps at once: (maps, rows) → (maps,) each."""
+    shares = _shares_of(ratios)
+    of_rows = shares[:, None]
+    return np.log(1 - of_rows + of_rows * ratios).sum(axis=1), shares
 
 
 _P = np.linspace(0.1, 0.9, 17)
@@ -661,20 +686,33 @@ def _exact_fits(view: ColumnView, fitted: Sequence[Map]) -> list[Map]:
         known = digits.values[digits.values != 0]
         factors = (common[:, None] / known[None, :]).ravel()
         offsets = (common[:, None] - digits.values[None, :]).ravel()
-    cost = parameter_cost(len(view.current))
-    tried = (
-        [Map(one, 0.0, "", False, cost) for one in _rounded(factors) if abs(one) > 1e-6 and abs(one - 1) > 1e-6],
-        [Map(1.0, one, "", False, cost) for one in _rounded(offsets) if abs(one) > 1e-6],
-    )
     scale = next((one.scale for one in fitted if one.offset == 0), 1.0)
     offset = next((one.offset for one in fitted if one.scale == 1), 0.0)
+    tried = (
+        [(one, 0.0) for one in _rounded(factors) if abs(one) > 1e-6 and abs(one - 1) > 1e-6],
+        [(1.0, one) for one in _rounded(offsets) if abs(one) > 1e-6],
+    )
+    cost = parameter_cost(len(view.current))
     found: list[Map] = []
-    for maps in tried:
-        left = [float(counts @ digits.finer(_returned(view, one, distinct))) for one in maps]
-        least = min(left, default=0.0) + _FINER_SHARE * float(counts.sum())
-        best = [one for one, rest in zip(maps, left, strict=True) if rest <= least]
-        found += sorted(best, key=lambda one: abs(one.scale - scale) + abs(one.offset - offset))[:_EXACT_MAPS]
+    for numbers in tried:
+        best = _leaving_least(view, digits, np.array(numbers), distinct, counts.astype(float)) if numbers else []
+        best.sort(key=lambda one: abs(one[0] - scale) + abs(one[1] - offset))
+        found += [Map(*one, "", False, cost) for one in best[:_EXACT_MAPS]]
     return found
+
+
+def _leaving_least(
+    view: ColumnView, digits: Digits, numbers: Floats, values: Floats, counts: Floats
+) -> list[tuple[float, float]]:
+    """Of scales and offsets, (maps, 2), those that leave hardly more rows with further digits than the best one does.
+
+    values, counts: different values, and how often each came.
+    """
+    some = np.array_split(numbers, ceil(len(numbers) * len(values) / _AT_ONCE))
+    left = [digits.finer(_led_back(view, one[:, :1], one[:, 1:], values)) @ counts for one in some]
+    rest = np.concatenate(left)
+    best = numbers[rest <= rest.min() + _FINER_SHARE * float(counts.sum())]
+    return [(scale, offset) for scale, offset in best.tolist()]
 
 
 def _rounded(numbers: Floats) -> list[float]:
