@@ -69,6 +69,7 @@ def moment(chunk: int) -> Moment:
         partition=0,
         offset=chunk,
         chunks=chunk,
+        label_chunks=0,
         rows=20 * chunk,
         versions=("1",),
         label_delay_ms=0,

@@ -28,6 +28,14 @@ def arrivals(rate: Rate, hours: float, peak: float, seed: int = 1, burst: int = 
     return [START_MS + int(hour * HOUR_MS) for hour in at]
 
 
+def open_daily(days: int, hours: float, seed: int, closed: int = -1) -> list[int]:
+    """1,800 an hour from about the first hour of each day on, ten minutes sooner or later, for so long; at other times nothing."""
+    rng = np.random.default_rng(seed)
+    begins = [24 * day + 0.1 + rng.uniform(-1 / 6, 1 / 6) * (day > 0) for day in range(days) if day != closed]
+    at = [begin + np.sort(rng.random(rng.poisson(1_800 * hours))) * hours for begin in begins]
+    return [START_MS + int(hour * HOUR_MS) for hour in np.concatenate(at)]
+
+
 @dataclass
 class Watched:
     guard: RateGuard
@@ -85,6 +93,23 @@ def test_a_night_that_falls_at_once_is_known_from_its_second_day_on() -> None:
     one = watch(arrivals(office(400, 0.1), 24 * 8, 400), 24 * 8)
     assert len(one.alarms) == len(one.recoveries) == 1
     assert 8 < one.alarms[0] < one.recoveries[0] < 17
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("hours", [0.6, 2.5, 10])
+def test_hours_in_which_nothing_comes_are_known_from_the_second_day_on(hours: float, seed: int) -> None:
+    """Nightly batches and office hours, which begin and end a little sooner or later each day."""
+    watched = watch(open_daily(9, hours, seed), 9 * 24)
+    assert len(watched.alarms) == 1, "the first night"
+    assert watched.alarms[0] < hours + 0.5
+    assert 23.5 < watched.recoveries[0] < 25.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_day_on_which_nobody_opens_is_told_in_its_second_hour(seed: int) -> None:
+    watched = watch(open_daily(8, 10, seed, closed=6), 8 * 24)
+    assert len(watched.alarms) == 2
+    assert 6 * 24 + 0.5 < watched.alarms[1] < 6 * 24 + 2.1
 
 
 def test_a_weekend_at_a_fifth_is_known_from_the_second_one_on() -> None:

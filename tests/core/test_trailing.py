@@ -93,7 +93,7 @@ def test_what_may_be_broken_is_waited_for_longer(why: str) -> None:
         mine.opened_as = Fault.CATEGORY_RECODING
 
     def after(ms: int) -> list[str]:
-        now = Moment(mine.diagnosis.detected_at + ms, 0, feed.offset, model.chunks, TOLD, ("1",), 0)
+        now = Moment(mine.diagnosis.detected_at + ms, 0, feed.offset, model.chunks, model.label_chunks, TOLD, ("1",), 0)
         return [one.summary for one in follow(model, now)]
 
     assert after(TRAILING_MS) == []

@@ -45,6 +45,8 @@ _CLEAR, _PATIENT_CHUNKS = 0.7, 4
 AFTERMATH_MS = 60 * MINUTE_MS
 """What follows from an incident may seem to begin so long before it, and goes on for so long, and as long as the incident
 lasted, and as labels take, after its end."""
+_RATES = frozenset(("arrivals", "label_arrivals"))
+"""How many events come: neither answers nor what comes true follow from it."""
 _VAGUE = frozenset((Family.DATA_DRIFT, Family.UNKNOWN))
 """What the world does, or nobody knows: it is no reason for what begins later on the same inputs."""
 _CLEAR_BESIDE = 0.5
@@ -62,12 +64,15 @@ _RANKED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where the stream is: stream time, the record being taken, chunks and rows of the model so far, versions in use."""
+    """Where the stream is: stream time, the record being taken, chunks (of predictions, of labels) and rows of the model so far,
+    versions in use.
+    """
 
     stream_ms: int
     partition: int
     offset: int
     chunks: int
+    label_chunks: int
     rows: int
     versions: tuple[str, ...]
     label_delay_ms: int
@@ -142,13 +147,14 @@ class Scene(Protocol):
 class Ended:
     """An incident that is over: what follows from it, and began within its time, is no news until `until_ms`.
 
-    signals: what followed from it and had not recovered when it ended.
+    signals: what followed from it and had not recovered when it ended. has_followers: whether anything else may follow from it.
     """
 
     onset_ms: int
     ended_ms: int
     until_ms: int
     signals: frozenset[str] = frozenset()
+    has_followers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +174,10 @@ class Incidents:
     open: dict[str, Incident] = field(default_factory=dict)
     opened: dict[str, int] = field(default_factory=dict)
     number: int = 0
-    waiting_since_chunk: int | None = None
-    """Since when an alarm waits to be judged."""
-    doubted_at_chunk: int | None = None
-    """When it was judged last, and left too much doubt to be said: once a chunk is enough."""
+    waiting_since: tuple[int, int] | None = None
+    """Chunks of predictions and of labels when an alarm began to wait to be judged."""
+    doubted_after: int | None = None
+    """Chunks that it had waited when it was judged last, and left too much doubt to be said: once a chunk is enough."""
     ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
@@ -209,7 +215,8 @@ class Incidents:
         span_ms = now.stream_ms - incident.onset_ms
         until_ms = now.stream_ms + span_ms + AFTERMATH_MS + now.label_delay_ms
         left = frozenset(incident.signals)
-        ended = Ended(incident.onset_ms - AFTERMATH_MS, now.stream_ms, until_ms, left)
+        has_followers = not _RATES.issuperset(map(plain, incident.own))
+        ended = Ended(incident.onset_ms - AFTERMATH_MS, now.stream_ms, until_ms, left, has_followers)
         self.ended = [*self.ended, ended][-_MAX_ENDED:]
 
     def _unassigned(self, alarms: Mapping[str, int]) -> dict[str, int]:
@@ -223,24 +230,23 @@ class Incidents:
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
         follows = follows_others(plain(name))
-        return any((follows or name in one.signals) and one.onset_ms <= onset_ms <= one.ended_ms for one in self.ended)
+        ended = [one for one in self.ended if one.onset_ms <= onset_ms <= one.ended_ms]
+        return any((follows and one.has_followers) or name in one.signals for one in ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
         if not alarms:
-            self.waiting_since_chunk = self.doubted_at_chunk = None
+            self.waiting_since = self.doubted_after = None
             return
-        if self.waiting_since_chunk is None:
-            self.waiting_since_chunk = now.chunks
-        if self.doubted_at_chunk == now.chunks:
-            return
-        waited = now.chunks - self.waiting_since_chunk
-        if not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
+        if self.waiting_since is None:
+            self.waiting_since = now.chunks, now.label_chunks
+        waited = self._waited(alarms, self.waiting_since, now)
+        if waited == self.doubted_after or not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
             return
         findings = self._beside_what_was_told(alarms, scene) or scene.judge(list(alarms))
         if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
-            self.doubted_at_chunk = now.chunks
+            self.doubted_after = waited
             return
-        self.waiting_since_chunk = self.doubted_at_chunk = None
+        self.waiting_since = self.doubted_after = None
         # Alarms of several model versions are judged one version at a time.
         while True:
             before = len(alarms)
@@ -269,10 +275,15 @@ class Incidents:
         is_named = all(one.family not in _VAGUE and one.probability >= _CLEAR_BESIDE for one in names)
         return findings if is_named else ()
 
+    def _waited(self, alarms: Iterable[str], since: tuple[int, int], now: Moment) -> int:
+        """Chunks: of predictions, or of labels where only these speak, which may come when predictions do not."""
+        waited = now.chunks - since[0]
+        return max(waited, now.label_chunks - since[1]) if _are_outcomes(alarms) else waited
+
     def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
         """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
-        if all(column_of_signal(name) in OUTCOMES for name in names) and chunks < SETTLE_LABEL_CHUNKS:
+        if _are_outcomes(alarms) and chunks < SETTLE_LABEL_CHUNKS:
             return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)
         return rows >= SETTLE_ROWS or (chunks >= SETTLE_CHUNKS and (not is_relative or rows >= SETTLE_JUMP_ROWS))
@@ -512,9 +523,11 @@ class Incidents:
             "open": [_incident_state(incident) for incident in self.open.values()],
             "opened": self.opened,
             "number": self.number,
-            "waiting_since_chunk": self.waiting_since_chunk,
-            "doubted_at_chunk": self.doubted_at_chunk,
-            "ended": [[one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals)] for one in self.ended],
+            "waiting_since": self.waiting_since,
+            "doubted_after": self.doubted_after,
+            "ended": [
+                [one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals), one.has_followers] for one in self.ended
+            ],
             "snoozes": self.snoozes,
             "over": [[encode(one.diagnosis), one.graphs.snapshot()] for one in self.over],
         }
@@ -528,9 +541,13 @@ class Incidents:
             {incident.incident_id: incident for incident in found},
             dict(state["opened"]),
             state["number"],
-            state["waiting_since_chunk"],
-            state.get("doubted_at_chunk"),  # states from before it was kept look once more
-            [Ended(onset, end, until, frozenset(signals)) for onset, end, until, signals in state["ended"]],
+            _waiting_since(state),
+            state.get("doubted_after"),  # states from before it was kept look once more
+            # From before it was asked what may follow, all may.
+            [
+                Ended(onset, end, until, frozenset(signals), *more)
+                for onset, end, until, signals, *more in state["ended"]
+            ],
             dict(state["snoozes"]),
             [Over(Diagnosis.model_validate_json(said), IncidentGraphs.restore(drawn)) for said, drawn in state["over"]],
         )
@@ -544,6 +561,11 @@ def _is_clear(finding: Finding) -> bool:
     """Whether it is probable enough to be said, or no more rows would make it so."""
     lead = finding.causes[0]
     return lead.fault != unknown.FAULT and (lead.probability >= _CLEAR or not finding.rows_decide)
+
+
+def _are_outcomes(alarms: Iterable[str]) -> bool:
+    """Whether only what came true speaks."""
+    return all(column_of_signal(plain(name)) in OUTCOMES for name in alarms)
 
 
 def scoped(version: str, signal: str) -> str:
@@ -615,6 +637,14 @@ def _duration(span_ms: int) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 60 // 24} days"
+
+
+def _waiting_since(state: Mapping[str, Any]) -> tuple[int, int] | None:
+    """States from before chunks of labels were counted have those of predictions."""
+    if "waiting_since" not in state:
+        return None if state["waiting_since_chunk"] is None else (state["waiting_since_chunk"], 0)
+    since = state["waiting_since"]
+    return None if since is None else (since[0], since[1])
 
 
 def _incident_state(incident: Incident) -> dict[str, Any]:

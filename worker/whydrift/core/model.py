@@ -100,7 +100,7 @@ class ModelWatch:
         self.due_ms = 0
         """Stream time at which `advance` has something to do."""
         self.first_ms: int | None = None
-        self.chunks = 0
+        self.chunks = self.label_chunks = 0
         self._events: list[PredictionEvent] = []
         self._offsets: list[int] = []
         self._repeated: list[bool] = []
@@ -373,6 +373,7 @@ class ModelWatch:
 
     def _close_joined(self, stream_ms: int) -> None:
         rows, self._joined, self._unattached = self._joined, [], {}
+        self.label_chunks += 1
         labels = self.labels
         if labels is None:
             labels = self._outcomes_monitor([Column("actual", self._actual_kind())])
@@ -519,7 +520,8 @@ class ModelWatch:
     def moment(self, stream_ms: int, offset: int) -> Moment:
         versions = (self.main_version,) if self.main_version else ()
         rows = self.inputs.monitor.rows_seen
-        return Moment(stream_ms, self.partition, offset, self.chunks, rows, versions, self.longest_delay_ms)
+        chunks = self.chunks, self.label_chunks
+        return Moment(stream_ms, self.partition, offset, *chunks, rows, versions, self.longest_delay_ms)
 
     def redraw(self, incident: Incident) -> IncidentGraphs:
         """What is drawn of an incident, with its curves as they are now."""
@@ -614,6 +616,7 @@ class ModelWatch:
             "main_version": self.main_version,
             "first_ms": self.first_ms,
             "chunks": self.chunks,
+            "label_chunks": self.label_chunks,
             "retune_at": self._retune_at,
             "chunk": [list(_event_state(event)) for event in self._events],
             "offsets": self._offsets,
@@ -680,6 +683,7 @@ class ModelWatch:
     def _restore_chunks(self, state: Mapping[str, Any]) -> None:
         for name in ("is_profiled", "main_version", "first_ms", "chunks", "longest_delay_ms"):
             setattr(self, name, state[name])
+        self.label_chunks = state.get("label_chunks", 0)  # states from before they were counted begin anew
         self._retune_at = state["retune_at"]
         self._events = [PredictionEvent(*fields) for fields in state["chunk"]]
         self._offsets, self._repeated = list(state["offsets"]), list(state["repeated"])

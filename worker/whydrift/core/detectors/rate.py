@@ -33,6 +33,8 @@ _MEMORY = (0.05, 0.3)
 _MEMORY_MS = 3_600_000
 _DISPERSION_MEMORY = 0.02
 _STEP = 5.0
+_NO_BET = 0.4
+"""Given away where nothing comes and nothing has to: kept at 1, evidence would count the intervals of a night."""
 _SUSPICIOUS = 2.0
 """Evidence from which nothing is learnt: it may be the beginning of an alarm. In health it is far below."""
 _QUIET_INTERVALS = 3
@@ -50,7 +52,14 @@ _MAX_HOURS = 12
 _UNKNOWN = -1.0
 _LIKE = 1.4
 """Expectations that differ by less than this are taken for one, known the better for it."""
+_ABRUPT, _CLOSED = 3.0, 5.0
+"""Neighbouring hours that differ by more than the first: it comes a little sooner or later today. By more than the second:
+something opens or closes in between, and until then nothing may come."""
 _HOUR_MEMORY = {_DAY: 0.3, _WEEK: 0.5}
+
+
+_Usual = tuple[float, float]
+"""The least and the greatest number of arrivals that one expectation allows; mostly the same."""
 
 
 @dataclass(slots=True)
@@ -156,13 +165,18 @@ class RateGuard:
         # `advance` adds the new length to this boundary.
         self.boundary_ms = self.boundary_ms // self.interval_ms * self.interval_ms
 
-    def _follow(self, arrivals: int, usual: list[float]) -> None:
-        """Let the trailing mean and the dispersion follow, but not beyond health."""
-        if not self.downward_only or arrivals <= self.mean * TOLERANCE:
+    def _follow(self, arrivals: int, usual: list[_Usual]) -> None:
+        """Let the trailing mean and the dispersion follow, but not beyond health.
+
+        Where nothing may come at this hour, that nothing comes says nothing of the hours in which something does.
+        """
+        is_silence = not arrivals and any(low == 0 for low, _ in usual[1:])
+        if not is_silence and (not self.downward_only or arrivals <= self.mean * TOLERANCE):
             held = min(max(arrivals, self.mean / TOLERANCE), self.mean * TOLERANCE)
             weight = min(max(self.interval_ms / _MEMORY_MS, _MEMORY[0]), _MEMORY[1])
             self.mean += weight * (held - self.mean)
-        expected = usual[1] if len(usual) > 1 else usual[0]
+        low, high = usual[1] if len(usual) > 1 else usual[0]
+        expected = min(max(arrivals, low), high)
         error = (arrivals - expected) ** 2 / max(expected, 1.0)
         self.dispersion += _DISPERSION_MEMORY * (min(error, 10 * self.dispersion) - self.dispersion)
         self.dispersion = max(self.dispersion, 1.0)
@@ -205,10 +219,10 @@ class RateGuard:
 
     # -- evidence -----------------------------------------------------------------------------------------------------
 
-    def _usual(self) -> list[float]:
+    def _usual(self) -> list[_Usual]:
         """What this interval may hold in health: by the trailing mean, and if known by the hour of the day and of the week."""
         first, last = self._hours()
-        usual = [self.mean]
+        usual = [(self.mean, self.mean)]
         if last - first >= _MAX_HOURS:
             return usual
         for season in (self.day, self.week):
@@ -217,7 +231,7 @@ class RateGuard:
                 # The hours around make it less noisy, and let season come a little sooner or later.
                 around = [season[hour % len(season)] for hour in (first - 1, last + 1)]
                 known = own + [arrivals for arrivals in around if arrivals >= 0]
-                usual.append(sum(known) / len(known) * self.interval_ms / _HOUR_MS)
+                usual.append(_ends(known, self.interval_ms / _HOUR_MS))
         return usual
 
     def _by_hours(self) -> list[float]:
@@ -232,11 +246,11 @@ class RateGuard:
                 found += [one for hour in range(first - 1, last + 2) if (one := season[hour % len(season)]) >= 0]
         return [edge(found) * self.interval_ms / _HOUR_MS if found else _UNKNOWN for edge in (min, max)]
 
-    def _bet(self, arrivals: int, usual: list[float]) -> None:
+    def _bet(self, arrivals: int, usual: list[_Usual]) -> None:
         if self._greater() < 1.0 and not self.is_alarmed:
             self.onset_ms = self.boundary_ms - self.interval_ms
-        middle = sum(usual) / len(usual)
-        low, high = min(usual), max(usual)
+        middle = sum(map(sum, usual)) / (2 * len(usual))
+        low, high = min(low for low, _ in usual), max(high for _, high in usual)
         low, high = (middle if low * _LIKE >= middle else low), (middle if high <= middle * _LIKE else high)
         if not self.downward_only:
             self.up = self._raised(self.up, arrivals, high, _UP, TOLERANCE)
@@ -273,6 +287,8 @@ class RateGuard:
         return [min((m + 1) * factor, _CAP) for m, factor in zip(evidence, factors, strict=True)]
 
     def _likelihood(self, arrivals: int, expected: float, ratio: float, edge: float) -> float:
+        if not arrivals and not expected:
+            return _NO_BET
         step = (arrivals * log(ratio / edge) - (ratio - edge) * expected) / self.dispersion
         return exp(min(max(step, -_STEP), _STEP))
 
@@ -282,7 +298,7 @@ class RateGuard:
     def _greater(self) -> float:
         return max(sum(self.up) / len(self.up), sum(self.down) / len(self.down))
 
-    def _judge(self, arrivals: int, usual: list[float], log10_threshold: float, step_after: int) -> None:
+    def _judge(self, arrivals: int, usual: list[_Usual], log10_threshold: float, step_after: int) -> None:
         if not self.is_alarmed:
             self.is_alarmed = self.log10_e >= log10_threshold
             self.quiet = 0
@@ -290,11 +306,11 @@ class RateGuard:
                 self._begin(step_after)
             return
         self.lately = [*self.lately, float(arrivals)][-_STEP_INTERVALS:]
-        self.quiet = self.quiet + 1 if any(self._is_within(arrivals, expected) for expected in usual) else 0
+        self.quiet = self.quiet + 1 if any(self._is_within(arrivals, *ends) for ends in usual) else 0
         if self.quiet < _QUIET_INTERVALS:
             return
         if self.step_from >= 0 and self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS:
-            self.mean, self.counts, self.usuals = sum(self.lately) / len(self.lately), [], []
+            self.mean = sum(self.lately) / len(self.lately)
             self._recover()
         elif self.step_from < 0 or self._is_step_over():
             self._recover()
@@ -312,13 +328,15 @@ class RateGuard:
         is_enough = arrivals >= low / EDGE - low**0.5
         return is_enough and (self.downward_only or arrivals <= high * EDGE + high**0.5)
 
-    def _is_within(self, arrivals: int, expected: float) -> bool:
-        return expected / TOLERANCE <= arrivals and (self.downward_only or arrivals <= expected * TOLERANCE)
+    def _is_within(self, arrivals: int, low: float, high: float) -> bool:
+        return low / TOLERANCE <= arrivals and (self.downward_only or arrivals <= high * TOLERANCE)
 
     def _recover(self) -> None:
         self._learn_pending(only_unknown=True)
         self.is_alarmed, self.up, self.down = False, [0.0] * len(_UP), [0.0] * len(_DOWN)
         self.step_e, self.step_from, self.lately = 0.0, -1.0, []
+        # What was before the alarm is not next to what comes now: between them there would be a step.
+        self.counts, self.usuals = [], []
 
     @property
     def log10_e(self) -> float:
@@ -353,3 +371,13 @@ class RateGuard:
     def restore(cls, state: Mapping[str, Any]) -> "RateGuard":
         fields: dict[str, Any] = {k: list(value) if isinstance(value, list) else value for k, value in state.items()}
         return cls(**fields)
+
+
+def _ends(hourly: list[float], hours: float) -> _Usual:
+    """The least and the greatest number of so many hours, by what comes in an hour and those beside it."""
+    low, high = min(hourly), max(hourly)
+    if high <= _ABRUPT * low:
+        low = high = sum(hourly) / len(hourly)
+    elif high > _CLOSED * low:
+        low = 0.0
+    return low * hours, high * hours

@@ -76,7 +76,9 @@ def _split(
     usually = float(levels.max() if up else levels.min())
     log_e = _mixture(here, after, usually, width, edge if up else 1 / edge, scatter) if usually > 0 else -inf
     limits = [high if up else low for low, high in usual[-after:]]
-    if min(limits) > 0:
+    if min(limits) >= 0 and sum(limits) == 0 and not up:
+        return -inf  # at this hour it may be that nothing comes
+    if min(limits) >= 0 and sum(limits) > 0:
         # One day's or week's count of the same hours: as uncertain as this one.
         log_e = min(log_e, _mixture(here, after, sum(limits), after, EDGE**2 if up else 1 / EDGE**2, scatter))
     return log_e
