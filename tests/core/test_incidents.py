@@ -21,7 +21,9 @@ from whydrift.core.faults import rules
 from whydrift.core.faults.rule import Example, Row
 from whydrift.core.faults.sketches import both, change, fill, lagged, scatter, turn
 from whydrift.core.pipeline import Pipeline
-from whydrift_schemas import Severity, Status
+from whydrift.core.settings import DAY_MS
+from whydrift_schemas import Fault, Severity, Status
+from whydrift_schemas.names import Family
 
 SEED = 1
 LONG, SHORT = 5_000, 1_200
@@ -261,3 +263,38 @@ def test_a_world_that_lastingly_errs_is_one_incident() -> None:
     found = list(said(learnt(SEED).pipeline(), broken(Example("outcomes turn", breaks), 2_500, SEED)))
     assert {one.fault for one in found} == {"concept_drift"}
     assert len(by_incident(found)) == 1
+
+
+# -- a model that is asked at night, and told what came true in the evening --------------------------------------------
+
+
+_NIGHTLY, _NIGHTS, _LABELS_AFTER_MS = 1_200, 5, 16 * 3_600_000
+
+
+@cache
+def nightly(turned_on: int) -> tuple[Said, ...]:
+    """What is said of nights of 1,200 predictions, a second apart, whose labels come 16 hours later; of one they are turned."""
+    events: list[Row] = []
+    for place, row in enumerate(world.healthy_rows(SEED, _NIGHTS * _NIGHTLY)):
+        night, number = divmod(place, _NIGHTLY)
+        at_ms = world.START_MS + night * DAY_MS + number * 1_000
+        label = dict(row["label"]) | {"timestamp": at_ms + _LABELS_AFTER_MS}
+        if night == turned_on:
+            label["actual"] = {"good": "bad", "bad": "good"}[label["actual"]]
+        events += [{name: value for name, value in row.items() if name != "label"} | {"timestamp": at_ms}, label]
+    events.sort(key=lambda event: int(event["timestamp"]))
+    return tuple(said(Pipeline(DEFAULTS, "events", 0), records(events)))
+
+
+def test_what_the_labels_of_a_night_show_is_told_though_no_prediction_comes_and_nights_are_no_news() -> None:
+    found = by_incident(nightly(3))
+    stopped, turned = sorted(found.values(), key=lambda one: one[0].diagnosis.detected_at)
+    assert stopped[0].diagnosis.causes[0].fault is Fault.TRAFFIC_CHANGE
+    assert stopped[-1].diagnosis.status is Status.RESOLVED
+    assert turned[0].diagnosis.causes[0].family in (Family.CONCEPT_DRIFT, Family.LABEL_SHIFT)
+    labels_ms = world.START_MS + 3 * DAY_MS + _LABELS_AFTER_MS
+    assert 0 < turned[0].diagnosis.detected_at - labels_ms < 5 * 60_000
+
+
+def test_a_model_asked_at_night_is_told_to_have_stopped_once() -> None:
+    assert [one.diagnosis.causes[0].fault for one in nightly(-1)] == [Fault.TRAFFIC_CHANGE] * 2

@@ -29,7 +29,7 @@ def arrivals(rate: Rate, hours: float, peak: float, seed: int = 1, burst: int = 
 
 
 def open_daily(days: int, hours: float, seed: int, closed: int = -1) -> list[int]:
-    """1,800 an hour from about the first hour of each day on, ten minutes sooner or later, for so long; at other times nothing."""
+    """1,800 an hour from the first hour of each day on, ten minutes sooner or later, for so long; at other times none."""
     rng = np.random.default_rng(seed)
     begins = [24 * day + 0.1 + rng.uniform(-1 / 6, 1 / 6) * (day > 0) for day in range(days) if day != closed]
     at = [begin + np.sort(rng.random(rng.poisson(1_800 * hours))) * hours for begin in begins]

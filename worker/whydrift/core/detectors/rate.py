@@ -2,15 +2,17 @@
 
 Counts per interval are bet against what is usual: a trailing mean, the same hour of the day, the same hour of the week. Health
 reaches from the least of these divided by TOLERANCE to the greatest times TOLERANCE, so that what changes slowly (ramps), or
-changed yesterday or last week too (season), stays quiet, while a surge, a collapse and a stop do not. The interval is as long as
-it must be: it doubles until it holds enough arrivals and they are no burstier than their mean.
+changed yesterday or last week too (season), stays quiet, while a surge, a collapse and a stop do not. Where hours differ abruptly
+(offices that open, nightly batches), those beside count by themselves: it may begin and end a little sooner or later.
+The interval is as long as it must be: it doubles until it holds enough arrivals and they are no burstier than their mean.
 A change within minutes shows besides by its edge, however small beside what a day brings (`rate_step`).
 Bets are Poisson likelihood ratios at the edge of health, divided by the measured dispersion; one interval moves the evidence
 by at most _STEP, so that a single burst is never an alarm.
 
 Limits: a night or a weekend that falls at once may alarm the first time it is seen. Blind to slow changes below TOLERANCE, to a
-day that stays at the level of the night (stops apart), and to the silence of a feed whose
-stream time stands still (the shell's wall clock sees that).
+day that stays at the level of the night (stops apart), to what is missing of an hour beside one in which nothing comes (so to a
+batch of less than two hours that does not come at all), and to the silence of a feed whose stream time stands still (the shell's
+wall clock sees that).
 """
 
 from collections.abc import Mapping
