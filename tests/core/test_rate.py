@@ -106,6 +106,12 @@ def test_hours_in_which_nothing_comes_are_known_from_the_second_day_on(hours: fl
 
 
 @pytest.mark.parametrize("seed", range(4))
+def test_so_they_are_where_stream_time_stands_still_meanwhile(seed: int) -> None:
+    watched = watch(open_daily(9, 0.6, seed), 0, every_ms=HOUR_MS)
+    assert watched.alarms == pytest.approx([24.0], abs=0.5), "when it goes on again"
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_a_day_on_which_nobody_opens_is_told_in_its_second_hour(seed: int) -> None:
     watched = watch(open_daily(8, 10, seed, closed=6), 8 * 24)
     assert len(watched.alarms) == 2

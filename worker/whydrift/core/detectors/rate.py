@@ -45,7 +45,7 @@ _STEP_INTERVALS = 6
 _NEW_LEVEL_MS = 86_400_000
 """A step that has lasted so long is how it is now; what is larger than TOLERANCE stays an alarm until somebody accepts it."""
 _MAX_CATCH_UP = 1_000
-"""Empty intervals walked through one by one after a gap; evidence saturates long before."""
+"""Empty intervals walked through one by one after a gap; evidence saturates long before. Of the rest, hours are learnt."""
 _CAP = 1e100
 _HOUR_MS = 3_600_000
 _DAY, _WEEK = 24, 168
@@ -125,7 +125,15 @@ class RateGuard:
             self.boundary_ms += self.interval_ms
             walked += 1
             if walked == _MAX_CATCH_UP and stream_time_ms >= self.boundary_ms:
-                self.boundary_ms = (stream_time_ms // self.interval_ms + 1) * self.interval_ms
+                self._skip_to(stream_time_ms // self.interval_ms * self.interval_ms)
+
+    def _skip_to(self, now_ms: int) -> None:
+        """Nothing came until then: learn that by hours only."""
+        first = self.hour if self.hour >= 0 else self.boundary_ms // _HOUR_MS
+        for hour in range(first, now_ms // _HOUR_MS)[-_WEEK:]:
+            self._learn_hour(hour, float(self.hour_arrivals) if hour == self.hour else 0.0)
+        self.hour, self.hour_arrivals, self.hour_ms = now_ms // _HOUR_MS, 0, now_ms % _HOUR_MS
+        self.boundary_ms = now_ms + self.interval_ms
 
     def _close(self, log10_threshold: float) -> None:
         arrivals, self.here = self.here, 0
