@@ -23,11 +23,11 @@ UNIT, UNKNOWN = "unit_change", "unknown"
 class Alarm:
     """One alarm, and in turn what it comes from."""
 
-    def __init__(self, words: Sequence[Word], *, rows_decide: bool) -> None:
-        self.words, self.rows_decide = iter(words), rows_decide
+    def __init__(self, words: Sequence[Word], *, rows_decide: bool, rows: int = 100) -> None:
+        self.words, self.rows_decide, self.rows = iter(words), rows_decide, rows
 
     def rows_since(self, names: Sequence[str]) -> int:
-        return 100
+        return self.rows
 
     def lasts(self, names: Sequence[str]) -> bool:
         return True
@@ -102,6 +102,41 @@ def test_a_doubtful_first_word_waits_for_more_rows_but_not_for_ever(words: Seque
 
 def test_a_doubt_that_no_rows_decide_does_not_wait() -> None:
     assert opened_after([(UNIT, 0.5)], rows_decide=False) == 0
+
+
+def test_what_is_doubted_is_looked_at_once_a_chunk_and_at_once_where_another_alarm_comes() -> None:
+    incidents, alarm = Incidents(Settings(), "credit"), Alarm([(UNIT, 0.5), (UNIT, 0.9)], rows_decide=True)
+    missing = {"income.missing": START_MS}
+    for _ in range(3):
+        assert not incidents.review(missing, moment(1), alarm)
+    assert incidents.review(missing | {"income.distribution": START_MS}, moment(1), alarm)
+
+
+def while_nothing_is_predicted(alarms: Sequence[str], label_chunks: Sequence[int]) -> list[int]:
+    """Minutes at which something is said, a chunk of labels at a time; few rows follow the onset."""
+    incidents, alarm = Incidents(Settings(), "credit"), Alarm([("concept_drift", 0.9)], rows_decide=True, rows=5)
+    began = moment(0)
+    return [
+        minute
+        for minute, labels in enumerate(label_chunks)
+        if incidents.review(
+            dict.fromkeys(alarms, START_MS),
+            replace(began, stream_ms=START_MS + minute * 60_000, label_chunks=labels),
+            alarm,
+        )
+    ]
+
+
+@pytest.mark.parametrize("beside", [(), ("arrivals",)])
+def test_what_came_true_is_judged_by_chunks_of_labels_where_nothing_is_predicted(beside: Sequence[str]) -> None:
+    alarms = ("loss.distribution", *beside)
+    assert while_nothing_is_predicted(alarms, [0, 1, 2, 3, 4]) == [4]
+    assert while_nothing_is_predicted(alarms, [0] * 9) == []
+    assert while_nothing_is_predicted(("income.missing", *alarms), [0, 1, 2, 3, 4]) == []
+
+
+def test_a_stop_is_told_though_no_rows_follow_it() -> None:
+    assert while_nothing_is_predicted(["arrivals"], [0] * 4) == [2]
 
 
 # -- what begins while something is open ---------------------------------------------------------------------------

@@ -118,6 +118,36 @@ def test_a_day_on_which_nobody_opens_is_told_in_its_second_hour(seed: int) -> No
     assert 6 * 24 + 0.5 < watched.alarms[1] < 6 * 24 + 2.1
 
 
+def test_a_stop_in_office_hours_is_one_alarm_until_somebody_opens() -> None:
+    at = [ms for ms in open_daily(12, 10, 0) if not 4 * 24 + 6 < (ms - START_MS) / HOUR_MS < 7 * 24 - 1]
+    watched = watch(at, 9 * 24)
+    assert len(watched.alarms) == 2
+    assert 4 * 24 + 6 < watched.alarms[1] < 4 * 24 + 6.5
+    assert 7 * 24 - 1 < watched.recoveries[1] < 7 * 24 + 1.5
+
+
+def test_a_day_on_which_nobody_opens_is_told_when_stream_time_goes_on() -> None:
+    watched = watch(open_daily(8, 7, 0, closed=6), 0, every_ms=HOUR_MS)
+    assert [hour // 24 for hour in watched.alarms] == [0, 7] or [hour // 24 for hour in watched.alarms] == [1, 7]
+
+
+def test_hours_with_hardly_anything_in_them_are_no_closed_ones() -> None:
+    """Six an hour at night, one by chance: a stop stays alarmed."""
+    at = arrivals(season(240, 0.025), 36, 240, seed=2)
+    watched = watch(at, 5 * 24)
+    assert len(watched.alarms) == 1
+    assert watched.recoveries == []
+
+
+def test_a_backlog_of_labels_does_not_make_the_feed_burstier() -> None:
+    guard = RateGuard(downward_only=True)
+    late = sorted(
+        arrivals(steady(600), 20, 600) + arrivals(lambda hour: 9_000 * (33 < hour < 34) + 600 * (hour > 34), 60, 9_600)
+    )
+    watch(late, 60, guard)
+    assert guard.dispersion < 5
+
+
 def test_a_weekend_at_a_fifth_is_known_from_the_second_one_on() -> None:
     day = season(300, 0.3)
 

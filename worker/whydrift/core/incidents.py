@@ -38,6 +38,8 @@ SETTLE_CHUNKS = 2
 """… or so many chunks since the alarm, where rows come slowly …"""
 SETTLE_JUMP_ROWS = 40
 """… but so many rows at least of what jumps from row to row, or goes with the others otherwise: by fewer few rules can tell."""
+SETTLE_RATE_MS = 2 * MINUTE_MS
+"""… or so long since the alarm where only rates speak: of a stop no rows follow …"""
 SETTLE_LABEL_CHUNKS = 4
 """… and so many chunks since the alarm where only outcomes speak: a few of them that moved have many stories."""
 _CLEAR, _PATIENT_CHUNKS = 0.7, 4
@@ -174,10 +176,10 @@ class Incidents:
     open: dict[str, Incident] = field(default_factory=dict)
     opened: dict[str, int] = field(default_factory=dict)
     number: int = 0
-    waiting_since: tuple[int, int] | None = None
-    """Chunks of predictions and of labels when an alarm began to wait to be judged."""
-    doubted_after: int | None = None
-    """Chunks that it had waited when it was judged last, and left too much doubt to be said: once a chunk is enough."""
+    waiting_since: tuple[int, int, int] | None = None
+    """Chunks of predictions and of labels, and stream time, when an alarm began to wait to be judged."""
+    doubted: tuple[int, frozenset[str]] | None = None
+    """Chunks that alarms had waited when they left too much doubt to be said, and which ones: once a chunk is enough."""
     ended: list[Ended] = field(default_factory=list)
     snoozes: dict[str, int] = field(default_factory=dict)
     """Until when nothing is said, by incident id or signal; "" stands for the whole model."""
@@ -230,23 +232,27 @@ class Incidents:
 
     def _is_aftermath(self, name: str, onset_ms: int) -> bool:
         follows = follows_others(plain(name))
+        is_slow = is_of_replica(plain(name))  # more load may make it so
         ended = [one for one in self.ended if one.onset_ms <= onset_ms <= one.ended_ms]
-        return any((follows and one.has_followers) or name in one.signals for one in ended)
+        return any((follows and (one.has_followers or is_slow)) or name in one.signals for one in ended)
 
     def _judge_new(self, alarms: dict[str, int], now: Moment, scene: Scene) -> None:
         if not alarms:
-            self.waiting_since = self.doubted_after = None
+            self.waiting_since = self.doubted = None
             return
         if self.waiting_since is None:
-            self.waiting_since = now.chunks, now.label_chunks
+            self.waiting_since = now.chunks, now.label_chunks, now.stream_ms
         waited = self._waited(alarms, self.waiting_since, now)
-        if waited == self.doubted_after or not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
+        is_rate = _RATES.issuperset(map(plain, alarms)) and now.stream_ms >= self.waiting_since[2] + SETTLE_RATE_MS
+        if self.doubted == (waited, frozenset(alarms)):
+            return
+        if not is_rate and not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
             return
         findings = self._beside_what_was_told(alarms, scene) or scene.judge(list(alarms))
         if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
-            self.doubted_after = waited
+            self.doubted = waited, frozenset(alarms)
             return
-        self.waiting_since = self.doubted_after = None
+        self.waiting_since = self.doubted = None
         # Alarms of several model versions are judged one version at a time.
         while True:
             before = len(alarms)
@@ -275,7 +281,7 @@ class Incidents:
         is_named = all(one.family not in _VAGUE and one.probability >= _CLEAR_BESIDE for one in names)
         return findings if is_named else ()
 
-    def _waited(self, alarms: Iterable[str], since: tuple[int, int], now: Moment) -> int:
+    def _waited(self, alarms: Iterable[str], since: tuple[int, int, int], now: Moment) -> int:
         """Chunks: of predictions, or of labels where only these speak, which may come when predictions do not."""
         waited = now.chunks - since[0]
         return max(waited, now.label_chunks - since[1]) if _are_outcomes(alarms) else waited
@@ -524,7 +530,7 @@ class Incidents:
             "opened": self.opened,
             "number": self.number,
             "waiting_since": self.waiting_since,
-            "doubted_after": self.doubted_after,
+            "doubted": None if self.doubted is None else [self.doubted[0], sorted(self.doubted[1])],
             "ended": [
                 [one.onset_ms, one.ended_ms, one.until_ms, sorted(one.signals), one.has_followers] for one in self.ended
             ],
@@ -542,7 +548,7 @@ class Incidents:
             dict(state["opened"]),
             state["number"],
             _waiting_since(state),
-            state.get("doubted_after"),  # states from before it was kept look once more
+            _doubted(state),
             # From before it was asked what may follow, all may.
             [
                 Ended(onset, end, until, frozenset(signals), *more)
@@ -564,8 +570,9 @@ def _is_clear(finding: Finding) -> bool:
 
 
 def _are_outcomes(alarms: Iterable[str]) -> bool:
-    """Whether only what came true speaks."""
-    return all(column_of_signal(plain(name)) in OUTCOMES for name in alarms)
+    """Whether only what came true speaks, whatever rates do besides."""
+    names = set(map(plain, alarms)) - _RATES
+    return bool(names) and all(column_of_signal(name) in OUTCOMES for name in names)
 
 
 def scoped(version: str, signal: str) -> str:
@@ -639,12 +646,18 @@ def _duration(span_ms: int) -> str:
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 60 // 24} days"
 
 
-def _waiting_since(state: Mapping[str, Any]) -> tuple[int, int] | None:
-    """States from before chunks of labels were counted have those of predictions."""
+def _waiting_since(state: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """States from before anything else was kept have chunks of predictions."""
     if "waiting_since" not in state:
-        return None if state["waiting_since_chunk"] is None else (state["waiting_since_chunk"], 0)
+        return None if state["waiting_since_chunk"] is None else (state["waiting_since_chunk"], 0, 0)
     since = state["waiting_since"]
-    return None if since is None else (since[0], since[1])
+    return None if since is None else (since[0], since[1], since[2])
+
+
+def _doubted(state: Mapping[str, Any]) -> tuple[int, frozenset[str]] | None:
+    """States from before it was kept look once more."""
+    doubted = state.get("doubted")
+    return None if doubted is None else (doubted[0], frozenset(doubted[1]))
 
 
 def _incident_state(incident: Incident) -> dict[str, Any]:

@@ -44,8 +44,9 @@ _STEP_INTERVALS = 6
 """Intervals that show whether a step is over, by their sum."""
 _NEW_LEVEL_MS = 86_400_000
 """A step that has lasted so long is how it is now; what is larger than TOLERANCE stays an alarm until somebody accepts it."""
-_MAX_CATCH_UP = 1_000
-"""Empty intervals walked through one by one after a gap; evidence saturates long before. Of the rest, hours are learnt."""
+_MAX_CATCH_UP = 3_000
+"""Empty intervals walked through one by one after a gap, two days of minutes; evidence saturates before, if something has to come
+then. Of the rest, hours are learnt."""
 _CAP = 1e100
 _HOUR_MS = 3_600_000
 _DAY, _WEEK = 24, 168
@@ -54,9 +55,9 @@ _MAX_HOURS = 12
 _UNKNOWN = -1.0
 _LIKE = 1.4
 """Expectations that differ by less than this are taken for one, known the better for it."""
-_ABRUPT, _CLOSED = 3.0, 5.0
+_ABRUPT, _CLOSED, _CHANCE_Z = 3.0, 5.0, 2.0
 """Neighbouring hours that differ by more than the first: it comes a little sooner or later today. By more than the second:
-something opens or closes in between, and until then nothing may come."""
+something opens or closes in between, and until then nothing may come. Either beyond so many standard deviations."""
 _HOUR_MEMORY = {_DAY: 0.3, _WEEK: 0.5}
 
 
@@ -187,7 +188,8 @@ class RateGuard:
             self.mean += weight * (held - self.mean)
         low, high = usual[1] if len(usual) > 1 else usual[0]
         expected = min(max(arrivals, low), high)
-        error = (arrivals - expected) ** 2 / max(expected, 1.0)
+        missed = 0.0 if self.downward_only and arrivals > high else arrivals - expected
+        error = missed**2 / max(expected, 1.0)
         self.dispersion += _DISPERSION_MEMORY * (min(error, 10 * self.dispersion) - self.dispersion)
         self.dispersion = max(self.dispersion, 1.0)
 
@@ -316,10 +318,13 @@ class RateGuard:
                 self._begin(step_after)
             return
         self.lately = [*self.lately, float(arrivals)][-_STEP_INTERVALS:]
-        self.quiet = self.quiet + 1 if any(self._is_within(arrivals, *ends) for ends in usual) else 0
+        within = [ends for ends in usual if self._is_within(arrivals, *ends)]
+        if within and not arrivals and not any(low for low, _ in within):
+            return  # that nothing comes where nothing has to does not say that it is over
+        self.quiet = self.quiet + 1 if within else 0
         if self.quiet < _QUIET_INTERVALS:
             return
-        if self.step_from >= 0 and self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS:
+        if self.step_from >= 0 and self.boundary_ms - self.onset_ms >= _NEW_LEVEL_MS and any(self.lately):
             self.mean = sum(self.lately) / len(self.lately)
             self._recover()
         elif self.step_from < 0 or self._is_step_over():
@@ -386,8 +391,10 @@ class RateGuard:
 def _ends(hourly: list[float], hours: float) -> _Usual:
     """The least and the greatest number of so many hours, by what comes in an hour and those beside it."""
     low, high = min(hourly), max(hourly)
-    if high <= _ABRUPT * low:
+    # By two standard deviations of chance nearer to each other.
+    ratio = max(high - _CHANCE_Z * high**0.5, 0.0) / (low + _CHANCE_Z * max(low, 1.0) ** 0.5)
+    if ratio <= _ABRUPT:
         low = high = sum(hourly) / len(hourly)
-    elif high > _CLOSED * low:
+    elif ratio > _CLOSED:
         low = 0.0
     return low * hours, high * hours
