@@ -195,7 +195,9 @@ def test_labels_that_come_after_an_incident_is_over_open_no_second_one() -> None
     pipeline, start = Pipeline(DEFAULTS, "events", 0), 7_000
     events = world.to_wire(rows)
     # After the last prediction labels still come for a while: then it is rightly told that predictions have stopped.
-    found = [one for one in said(pipeline, records(events)) if one.rows < len(rows)]
+    everything = list(said(pipeline, records(events)))
+    found = [one for one in everything if one.rows < len(rows)]
+    assert [one.fault for one in everything[len(found) :]] == ["traffic_change"]
     assert {one.fault for one in found} == {"unit_change"}, [one.diagnosis.summary for one in found]
     assert statuses(found)[-1] is Status.RESOLVED
     assert start < found[0].rows < found[-1].rows < start + 400 + late_ms / 1_000

@@ -386,7 +386,9 @@ def test_json_of_a_model_and_of_the_fleet(site: TestClient) -> None:
     (risk,) = site.get("/api/v1/models/risk").json()["models"]
     assert risk["health"] == "critical"
     # The fleet's other models go on when this one's stream has ended: that it has stopped is told besides.
-    assert diagnosis_of("risk").incident_id in [one["incident_id"] for one in risk["incidents"]]
+    stopped, broken = risk["incidents"]
+    assert stopped["causes"][0]["fault"] == "traffic_change"
+    assert broken["incident_id"] == diagnosis_of("risk").incident_id
     fleet = site.get("/api/v1/fleet").json()
     assert fleet["found"] == 7
     assert fleet["ready"] is True

@@ -243,10 +243,9 @@ class Incidents:
         if self.waiting_since is None:
             self.waiting_since = now.chunks, now.label_chunks, now.stream_ms
         waited = self._waited(alarms, self.waiting_since, now)
-        is_rate = _RATES.issuperset(map(plain, alarms)) and now.stream_ms >= self.waiting_since[2] + SETTLE_RATE_MS
-        if self.doubted == (waited, frozenset(alarms)):
-            return
-        if not is_rate and not self._is_settled(alarms, waited, scene.rows_since(list(alarms))):
+        waited_ms = now.stream_ms - self.waiting_since[2]
+        is_settled = self._is_settled(alarms, waited, waited_ms, scene.rows_since(list(alarms)))
+        if not is_settled or self.doubted == (waited, frozenset(alarms)):
             return
         findings = self._beside_what_was_told(alarms, scene) or scene.judge(list(alarms))
         if waited < _PATIENT_CHUNKS and not all(_is_clear(one) for one in findings):
@@ -286,9 +285,11 @@ class Incidents:
         waited = now.chunks - since[0]
         return max(waited, now.label_chunks - since[1]) if _are_outcomes(alarms) else waited
 
-    def _is_settled(self, alarms: Iterable[str], chunks: int, rows: int) -> bool:
-        """Whether there is enough to judge these alarms by, so many chunks after them, and rows since their onset."""
+    def _is_settled(self, alarms: Iterable[str], chunks: int, waited_ms: int, rows: int) -> bool:
+        """Whether there is enough to judge these alarms by, so many chunks and so long after them, and rows since their onset."""
         names = [plain(name) for name in alarms]
+        if _RATES.issuperset(names) and waited_ms >= SETTLE_RATE_MS:
+            return True
         if _are_outcomes(alarms) and chunks < SETTLE_LABEL_CHUNKS:
             return False
         is_relative = any(name.endswith(f".{Aspect.STEP}") or name.startswith(DEPENDENCE) for name in names)

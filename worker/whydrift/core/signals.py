@@ -145,10 +145,11 @@ def distribution_bets(reference: ColumnReference, tolerance: Tolerance, family: 
     """Bets on a column's distribution, over all BINS; the bins no value can fall into carry no bet. family: of a quantity."""
     used = reference.used_bins
     tolerance = _resting_on(reference, tolerance)
+    shares = tuple(reference.masses[used].tolist())
     if reference.kind.is_coded:
-        bets = _rate_bets("categorical", tuple(reference.masses[used].tolist()), tolerance, "categories")
+        bets = _rate_bets("categorical", shares, tolerance, "categories")
     else:
-        bets = _quantity_bets(family, tuple(reference.masses[used].tolist()), tolerance)
+        bets = _quantity_bets(family, shares, tolerance)
     log_f: Floats = np.zeros((BINS, bets.log_f.shape[1]))
     log_f[used] = bets.log_f
     return bets.with_log_f(log_f)

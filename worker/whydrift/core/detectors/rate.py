@@ -237,25 +237,29 @@ class RateGuard:
         usual = [(self.mean, self.mean)]
         if last - first >= _MAX_HOURS:
             return usual
+        usual += [_ends(known, self.interval_ms / _HOUR_MS) for known in self._known_hours()]
+        return usual
+
+    def _known_hours(self) -> list[list[float]]:
+        """By the hour of the day and of the week, where known: what comes in an hour, in this interval's and in those around.
+
+        These make it less noisy, and let season come a little sooner or later.
+        """
+        first, last = self._hours()
+        found = []
         for season in (self.day, self.week):
             own = [season[hour % len(season)] for hour in range(first, last + 1)]
             if min(own) >= 0:
-                # The hours around make it less noisy, and let season come a little sooner or later.
                 around = [season[hour % len(season)] for hour in (first - 1, last + 1)]
-                known = own + [arrivals for arrivals in around if arrivals >= 0]
-                usual.append(_ends(known, self.interval_ms / _HOUR_MS))
-        return usual
+                found.append(own + [arrivals for arrivals in around if arrivals >= 0])
+        return found
 
     def _by_hours(self) -> list[float]:
         """Least and greatest arrivals of this interval by its hour of day and week, and by those beside; −1 where not known.
 
         A step may come a little sooner or later than yesterday.
         """
-        first, last = self._hours()
-        found = []
-        for season in (self.day, self.week):
-            if all(season[hour % len(season)] >= 0 for hour in range(first, last + 1)):
-                found += [one for hour in range(first - 1, last + 2) if (one := season[hour % len(season)]) >= 0]
+        found = [one for known in self._known_hours() for one in known]
         return [edge(found) * self.interval_ms / _HOUR_MS if found else _UNKNOWN for edge in (min, max)]
 
     def _bet(self, arrivals: int, usual: list[_Usual]) -> None:
